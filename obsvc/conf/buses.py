@@ -1,0 +1,48 @@
+"""The notification buses: ``[buses] names`` lists them, each has a group ``[bus:NAME]``."""
+from oslo_config import cfg
+
+NAMES = cfg.ListOpt("names", default=[], help="Names of the buses; each NAME has its options in [bus:NAME].")
+
+BUS_OPTIONS = [
+    cfg.StrOpt("url", secret=True, default="amqp://guest:guest@127.0.0.1:5672//",
+               help="kombu URL of the broker: amqp://, amqps://, or filesystem:// for the demo. Several, separated "
+                    "by ';', are tried in turn."),
+    cfg.ListOpt("exchanges", default=["nova", "neutron", "openstack", "cinder", "glance", "keystone"],
+                help="Exchanges to listen on, as the services' control_exchange has them. cinder and manila leave "
+                     "oslo.messaging's default, openstack."),
+    cfg.ListOpt("topics", default=["notifications", "versioned_notifications"],
+                help="Notification topics, without the priority."),
+    cfg.ListOpt("priorities", default=["info", "error", "warn", "audit", "critical"],
+                help="Priorities to bind; debug and sample carry nothing about a resource's state."),
+    cfg.StrOpt("region", default="RegionOne", help="Region of the services that publish here."),
+    cfg.StrOpt("queue_type", default="classic", choices=["classic", "quorum"], help="Type of our own queue."),
+    cfg.IntOpt("queue_expires", default=3600, min=60,
+               help="Seconds after which the broker drops our queue when nobody consumes it. An hour: a restart or "
+                    "an upgrade loses nothing, a member that is gone for good leaves nothing behind."),
+    cfg.IntOpt("queue_max_length", default=500_000, min=1000,
+               help="Most messages that our queue holds; a queue near it counts as a gap."),
+    cfg.IntOpt("prefetch", default=300, min=1, max=65535,
+               help="Unacknowledged messages taken at once. Throughput is flat from 50 up (measured)."),
+    cfg.FloatOpt("heartbeat", default=20.0, min=0.0, help="Seconds of the AMQP heartbeat; 0: none."),
+    cfg.StrOpt("cafile", help="CA bundle for amqps."),
+    cfg.StrOpt("certfile", help="Client certificate for amqps."),
+    cfg.StrOpt("keyfile", help="Key of the client certificate."),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Nothing is known of the buses' names before the files are read: see :func:`bus_groups`."""
+
+
+def bus_groups(conf: cfg.ConfigOpts) -> dict[str, cfg.ConfigOpts.GroupAttr]:
+    """The options of every bus that ``[buses] names`` lists, by name."""
+    groups = {}
+    for name in conf.buses.names:
+        group = f"bus:{name}"
+        conf.register_opts(BUS_OPTIONS, group)
+        groups[name] = conf[group]
+    return groups
+
+
+def list_opts():
+    return [("buses", [NAMES]), ("bus:NAME", BUS_OPTIONS)]

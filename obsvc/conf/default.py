@@ -1,0 +1,18 @@
+"""Options that every process has."""
+from oslo_config import cfg
+
+OPTIONS = [
+    cfg.StrOpt(
+        "state_path", default="/var/lib/obsvc",
+        help="Folder for what a process keeps on disk (standalone: the database and the coordination files). "
+             "Nothing in it is needed to start again, but for standalone's database.",
+    ),
+    cfg.StrOpt(
+        "host", sample_default="<hostname>",
+        help="Name of this host in logs and member lists. Default: the system's host name.",
+    ),
+]
+
+
+def list_opts():
+    return [("DEFAULT", OPTIONS)]

@@ -1,0 +1,230 @@
+"""Messages between members and the engine about who owns which partition (DESIGN 2).
+
+All times are seconds since the epoch by the engine's clock unless a field says otherwise.
+"""
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from obsvc.model import Condition, Generation, MemberId, PartitionId, Ref, Snapshot
+
+
+class ClaimReason(enum.StrEnum):
+    """Why the member believes that the partition is its to claim."""
+
+    VACANT = "vacant"  #: no owner that it knows of
+    VANISHED = "vanished"  #: the granted owner is not in the membership view: claimed at once
+    PLANNED = "planned"  #: the granted owner lives: it is asked, and forced only after ``drain_timeout``
+
+
+class MemberState(enum.StrEnum):
+    JOINING = "joining"  #: started, does not yet consume every bus
+    ACTIVE = "active"
+    DRAINING = "draining"  #: hands its partitions over; takes no new ones
+    LEFT = "left"  #: said goodbye
+
+
+class BusStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One bus as one member sees it.  ``heard_since``: without a gap since then, None while not consuming."""
+
+    name: str
+    connected: bool
+    heard_since: float | None = None
+    queue: str | None = None
+    last_error: str | None = None
+
+
+class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a member says of itself every few seconds.
+
+    partitions: P as the member computes with it; the engine refuses another than its own.
+    held: how many partitions it believes to hold.  view: the member names of its current view, sorted.
+    unsettled: deliveries not settled yet; oldest_unsettled: the age of the oldest in seconds.
+    caught_up: nothing unsettled is older than the allowed lag on any bus.
+    rates: per-second figures by metric name, for the page.
+    """
+
+    member: MemberId
+    contract_version: int
+    partitions: int
+    state: MemberState
+    started_at: float
+    host: str = ""
+    address: str = ""
+    held: int = 0
+    caught_up: bool = False
+    backlog: int = 0
+    unsettled: int = 0
+    oldest_unsettled: float = 0.0
+    view: tuple[str, ...] = ()
+    buses: tuple[BusStatus, ...] = ()
+    rates: dict[str, float] = {}
+    open_breakers: tuple[str, ...] = ()
+    last_error: str | None = None
+
+
+class MemberRecord(msgspec.Struct, frozen=True):
+    """A member as the engine knows it; ``alive`` is judged by the engine's clock (``member_timeout``)."""
+
+    beat: Beat
+    last_beat_at: float
+    alive: bool
+    granted: int
+
+
+class BeatReply(msgspec.Struct, frozen=True):
+    """engine_time: the engine's clock when it answered.  granted: what the engine holds as granted to this
+    incarnation, ``(partition, generation)`` ascending: whatever else the member thinks it owns, it has lost."""
+
+    engine_time: float
+    granted: tuple[tuple[PartitionId, Generation], ...]
+
+
+class PartitionClaim(msgspec.Struct, frozen=True):
+    partition: PartitionId
+    reason: ClaimReason
+
+
+class ClaimRequest(msgspec.Struct, frozen=True):
+    """``claim_id`` is random per attempt: the same claim sent again (a lost answer) gets the same grants."""
+
+    member: MemberId
+    claim_id: str
+    claims: tuple[PartitionClaim, ...]
+
+
+class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ownership of one partition under ``generation``.
+
+    observation_version: the member's list of observed refs must be complete to this version before it may
+    treat an unlisted ref as not observed.
+    previous: who was granted it before; released: whether that owner let go by itself (the marks suffice).
+    previous_caught_up: what that owner's last beat said; previous_last_beat_at: when that was.
+    """
+
+    partition: PartitionId
+    generation: Generation
+    observation_version: int
+    previous: MemberId | None = None
+    released: bool = False
+    previous_caught_up: bool = False
+    previous_last_beat_at: float | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A planned claim that waits for the live owner; the claim is to be repeated (with a new or the same id)."""
+
+    partition: PartitionId
+    owner: MemberId
+    asked_at: float
+
+
+class ClaimReply(msgspec.Struct, frozen=True):
+    """Every claimed partition stands in exactly one of the two, ascending."""
+
+    grants: tuple[Grant, ...]
+    asked: tuple[Asked, ...] = ()
+
+
+class ReleaseRequest(msgspec.Struct, frozen=True):
+    """Let go of partitions: compare-and-swap on the own (member, generation)."""
+
+    member: MemberId
+    held: tuple[tuple[PartitionId, Generation], ...]
+
+
+class ReleaseReply(msgspec.Struct, frozen=True):
+    """released: let go now (or before, by the same member and generation); not_held: another's already."""
+
+    released: tuple[PartitionId, ...]
+    not_held: tuple[PartitionId, ...] = ()
+
+
+class ObservedRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One ref that its owner must keep true, all its observations taken together.
+
+    wanted: goal conditions that some observation still waits for; empty: watched for drift only.
+    deadline: the earliest deadline of those, None for none.
+    started_at: when its first observation was started.
+    mark: number of a look mark that waits, None for none.
+    last: the last accepted snapshot without its attributes, None where nothing was accepted yet.
+    """
+
+    ref: Ref
+    started_at: float
+    wanted: tuple[Condition, ...] = ()
+    deadline: float | None = None
+    mark: int | None = None
+    last: Snapshot | None = None
+
+
+class ObservedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of the observed refs of granted partitions.  ``after``: ``next`` of the page before."""
+
+    member: MemberId
+    held: tuple[tuple[PartitionId, Generation], ...]
+    after: str | None = None
+    limit: int = 1000
+
+
+class ObservedPage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """refs: by partition, then ref, ascending.
+
+    complete: ``(partition, observation_version)`` of each partition whose list ends within this page, the
+    version read no later than its first row (changes after it come by ``follow``).
+    lost: partitions of the request that are no longer granted to the member under that generation.
+    """
+
+    refs: tuple[ObservedRef, ...]
+    complete: tuple[tuple[PartitionId, int], ...]
+    lost: tuple[PartitionId, ...] = ()
+    next: str | None = None
+
+
+class FollowRequest(msgspec.Struct, frozen=True):
+    """Wait up to ``wait`` seconds for something to change in the held partitions.
+
+    known: ``(partition, generation, observation_version)`` that the member has.
+    """
+
+    member: MemberId
+    known: tuple[tuple[PartitionId, Generation, int], ...]
+    wait: float = 20.0
+
+
+class PartitionChanges(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened in one partition after the version known.
+
+    changed: refs that were started, restarted or marked, as they stand now.  stopped: refs no longer observed.
+    reload: the changes are no longer kept; read the whole list again with ``observed``.
+    """
+
+    partition: PartitionId
+    version: int
+    changed: tuple[ObservedRef, ...] = ()
+    stopped: tuple[Ref, ...] = ()
+    reload: bool = False
+
+
+class FollowReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """asked: partitions that another member waits for.  lost: no longer granted under the known generation."""
+
+    changes: tuple[PartitionChanges, ...] = ()
+    asked: tuple[PartitionId, ...] = ()
+    lost: tuple[PartitionId, ...] = ()
+
+
+class PartitionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One partition as the engine knows it, for SREs.  ``why``: the reason of the last grant or release."""
+
+    partition: PartitionId
+    generation: Generation
+    owner: MemberId | None
+    since: float | None
+    observation_version: int
+    observed: int = 0
+    asked_by: str | None = None
+    asked_at: float | None = None
+    why: str | None = None

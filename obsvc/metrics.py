@@ -1,0 +1,55 @@
+"""Every metric of obsvc, with help and unit; all names begin with ``obsvc_``.
+
+Labels are bounded: bus, resource type, verdict, cause, reason and the like, never an id or a project.
+"""
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# listeners
+NOTIFICATIONS = Counter("obsvc_notifications_total", "Notifications taken from a bus", ["bus", "family"])
+NOTIFICATIONS_BY_FATE = Counter(
+    "obsvc_notifications_fate_total",
+    "What became of notifications, once per ref: queued, coalesced, not_owned, not_observed, dirty (list not "
+    "complete yet), no_resource, no_look, dead_letter",
+    ["fate"],
+)
+DEAD_LETTERS = Counter("obsvc_dead_letters_total", "Messages that could not be read", ["bus", "reason"])
+GAPS = Counter("obsvc_bus_gaps_total", "Times that notifications may have been missed", ["bus", "reason"])
+BUS_CONNECTED = Gauge("obsvc_bus_connected", "1 while consuming the bus", ["bus"])
+UNSETTLED = Gauge("obsvc_unsettled_deliveries", "Deliveries taken from the buses and not settled yet")
+MARKS = Counter("obsvc_marks_total", "Look marks stored at the engine", ["reason"])
+
+# partitioning
+MEMBERS = Gauge("obsvc_members_seen", "Members in the current membership view")
+PARTITIONS_HELD = Gauge("obsvc_partitions_held", "Partitions granted to this member")
+CLAIMS = Counter("obsvc_claims_total", "Partitions claimed, by what came of it", ["outcome"])
+REJOINS = Counter("obsvc_rejoins_total", "Times that this member was found out of the group and joined again")
+COORDINATION_UP = Gauge("obsvc_coordination_connected", "1 while the coordination backend answers")
+
+# observer
+QUEUE_DEPTH = Gauge("obsvc_queue_depth", "Refs that wait for a look now")
+LOOKS = Counter("obsvc_looks_total", "Fetches made", ["resource_type", "cause"])
+FETCH_SECONDS = Histogram("obsvc_fetch_seconds", "Time of one fetch, seconds", ["service"])
+FETCH_ERRORS = Counter("obsvc_fetch_errors_total", "Fetches without a usable answer", ["service", "reason"])
+BREAKER_OPEN = Gauge("obsvc_breaker_open", "1 while a service is left alone", ["region", "service"])
+REPORTS = Counter("obsvc_reports_total", "Reports by verdict", ["verdict"])
+REPORT_BACKLOG = Gauge("obsvc_report_backlog", "Reports that wait for the engine")
+
+# engine
+ENGINE_REQUESTS = Histogram(
+    "obsvc_engine_request_seconds", "Time of one engine operation, seconds, without its wait", ["operation"]
+)
+ENGINE_ERRORS = Counter("obsvc_engine_errors_total", "Engine operations that failed", ["operation", "code"])
+VERDICTS = Counter("obsvc_verdicts_total", "Reports judged", ["verdict"])
+DELTAS = Counter("obsvc_deltas_total", "Deltas made", ["resource_type", "standing"])
+GRANTS = Counter("obsvc_grants_total", "Partitions granted", ["reason"])
+TRANSACTION_RETRIES = Counter("obsvc_transaction_retries_total", "Transactions run again", ["reason"])
+JOBS = Counter("obsvc_jobs_total", "Jobs by what came of them", ["action", "outcome"])
+DUE_RUN = Counter("obsvc_due_total", "Due work carried out", ["kind"])
+OUTBOX_DEPTH = Gauge("obsvc_outbox_depth", "Notifications that wait to be emitted")
+EMITTED = Counter("obsvc_emitted_total", "Notifications emitted and confirmed", ["event_type"])
+
+# worker
+WORKER_JOBS = Counter("obsvc_worker_jobs_total", "Jobs run", ["type", "action", "outcome"])
+WORKER_JOB_SECONDS = Histogram("obsvc_worker_job_seconds", "Time of one job, seconds", ["type", "action"])

@@ -1,0 +1,73 @@
+"""Threads that never die silently.
+
+A long-running loop is a function that takes the stop event and returns when it is set.  When it raises, the
+error is logged with its traceback and the loop is begun again after a pause: a service half of whose threads
+are gone is worse than one that repeats an error in its log.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between a crash of a loop and its new start, and the longest such pause: an error that stays must
+#: not fill the disk with its log.
+RESTART_PAUSE = 0.5
+RESTART_PAUSE_MAX = 30.0
+
+
+class Loop:
+    """One named daemon thread that runs ``target(stop)`` until stopped.
+
+    crashes counts how often it raised; last_error is the newest error's text.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        target: Callable[[threading.Event], None],
+        *,
+        on_crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.crashes = 0
+        self.last_error: str | None = None
+        self._target = target
+        self._on_crash = on_crash
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> Loop:
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Ask the loop to end; returns at once."""
+        self._stop.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait up to ``timeout`` seconds; True when the thread has ended."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        pause = RESTART_PAUSE
+        while not self._stop.is_set():
+            try:
+                self._target(self._stop)
+                return
+            except Exception as error:  # the one place where an error must not end its thread
+                self.crashes += 1
+                self.last_error = f"{type(error).__name__}: {error}"
+                LOG.exception("thread %s failed and starts again in %.1f s", self.name, pause)
+                if self._on_crash is not None:
+                    self._on_crash(error)
+                self._stop.wait(pause)
+                pause = min(pause * 2, RESTART_PAUSE_MAX)
