@@ -1,0 +1,1 @@
+"""The engine's tables: ``core`` (partitions, refs, observations, feed) and ``stacks``, on one metadata."""

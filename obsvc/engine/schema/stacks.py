@@ -1,0 +1,162 @@
+"""Tables of the engine's stacks: goals, their graphs, jobs, events, due work and the outbox.
+
+Times are seconds since the epoch (DOUBLE).  What is stored as text of JSON is read and written whole, never
+searched, so no database's own JSON type is needed.
+"""
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mysql
+
+from obsvc.engine.schema.base import metadata
+
+#: Up to 16 MiB on MariaDB, where TEXT ends at 64 KiB: a template with its resolved properties can be longer.
+LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+#: SQLite counts up by itself only for INTEGER.
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+stack = Table(
+    "stack",
+    metadata,
+    Column("stack_id", String(36), primary_key=True),
+    Column("name", String(255), nullable=False),
+    # "" stands for no project: NULLs would never collide.
+    Column("project_key", String(64), nullable=False),
+    # The name while the stack lives, NULL once it is deleted: the name is free again then.
+    Column("live_name", String(255)),
+    Column("project_id", String(64)),
+    Column("region", String(255)),
+    Column("status", String(32), nullable=False),
+    Column("status_reason", LongText, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("traversal", String(36), nullable=False),
+    Column("created_at", Double(), nullable=False),
+    Column("updated_at", Double(), nullable=False),
+    Column("timeout", Double()),
+    Column("deadline", Double()),
+    Column("on_drift", String(16), nullable=False),
+    Column("template", LongText, nullable=False),
+    # JSON object: the values after defaults; secrets of hidden parameters are among them.
+    Column("parameters", LongText, nullable=False),
+    # Counters of the traversal, moved under the row's lock: a finished node never counts the whole graph.
+    Column("total", Integer, nullable=False),
+    Column("finished", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("drifted", Integer, nullable=False),
+    # After the stack's deadline nothing new is begun in this traversal.
+    Column("halted", Boolean, nullable=False),
+    Column("progressed_at", Double(), nullable=False),
+    Column("last_event_id", Integer, nullable=False),
+    UniqueConstraint("project_key", "live_name"),
+    Index(None, "project_key", "name"),
+)
+
+node = Table(
+    "node",
+    metadata,
+    Column("node_id", String(36), primary_key=True),
+    Column("stack_id", String(36), ForeignKey("stack.stack_id"), nullable=False, index=True),
+    Column("position", Integer, nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("type", String(255), nullable=False),
+    # JSON object with its functions: resolved when the node's job is made.
+    Column("properties", LongText, nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("status_reason", LongText, nullable=False),
+    # Nodes that this one still waits for: required ones in a create, dependents in a delete.
+    Column("unmet", Integer, nullable=False),
+    # Text that the create request carried; the same for every attempt at the same copy.
+    Column("marker", String(128), nullable=False),
+    Column("job_id", String(36)),
+    Column("region", String(255)),
+    Column("resource_type", String(255)),
+    Column("resource_id", String(255)),
+    # JSON object of the last accepted snapshot: what get_attr reads.
+    Column("attributes", LongText, nullable=False),
+    Column("drift", LongText),
+    Column("timeout", Double()),
+    Column("scheduled_at", Double()),
+    Column("observing_at", Double()),
+    Column("completed_at", Double()),
+    UniqueConstraint("stack_id", "name"),
+)
+
+edge = Table(
+    "edge",
+    metadata,
+    Column("node_id", String(36), ForeignKey("node.node_id"), primary_key=True),
+    Column("requires", String(36), ForeignKey("node.node_id"), primary_key=True, index=True),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("job_id", String(36), primary_key=True),
+    Column("stack_id", String(36), ForeignKey("stack.stack_id"), nullable=False, index=True),
+    Column("node_id", String(36), ForeignKey("node.node_id"), nullable=False, index=True),
+    Column("action", String(16), nullable=False),
+    Column("type", String(255), nullable=False),
+    Column("status", String(16), nullable=False),
+    # When a worker may claim it: at once, after a pause, or when the lease lapses; NULL for never.
+    Column("available_at", Double(), index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("lease_token", String(36)),
+    Column("lease_until", Double()),
+    Column("worker", String(255)),
+    Column("properties", LongText, nullable=False),
+    Column("resource_id", String(255)),
+    Column("error", LongText),
+    Column("created_at", Double(), nullable=False),
+    Column("finished_at", Double()),
+)
+
+stack_event = Table(
+    "stack_event",
+    metadata,
+    Column("stack_id", String(36), ForeignKey("stack.stack_id"), primary_key=True),
+    Column("event_id", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double(), nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("node", String(255)),
+    Column("resource_id", String(255)),
+    Column("reason", LongText, nullable=False),
+)
+
+due = Table(
+    "due",
+    metadata,
+    Column("kind", String(64), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("at", Double(), nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    # Names the run that has claimed the row; a new schedule() clears it, so that the run does not end it.
+    Column("claim", String(36)),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("outbox_id", Serial, primary_key=True, autoincrement=True),
+    Column("event_type", String(128), nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("message_id", String(36), nullable=False),
+    Column("created_at", Double(), nullable=False),
+    Column("payload", LongText, nullable=False),
+    # Until when one emitter has it; 0 for nobody.
+    Column("claimed_until", Double(), nullable=False),
+)
