@@ -1,0 +1,51 @@
+"""What every carrier of the contract shares: one method for each operation, made from ``contract.OPERATIONS``.
+
+A carrier brings a request struct to an engine and its reply back; it implements :meth:`Carrier.call` alone.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from obsvc.engine_client.contract import OPERATIONS, ErrorReply, Operation
+from obsvc.exceptions import InvalidInput, ObsvcError, UndecodableMessage, by_code
+
+
+class Carrier:
+    """An ``Engine`` whose every operation goes through :meth:`call`.  As thread-safe as its ``call`` is."""
+
+    def call(self, operation: Operation, request: Any) -> Any:
+        """Carry one request over.  Returns the reply struct, raises ObsvcError."""
+        raise NotImplementedError
+
+
+def _method(operation: Operation) -> Callable[[Carrier, Any], Any]:
+    def method(self: Carrier, request: Any) -> Any:
+        if not isinstance(request, operation.request):
+            raise InvalidInput(
+                f"expected a {operation.request.__name__} for {operation.name}, got {type(request).__name__}"
+            )
+        return self.call(operation, request)
+
+    method.__name__ = operation.name
+    method.__qualname__ = f"Carrier.{operation.name}"
+    method.__doc__ = f"``{operation.name}``: {operation.request.__name__} to {operation.reply.__name__}, see the contract."
+    return method
+
+
+for _operation in OPERATIONS.values():
+    setattr(Carrier, _operation.name, _method(_operation))
+
+
+def error_from(body: bytes) -> ObsvcError | None:
+    """The error that an engine's error answer carries; None when ``body`` is not of that shape."""
+    try:
+        error = msgspec.json.decode(body, type=ErrorReply).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    cls = by_code(error.code)
+    if issubclass(cls, UndecodableMessage):
+        return cls(error.message, reason=error.code)
+    return cls(error.message, code=error.code)
