@@ -31,7 +31,7 @@ def _method(operation: Operation) -> Callable[[Carrier, Any], Any]:
 
     method.__name__ = operation.name
     method.__qualname__ = f"Carrier.{operation.name}"
-    method.__doc__ = f"``{operation.name}``: {operation.request.__name__} to {operation.reply.__name__}, see the contract."
+    method.__doc__ = f"{operation.request.__name__} to {operation.reply.__name__}; see ``contract.Engine``."
     return method
 
 
