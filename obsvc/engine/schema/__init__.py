@@ -1,1 +1,1 @@
-"""The engine's tables: ``core`` (partitions, refs, observations, feed) and ``stacks``, on one metadata."""
+"""The tables of the engine's database.  Importing :mod:`obsvc.engine.schema.all` registers every one."""

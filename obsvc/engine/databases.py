@@ -1,0 +1,195 @@
+"""The three databases: how each is connected to, and what its errors mean for a transaction.
+
+``make_engine`` raises ConfigError for a URL that can't be used and never connects.  ``trouble`` is pure.
+"""
+from __future__ import annotations
+
+import enum
+import pathlib
+from typing import Any
+
+import sqlalchemy as sa
+
+from obsvc.exceptions import ConfigError
+
+#: Seconds that a statement waits for a lock before the database gives up and the transaction is run again.
+LOCK_TIMEOUT = 10
+
+#: Seconds to wait for a connection to be made, and for a free one of the pool.
+CONNECT_TIMEOUT = 5
+POOL_TIMEOUT = 15
+
+FORMS = (
+    "sqlite:////path/to/obsvc.sqlite, postgresql+psycopg://user:password@host/name "
+    "or mysql+pymysql://user:password@host/name"
+)
+
+#: Option of an execution that tells SQLite's BEGIN to take no write lock.
+READ_ONLY = "obsvc_read_only"
+
+
+class Trouble(enum.StrEnum):
+    """Why a transaction failed, as far as it decides what follows."""
+
+    DEADLOCK = "deadlock"  #: the database chose this transaction to end: run it again
+    SERIALIZATION = "serialization"
+    LOCK_TIMEOUT = "lock_timeout"
+    BUSY = "busy"  #: SQLite: another process writes
+    CONFLICT = "conflict"  #: a row that another transaction inserted first: run again, a few times
+    LOST = "lost"  #: no connection, or it broke
+    NO_SCHEMA = "no_schema"  #: a table or column that is not there
+    OTHER = "other"
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> sa.Engine:
+    """An engine for ``url`` with everything that obsvc relies on set per connection."""
+    parsed = _parse(url)
+    family = parsed.get_backend_name()
+    if family == "sqlite":
+        return _sqlite(parsed, pool_size)
+    options: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "pool_timeout": POOL_TIMEOUT,
+        "pool_recycle": 3600,
+        "isolation_level": "READ COMMITTED",
+    }
+    if family == "postgresql":
+        options["connect_args"] = {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "options": f"-c lock_timeout={LOCK_TIMEOUT}s -c timezone=UTC",
+            "application_name": "obsvc-engine",
+        }
+        # keepalives: a host that vanished without a word is noticed within half a minute
+        options["connect_args"] |= {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    else:
+        options["connect_args"] = {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "charset": "utf8mb4",
+            "read_timeout": 60,
+            "write_timeout": 60,
+            "init_command": f"SET innodb_lock_wait_timeout={LOCK_TIMEOUT}",
+        }
+    try:
+        return sa.create_engine(parsed, **options)
+    except (sa.exc.ArgumentError, ImportError) as error:
+        raise ConfigError(_unusable(url, error)) from error
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+        family = parsed.get_backend_name()
+        parsed.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise ConfigError(
+            f"[database] url needs a driver that is not installed ({error}): install obsvc[postgresql] or obsvc[mysql]"
+        ) from error
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise ConfigError(_unusable(url, error)) from error
+    drivers = {"sqlite": {"pysqlite"}, "postgresql": {"psycopg"}, "mysql": {"pymysql"}, "mariadb": {"pymysql"}}
+    if parsed.get_driver_name() not in drivers.get(family, ()):
+        raise ConfigError(_unusable(url, f"a URL for {parsed.drivername}"))
+    return parsed
+
+
+def shown(url: str | sa.URL) -> str:
+    """The URL without its password, for messages."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):
+        return "<a text that is no URL>"
+
+
+def _unusable(url: str, found: object) -> str:
+    reason = " ".join(str(found).split()) if not isinstance(found, sa.exc.ArgumentError) else "no database URL"
+    return f"[database] url: expected {FORMS}, got {shown(url)} ({reason})"
+
+
+def sqlite_path(url: str | sa.URL) -> pathlib.Path | None:
+    """The file of a SQLite URL; None for memory and for another database."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return None
+    return pathlib.Path(parsed.database)
+
+
+def _sqlite(url: sa.URL, pool_size: int) -> sa.Engine:
+    connect_args: dict[str, Any] = {"timeout": LOCK_TIMEOUT, "check_same_thread": False}
+    if sqlite_path(url) is None:
+        engine = sa.create_engine(url, poolclass=sa.pool.StaticPool, connect_args=connect_args)
+    else:
+        engine = sa.create_engine(
+            url, poolclass=sa.pool.QueuePool, pool_size=pool_size, max_overflow=pool_size, pool_timeout=POOL_TIMEOUT,
+            connect_args=connect_args,
+        )
+
+    @sa.event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say so, below
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # a write lock from the start: upgrading a read lock later can fail at once, whatever the time-out
+        read_only = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+_POSTGRESQL = {
+    "40P01": Trouble.DEADLOCK,
+    "40001": Trouble.SERIALIZATION,
+    "55P03": Trouble.LOCK_TIMEOUT,
+    "42P01": Trouble.NO_SCHEMA,
+    "42703": Trouble.NO_SCHEMA,
+    "57P01": Trouble.LOST,
+    "57P02": Trouble.LOST,
+    "57P03": Trouble.LOST,
+    "53300": Trouble.LOST,
+}
+_MARIADB = {
+    1213: Trouble.DEADLOCK,
+    1020: Trouble.SERIALIZATION,
+    1205: Trouble.LOCK_TIMEOUT,
+    1146: Trouble.NO_SCHEMA,
+    1054: Trouble.NO_SCHEMA,
+    **dict.fromkeys((1040, 1053, 1077, 1079, 1927, 2002, 2003, 2006, 2013, 2055), Trouble.LOST),
+}
+
+
+def trouble(error: sa.exc.SQLAlchemyError) -> Trouble:
+    """What ``error`` means for the transaction that it ended."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return Trouble.LOCK_TIMEOUT
+    if not isinstance(error, sa.exc.DBAPIError):
+        return Trouble.OTHER
+    if error.connection_invalidated:
+        return Trouble.LOST
+    if isinstance(error, sa.exc.IntegrityError):
+        return Trouble.CONFLICT
+    original = error.orig
+    sqlstate = getattr(original, "sqlstate", None)
+    if sqlstate is not None:
+        return Trouble.LOST if sqlstate.startswith("08") else _POSTGRESQL.get(sqlstate, Trouble.OTHER)
+    module = type(original).__module__
+    if module.startswith("psycopg"):
+        return Trouble.LOST if isinstance(error, sa.exc.OperationalError) else Trouble.OTHER
+    if module.startswith("pymysql"):
+        number = original.args[0] if original.args else None
+        if number == 0:  # PyMySQL's InterfaceError(0, "") on a connection that is closed
+            return Trouble.LOST
+        return _MARIADB.get(number, Trouble.OTHER)
+    text = str(original)
+    if "locked" in text or "busy" in text:
+        return Trouble.BUSY
+    if "no such table" in text or "no such column" in text or "has no column" in text:
+        return Trouble.NO_SCHEMA
+    if "unable to open database file" in text:
+        return Trouble.LOST
+    return Trouble.OTHER
