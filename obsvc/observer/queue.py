@@ -1,0 +1,229 @@
+"""The observer's work queue: which ref is looked at next.
+
+What it promises (each sentence has a test in ``tests/unit/observer/test_queue*.py``):
+
+* a ref is never processed twice at once; one that is added while it is processed is looked at once more after;
+* a ref waits at most once: adds join what waits already, and the earliest time wins;
+* after a look the next notification-driven look at the same ref waits ``coalesce_interval``; a settle look is
+  that same entry; an urgent add does not wait;
+* a failed look is made again after an exponential, jittered, capped backoff; a look that was made forgets it;
+* the lower priority has a fixed share;
+* a lane (a service) that may not go on holds back nobody else;
+* :meth:`WorkQueue.drain` waits for what is due *and* for what is processed.
+
+Every method may be called from any thread.  Whoever got a :class:`Work` must end it by exactly one of
+:meth:`~WorkQueue.done`, :meth:`~WorkQueue.retry`, :meth:`~WorkQueue.put_back`.
+"""
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from obsvc import metrics
+from obsvc.clock import Clock, SystemClock
+from obsvc.model import Cause, Ref
+from obsvc.observer.lanes import Gate
+from obsvc.observer.queue_core import QueueCore, QueueSettings
+from obsvc.observer.work import Priority, Work
+
+__all__ = ["Priority", "QueueSettings", "Work", "WorkQueue"]
+
+T = TypeVar("T")
+
+#: Longest sleep of a waiting thread, seconds: a clock that was moved (a suspended machine) is noticed by then.
+LONGEST_WAIT = 1.0
+
+#: "Do not try again" where seconds until the next try are answered.
+_NEVER = -1.0
+
+
+class WorkQueue:
+    """The queue with its lock; the rules are :class:`~obsvc.observer.queue_core.QueueCore`'s.
+
+    lane_of: what a ref shares its fate with, mostly its (region, service).
+    gate: whether a lane may go on (:class:`~obsvc.observer.gate.ServiceGate`); None: always.
+    """
+
+    def __init__(
+        self,
+        settings: QueueSettings | None = None,
+        *,
+        clock: Clock | None = None,
+        lane_of: Callable[[Ref], object] = lambda ref: None,
+        gate: Gate | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._core = QueueCore(settings or QueueSettings(), lane_of=lane_of, gate=gate, rng=rng)
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)  # for those that wait in get
+        self._ended = threading.Condition(self._lock)  # for those that wait until something ended
+        self._draining = False
+        self._closed = False
+
+    # -- adding ------------------------------------------------------------------------------------------------
+
+    def add(self, ref: Ref, cause: Cause, *, announced: str | None = None, urgent: bool = False,
+            priority: Priority | None = None) -> bool:
+        """Ask for a look at ``ref``, now.
+
+        A NOTIFIED one waits for the end of the ref's coalescing interval unless ``urgent`` (see
+        :func:`obsvc.observer.looks.is_urgent`); ``announced`` is the settled state that it announced.  Replaces
+        a later request.  True when it made a new entry; False when it joined one (coalesced) or the queue is
+        draining.
+        """
+        with self._lock:
+            if self._draining:
+                return False
+            new = self._core.add(ref, cause, self._now(), announced=announced, urgent=urgent, priority=priority)
+            self._work.notify()
+            return new
+
+    def add_after(self, ref: Ref, delay: float, cause: Cause, *, priority: Priority | None = None) -> bool:
+        """Ask for a look in ``delay`` seconds; what waits for an earlier time stays.  As :meth:`add` otherwise.
+
+        Called for a ref that is being processed, the time still counts from now.
+        """
+        with self._lock:
+            if self._draining:
+                return False
+            new = self._core.add_after(ref, delay, cause, self._now(), priority=priority)
+            self._work.notify()
+            return new
+
+    # -- taking and ending --------------------------------------------------------------------------------------
+
+    def get(self, timeout: float = 0.0) -> Work | None:
+        """The next look, waiting up to ``timeout`` seconds; None when there was none, or the queue is closed."""
+        with self._lock:
+            return self._wait_for(self._work, self._take, timeout)
+
+    def _take(self) -> tuple[Work | None, float]:
+        if self._closed:
+            return None, _NEVER
+        found, due_in = self._core.take(self._now())
+        if found is not None and self._core.lanes:
+            self._work.notify()  # one wakes the next: more may have become possible than one add or end said
+        return found, due_in
+
+    def done(self, work: Work | Ref, *, shows: Callable[[str], bool] | None = None) -> None:
+        """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
+
+        shows: whether the look showed an announced state (:func:`obsvc.observer.looks.shows`).
+        """
+        self._end(lambda now: self._core.done(_ref(work), now, shows=shows))
+
+    def retry(self, work: Work, *, after: float | None = None) -> float:
+        """The look failed; answers the seconds until it is made again (the backoff, or ``after`` if longer)."""
+        return self._end(lambda now: self._core.retry(work.ref, now, after=after))
+
+    def put_back(self, work: Work, *, delay: float) -> None:
+        """The look was not tried; the same again in ``delay`` seconds, without counting a failure."""
+        self._end(lambda now: self._core.put_back(work.ref, now, delay))
+
+    def hold(self, refs: Iterable[Ref]) -> frozenset[Ref]:
+        """Keep looks away from ``refs`` while a listing that covers them is read and reported.
+
+        Answers those that were free and are held now; end each by :meth:`done`.
+        """
+        with self._lock:
+            return self._core.hold(refs)
+
+    def _end(self, action: Callable[[float], T]) -> T:
+        with self._lock:
+            result = action(self._now())
+            self._work.notify()
+            self._ended.notify_all()
+            return result
+
+    # -- the rest ----------------------------------------------------------------------------------------------
+
+    def forget(self, refs: Iterable[Ref]) -> None:
+        """Drop everything about ``refs`` (stopped, or lost with their partition)."""
+        with self._lock:
+            for ref in refs:
+                self._core.forget(ref)
+            self._ended.notify_all()
+
+    def drain(self, timeout: float) -> bool:
+        """Take nothing more in, drop what is not due, and wait until all that is due was looked at and ended.
+
+        True when that came about within ``timeout`` seconds.  What a lane that is shut holds never does.
+        """
+        with self._lock:
+            self._draining = True
+            self._core.ripen(self._now())
+            self._core.drop_waiting()
+            return self._wait_for(self._ended, self._drained, timeout) is not None
+
+    def _drained(self) -> tuple[bool | None, float]:
+        self._core.drop_waiting()  # what retries placed meanwhile
+        return (True if self._core.idle() else None), float("inf")
+
+    def close(self) -> None:
+        """Hand out nothing more; every :meth:`get` returns None."""
+        with self._lock:
+            self._draining = self._closed = True
+            self._work.notify_all()
+            self._ended.notify_all()
+
+    def wait_unprocessed(self, concerns: Callable[[Ref], bool], timeout: float) -> bool:
+        """Wait until no ref that ``concerns`` says yes to is processed; True when that came about."""
+        def free() -> tuple[bool | None, float]:
+            return (None if any(concerns(ref) for ref in self._core.processing) else True), float("inf")
+
+        with self._lock:
+            return self._wait_for(self._ended, free, timeout) is not None
+
+    @property
+    def full(self) -> bool:
+        """True while the refs that are due reach the limit; those of a lane that is shut do not count, so that
+        one dead service never stops the intake."""
+        with self._lock:
+            return self._core.backlog(self._now()) >= self._core.settings.limit
+
+    @property
+    def depth(self) -> int:
+        """Refs that are due and wait."""
+        with self._lock:
+            self._core.ripen(self._now())
+            depth = len(self._core.lanes)
+        metrics.QUEUE_DEPTH.set(depth)
+        return depth
+
+    @property
+    def waiting(self) -> int:
+        """Refs that wait, due or not."""
+        with self._lock:
+            return len(self._core.entries)
+
+    @property
+    def processing(self) -> frozenset[Ref]:
+        with self._lock:
+            return frozenset(self._core.processing)
+
+    @property
+    def coalesced(self) -> int:
+        """Adds that joined what waited already, since the start."""
+        with self._lock:
+            return self._core.coalesced
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+    def _wait_for(self, signal: threading.Condition, attempt: Callable[[], tuple[T | None, float]],
+                  timeout: float) -> T | None:
+        """Try again whenever ``signal`` comes or something became due, up to ``timeout`` seconds."""
+        end = self._now() + timeout
+        while True:
+            found, due_in = attempt()
+            left = end - self._now()
+            if found is not None or left <= 0 or due_in == _NEVER:
+                return found
+            signal.wait(min(left, due_in, LONGEST_WAIT))
+
+
+def _ref(work: Work | Ref) -> Ref:
+    return work.ref if isinstance(work, Work) else work

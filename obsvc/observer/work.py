@@ -1,0 +1,141 @@
+"""What waits for a look, and how several requests for a look at one ref become one.
+
+Pure values and functions; usable from any thread.
+"""
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from obsvc.model import Cause, Ref
+
+#: Announcements remembered for one look.  Only the last decides whether a settle look follows; a few more are
+#: kept for the log.
+ANNOUNCED_KEPT = 8
+
+#: Which cause names a look that several asked for: the first in this order.  A takeover's looks are accounted
+#: for apart (I10), so that cause is never hidden by another; routine comes last.
+_TELLING = (
+    Cause.TAKEOVER, Cause.STARTED, Cause.NOTIFIED, Cause.MARKED, Cause.RETRY, Cause.SETTLE, Cause.POLLED,
+)
+_RANK = {cause: rank for rank, cause in enumerate(_TELLING)}
+
+#: Causes that announce news: a settle look may have to follow (DESIGN 2: a start counts as a notification).
+NEWS = frozenset({Cause.STARTED, Cause.NOTIFIED, Cause.MARKED, Cause.TAKEOVER})
+
+
+class Priority(enum.IntEnum):
+    """HIGH goes first; LOW has a fixed share, so that it never starves."""
+
+    HIGH = 0  #: somebody waits for it: started, notified
+    LOW = 1  #: routine: polled, swept, gained by a takeover
+
+
+_PRIORITY = {
+    Cause.STARTED: Priority.HIGH,
+    Cause.NOTIFIED: Priority.HIGH,
+    Cause.SETTLE: Priority.HIGH,
+    Cause.RETRY: Priority.HIGH,
+    Cause.MARKED: Priority.LOW,
+    Cause.TAKEOVER: Priority.LOW,
+    Cause.POLLED: Priority.LOW,
+}
+
+
+def priority_of(cause: Cause) -> Priority:
+    """The priority of a look for ``cause``, where the caller names none."""
+    return _PRIORITY[cause]
+
+
+def more_telling(one: Cause, other: Cause) -> Cause:
+    """The cause that names a look which both asked for."""
+    return one if _RANK[one] <= _RANK[other] else other
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One look to be made now.
+
+    cause: the most telling of the causes that asked for it.
+    since: when the first request that it answers came, seconds of the monotonic clock.
+    announced: the states that notifications announced, in order of arrival, each once, the last one last; None
+        stands for a notification that announced no settled state.
+    attempt: 1, and one more for each failure of this ref in a row before.
+    adds: how many requests became this one look.
+    news: something may have changed (a start, a notification, a mark, a takeover), not only routine.
+    """
+
+    ref: Ref
+    cause: Cause
+    since: float
+    announced: tuple[str | None, ...] = ()
+    attempt: int = 1
+    adds: int = 1
+    news: bool = False
+    priority: Priority = Priority.HIGH
+
+
+class Entry:
+    """The one request that waits for a ref: mutable, guarded by the queue's lock.
+
+    due: monotonic time of the earliest add that named one, None where none did.
+    after_quiet: an add waits for the end of the ref's coalescing interval.
+    urgent: states of urgent adds that came while the ref was processed.
+    place, placed_due: where it stands in the heap of what is not due, 0 where it does not: outdated items of the
+    heap are told by it.
+    """
+
+    __slots__ = ("adds", "after_quiet", "announced", "cause", "due", "news", "place", "placed_due", "priority",
+                 "ready", "since", "urgent")
+
+    def __init__(self, cause: Cause, since: float, priority: Priority) -> None:
+        self.cause = cause
+        self.since = since
+        self.priority = priority
+        self.announced: tuple[str | None, ...] = ()
+        self.adds = 0
+        self.news = False
+        self.due: float | None = None
+        self.after_quiet = False
+        self.urgent: list[str | None] = []
+        self.ready = False
+        self.place = 0
+        self.placed_due = 0.0
+
+    def join(self, cause: Cause, since: float, priority: Priority, announced: tuple[str | None, ...], adds: int,
+             news: bool) -> None:
+        """Take in one more request; it is the newer one."""
+        self.cause = more_telling(self.cause, cause)
+        self.since = min(self.since, since)
+        self.priority = min(self.priority, priority)
+        self.announced = joined(self.announced, announced)
+        self.adds += adds
+        self.news = self.news or news
+
+    def by(self, due: float) -> None:
+        """Be looked at no later than ``due``: earliest wins."""
+        self.due = due if self.due is None else min(self.due, due)
+
+    def resolve(self, now: float, quiet_until: float, shows: Callable[[str], bool] | None) -> float:
+        """The due time once the look that ran beside it is over; urgent adds that the look has answered
+        already (``shows``) wait out the interval like any other."""
+        if any(state is None or shows is None or not shows(state) for state in self.urgent):
+            self.by(now)
+        elif self.urgent:
+            self.after_quiet = True
+        self.urgent = []
+        if self.after_quiet:
+            self.by(quiet_until)
+            self.after_quiet = False
+        if self.due is None:
+            self.due = now
+        return self.due
+
+
+def joined(older: tuple[str | None, ...], newer: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    """Announcements in order of arrival, each once, at its latest place; only the newest few are kept."""
+    if not newer:
+        return older
+    kept = tuple(state for state in older if state not in newer) + newer
+    return kept[-ANNOUNCED_KEPT:]

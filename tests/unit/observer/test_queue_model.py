@@ -1,0 +1,123 @@
+"""Any order of calls keeps the queue's invariants (I7 first of all)."""
+from __future__ import annotations
+
+import random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from obsvc.clock import ManualClock
+from obsvc.model import Cause, Ref
+from obsvc.observer.queue import QueueSettings, WorkQueue
+
+REFS = [Ref("R", kind, name) for kind in ("compute.server", "network.port") for name in "ab"]
+refs = st.sampled_from(REFS)
+states = st.sampled_from([None, "active", "stopped"])
+delays = st.sampled_from([0.0, 0.3, 1.0, 5.0])
+
+
+class Gate:
+    def __init__(self):
+        self.inside, self.closed = dict.fromkeys(("compute.server", "network.port"), 0), set()
+
+    def enter(self, lane, now):
+        if lane in self.closed or self.inside[lane] >= 2:
+            return 1.0
+        self.inside[lane] += 1
+        return 0.0
+
+    def leave(self, lane, now):
+        self.inside[lane] -= 1
+        assert self.inside[lane] >= 0
+
+    def shut(self, lane, now):
+        return lane in self.closed
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """``owed``: refs with an add that no look which began after it has answered."""
+
+    def __init__(self):
+        super().__init__()
+        self.clock, self.gate = ManualClock(), Gate()
+        self.queue = WorkQueue(QueueSettings(), clock=self.clock, lane_of=lambda ref: ref.resource_type,
+                               gate=self.gate, rng=random.Random(1))
+        self.under_way, self.owed = {}, set()
+
+    @rule(ref=refs, state=states, urgent=st.booleans())
+    def notify(self, ref, state, urgent):
+        self.queue.add(ref, Cause.NOTIFIED, announced=state, urgent=urgent)
+        self.owed.add(ref)
+
+    @rule(ref=refs, cause=st.sampled_from([Cause.STARTED, Cause.MARKED, Cause.TAKEOVER]))
+    def add(self, ref, cause):
+        self.queue.add(ref, cause)
+        self.owed.add(ref)
+
+    @rule(ref=refs, delay=delays)
+    def add_after(self, ref, delay):
+        self.queue.add_after(ref, delay, Cause.POLLED)
+        self.owed.add(ref)
+
+    @rule()
+    def get(self):
+        work = self.queue.get()
+        if work is not None:
+            assert work.ref not in self.under_way, "I7: processed twice at once"
+            assert work.ref in self.owed, "a look that nobody asked for"
+            assert work.ref.resource_type not in self.gate.closed
+            self.under_way[work.ref] = work
+            self.owed.discard(work.ref)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), shown=states)
+    def done(self, data, shown):
+        work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
+        self.queue.done(work, shows=lambda state: state == shown)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), back=st.booleans())
+    def not_made(self, data, back):
+        work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
+        if back:
+            self.queue.put_back(work, delay=2.0)
+        else:
+            self.queue.retry(work)
+        self.owed.add(work.ref)
+
+    @rule(seconds=delays)
+    def wait(self, seconds):
+        self.clock.advance(seconds)
+
+    @rule(lane=st.sampled_from(["compute.server", "network.port"]), closed=st.booleans())
+    def door(self, lane, closed):
+        (self.gate.closed.add if closed else self.gate.closed.discard)(lane)
+
+    @invariant()
+    def books_agree(self):
+        core = self.queue._core
+        assert self.queue.processing == set(self.under_way)
+        assert set(core.entries) == self.owed, "every add is owed exactly one look"
+        assert sum(self.gate.inside.values()) == len(self.under_way)
+        ready = {ref for ref, entry in core.entries.items() if entry.ready}
+        assert len(core.lanes) == len(ready) and not ready & set(self.under_way)
+        placed = {ref for _, place, ref in core._heap if ref in core.entries and core.entries[ref].place == place}
+        assert placed == set(core.entries) - ready - set(self.under_way), "an entry that would never come due"
+
+    def teardown(self):
+        """Everything owed is looked at in the end."""
+        self.gate.closed.clear()
+        for work in self.under_way.values():
+            self.queue.done(work)
+        for _ in range(len(REFS)):
+            self.clock.advance(60.0)
+            while (work := self.queue.get()) is not None:
+                self.owed.discard(work.ref)
+                self.queue.done(work)
+        assert not self.owed
+        assert self.queue.drain(0.0)
+
+
+QueueMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestQueueModel = QueueMachine.TestCase
