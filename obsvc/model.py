@@ -70,6 +70,7 @@ class Cause(enum.StrEnum):
     POLLED = "polled"
     MARKED = "marked"  #: a look mark at the engine: check-now, a sweep, a mark after a takeover
     TAKEOVER = "takeover"  #: the partition changed hands
+    RESYNC = "resync"  #: notifications may have been missed
     RETRY = "retry"  #: the fetch before failed
 
 
