@@ -1,0 +1,388 @@
+"""What this member holds: its partitions, each under one generation, and the observed refs in them (DESIGN 2, 3).
+
+A partition is first *loading*: granted, but its list of observed refs is not complete, so that a ref which is not
+in it may still be observed.  Notifications are kept as *dirty* until it is *complete* to an observation version; from
+there on ``follow`` brings each start, stop and mark.  While it is *handed over* no new work is begun in it.
+
+Locking rule: one lock guards everything that changes; nothing is called out of this module while it is held.  Only
+``standing`` reads without it, for the notifications that are not ours: it reads the partition's slot, one element of
+a list that is replaced whole.  Whoever acts on NOT_OWNED or NOT_OBSERVED by *recording* something must ask again
+after the recording: a grant puts its slot in place before anybody reads those records.
+
+Any thread may call.  No method blocks on anything but the lock.
+"""
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from obsvc.engine_client.ownership import Grant, ObservedRef, PartitionChanges
+from obsvc.engine_client.reports import ReportOutcome, Verdict
+from obsvc.model import Generation, PartitionId, Ref, Snapshot, partition
+
+#: What the looks policy keeps of a ref between looks: an immutable value, opaque here.
+LookState = Any
+
+
+class Standing(enum.Enum):
+    """How a ref stands to this member now."""
+
+    NOT_OWNED = enum.auto()
+    LOADING = enum.auto()  #: owned; whether it is observed is not known yet
+    NOT_OBSERVED = enum.auto()
+    OBSERVED = enum.auto()
+    HANDING_OVER = enum.auto()  #: still ours, but no new work is begun
+
+
+class _HeldRef:
+    """One observed ref.  cleared: highest mark that an accepted report of ours cleared.  owes: a look that is not
+    a mere poll is due or under way, so that the ref must be marked if we lose it."""
+
+    __slots__ = ("observed", "look", "cleared", "owes")
+
+    def __init__(self, observed: ObservedRef, look: LookState) -> None:
+        self.observed = observed
+        self.look = look
+        self.cleared = 0
+        self.owes = False
+
+
+class _Slot:
+    __slots__ = ("grant", "version", "complete", "handing_over", "refs", "loading", "dirty", "loaded_once")
+
+    def __init__(self, grant: Grant) -> None:
+        self.grant = grant
+        self.version = -1
+        self.complete = False
+        self.handing_over = False
+        self.loaded_once = False
+        self.refs: dict[Ref, _HeldRef] = {}
+        self.loading: dict[Ref, ObservedRef] = {}
+        self.dirty: set[Ref] = set()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a fetch must know of its ref when it begins; ``observed`` as it stood then."""
+
+    ref: Ref
+    partition: PartitionId
+    generation: Generation
+    observed: ObservedRef
+    look: LookState
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A list that is complete now.  first: whether this is the first time under this grant.
+
+    new: refs not held before; changed: held before, with a wider goal or a newer mark; gone: held before and no
+    longer observed.  dirty, dirty_unobserved: what was notified while the list was loading.
+    """
+
+    grant: Grant
+    first: bool
+    new: list[ObservedRef] = field(default_factory=list)
+    changed: list[ObservedRef] = field(default_factory=list)
+    gone: list[Ref] = field(default_factory=list)
+    dirty: list[Ref] = field(default_factory=list)
+    dirty_unobserved: list[Ref] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What ``follow`` changed: as in :class:`Completed`."""
+
+    new: list[ObservedRef] = field(default_factory=list)
+    changed: list[ObservedRef] = field(default_factory=list)
+    gone: list[Ref] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class After:
+    """A ref after its report.  remark: a mark newer than the one reported waits.  fresher: its observations
+    changed while the fetch was under way."""
+
+    observed: ObservedRef
+    remark: bool
+    fresher: bool
+
+
+class Held:
+    """The partitions and refs of one member.
+
+    partitions: P.  new_look: the look state that a ref begins with; pure, called under the lock.
+    """
+
+    def __init__(self, partitions: int, *, new_look: Callable[[ObservedRef], LookState]) -> None:
+        self._partitions = partitions
+        self._new_look = new_look
+        self._lock = threading.Lock()
+        self._slots: list[_Slot | None] = [None] * partitions
+
+    # -- what a notification asks
+
+    def standing(self, ref: Ref) -> Standing:
+        slot = self._slots[partition(ref, self._partitions)]
+        if slot is None:
+            return Standing.NOT_OWNED
+        with self._lock:
+            if slot.handing_over:
+                return Standing.HANDING_OVER
+            if not slot.complete:
+                return Standing.LOADING
+            return Standing.OBSERVED if ref in slot.refs else Standing.NOT_OBSERVED
+
+    def note_dirty(self, ref: Ref) -> bool:
+        """Keep ``ref`` until its partition's list is complete; False when it is not loading (any more)."""
+        with self._lock:
+            slot = self._slot(ref)
+            if slot is None or slot.complete or slot.handing_over:
+                return False
+            slot.dirty.add(ref)
+            return True
+
+    # -- grants
+
+    def begin(self, grant: Grant) -> None:
+        """Hold the partition of ``grant``, its list empty and loading."""
+        with self._lock:
+            known = self._slots[grant.partition]
+            if known is not None and known.grant.generation >= grant.generation:
+                return
+            self._slots[grant.partition] = _Slot(grant)
+
+    def loading(self) -> list[tuple[PartitionId, Generation]]:
+        """The partitions whose list is to be read, ascending."""
+        with self._lock:
+            return [
+                (slot.grant.partition, slot.grant.generation)
+                for slot in self._slots
+                if slot is not None and not slot.complete and not slot.handing_over
+            ]
+
+    def restart_loading(self, numbers: Iterable[PartitionId]) -> None:
+        """The list of these partitions is read from its beginning: forget the pages that came so far."""
+        with self._lock:
+            for number in numbers:
+                if (slot := self._slots[number]) is not None:
+                    slot.loading = {}
+
+    def load(self, generations: dict[PartitionId, Generation], refs: Iterable[ObservedRef]) -> None:
+        """Take a page of the list, read under ``generations``."""
+        with self._lock:
+            for observed in refs:
+                number = partition(observed.ref, self._partitions)
+                slot = self._slots[number]
+                if slot is not None and slot.grant.generation == generations.get(number) and not slot.complete:
+                    slot.loading[observed.ref] = observed
+
+    def complete(self, number: PartitionId, generation: Generation, version: int) -> Completed | None:
+        """The list of a partition is complete to ``version``; None when it is not held so any more."""
+        with self._lock:
+            slot = self._slots[number]
+            if slot is None or slot.grant.generation != generation or slot.complete or slot.handing_over:
+                return None
+            done = Completed(slot.grant, first=not slot.loaded_once)
+            for ref in slot.refs.keys() - slot.loading.keys():
+                del slot.refs[ref]
+                done.gone.append(ref)
+            for observed in slot.loading.values():
+                self._take(slot, observed, done)
+            for ref in slot.dirty:
+                (done.dirty if ref in slot.refs else done.dirty_unobserved).append(ref)
+            slot.loading, slot.dirty = {}, set()
+            slot.version, slot.complete, slot.loaded_once = version, True, True
+            return done
+
+    def known(self) -> list[tuple[PartitionId, Generation, int]]:
+        """The complete partitions with generation and observation version, ascending: what to follow."""
+        with self._lock:
+            return [
+                (slot.grant.partition, slot.grant.generation, slot.version)
+                for slot in self._slots
+                if slot is not None and slot.complete and not slot.handing_over
+            ]
+
+    def apply(self, changes: PartitionChanges, generation: Generation) -> Applied:
+        """Take what ``follow`` brought; what is older than the version held is ignored.  ``reload`` puts the
+        partition back to loading."""
+        applied = Applied()
+        with self._lock:
+            slot = self._slots[changes.partition]
+            if slot is None or slot.grant.generation != generation or not slot.complete:
+                return applied
+            if changes.reload:
+                slot.complete, slot.loading = False, {}
+                return applied
+            if changes.version < slot.version:
+                return applied
+            slot.version = changes.version
+            for ref in changes.stopped:
+                if slot.refs.pop(ref, None) is not None:
+                    applied.gone.append(ref)
+            for observed in changes.changed:
+                self._take(slot, observed, applied)
+        return applied
+
+    def hand_over(self, number: PartitionId) -> Generation | None:
+        """Begin no new work in the partition from here on; its generation, or None when it is not held."""
+        with self._lock:
+            slot = self._slots[number]
+            if slot is None:
+                return None
+            slot.handing_over = True
+            return slot.grant.generation
+
+    def drop(self, number: PartitionId, generation: Generation | None = None) -> tuple[list[Ref], list[Ref]]:
+        """Let go of the partition (if it is held under ``generation``): its refs, and those of them (and of the
+        dirty ones) that still owe a look."""
+        with self._lock:
+            slot = self._slots[number]
+            if slot is None or (generation is not None and slot.grant.generation != generation):
+                return [], []
+            self._slots[number] = None
+            owing = [ref for ref, held in slot.refs.items() if held.owes]
+            owing += [ref for ref in slot.dirty if ref not in slot.refs]
+            return list(slot.refs.keys() | slot.dirty), owing
+
+    # -- looks
+
+    def task(self, ref: Ref) -> Task | None:
+        """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held, handed over)."""
+        with self._lock:
+            slot = self._slot(ref)
+            held = None if slot is None or slot.handing_over else slot.refs.get(ref)
+            if slot is None or held is None:
+                return None
+            return Task(ref, slot.grant.partition, slot.grant.generation, held.observed, held.look)
+
+    def is_current(self, task: Task) -> bool:
+        """Whether the ref of ``task`` is still held under the generation that it began with."""
+        with self._lock:
+            slot = self._slot(task.ref)
+            return slot is not None and slot.grant.generation == task.generation and task.ref in slot.refs
+
+    def owe(self, ref: Ref, change: Callable[[LookState], LookState] | None = None) -> bool:
+        """A look at ``ref`` is due for a reason that must not be lost with us; change: of its look state, made
+        under the lock (it must be pure).  False when the ref is not observed here."""
+        return self._update(ref, change, owes=True)
+
+    def paid(self, ref: Ref) -> None:
+        """Nothing but polls is due for ``ref``."""
+        self._update(ref, None, owes=False)
+
+    def update_look(self, ref: Ref, change: Callable[[LookState], LookState]) -> bool:
+        """Change the look state of ``ref`` under the lock; False when it is not observed here."""
+        return self._update(ref, change, owes=None)
+
+    def marked(self, ref: Ref, mark: int) -> None:
+        """A mark for ``ref`` is known to be stored: the next report names it."""
+        with self._lock:
+            slot = self._slot(ref)
+            held = slot.refs.get(ref) if slot is not None else None
+            if held is not None and mark > max(held.cleared, held.observed.mark or 0):
+                held.observed = msgspec.structs.replace(held.observed, mark=mark)
+
+    def reported(self, task: Task, outcome: ReportOutcome, snapshot: Snapshot) -> After | None:
+        """Take the answer to the report that came of ``task``; None when the ref is no longer held so."""
+        with self._lock:
+            slot = self._slot(task.ref)
+            if slot is None or slot.grant.generation != task.generation:
+                return None
+            held = slot.refs.get(task.ref)
+            if held is None:
+                return None
+            fresher = not _same_request(held.observed, task.observed)
+            if outcome.verdict is Verdict.NOT_OBSERVED:
+                if not fresher:
+                    del slot.refs[task.ref]
+                    return None
+                return After(held.observed, remark=True, fresher=True)
+            if outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
+                held.cleared = max(held.cleared, task.observed.mark or 0)
+                mark = held.observed.mark
+                held.observed = msgspec.structs.replace(
+                    held.observed,
+                    last=msgspec.structs.replace(snapshot, attributes={}),
+                    mark=None if mark is not None and mark <= held.cleared else mark,
+                )
+                if not fresher:
+                    held.observed = msgspec.structs.replace(
+                        held.observed, wanted=outcome.wanted, deadline=outcome.deadline
+                    )
+            mark = held.observed.mark
+            remark = mark is not None and mark > (task.observed.mark or 0)
+            return After(held.observed, remark=remark, fresher=fresher)
+
+    # -- figures
+
+    def generations(self) -> dict[PartitionId, Generation]:
+        with self._lock:
+            return {slot.grant.partition: slot.grant.generation for slot in self._slots if slot is not None}
+
+    def refs(self, region: str | None = None) -> list[Ref]:
+        """Every observed ref held (of one region)."""
+        with self._lock:
+            return [
+                ref
+                for slot in self._slots
+                if slot is not None
+                for ref in slot.refs
+                if region is None or ref.region == region
+            ]
+
+    def owing(self, number: PartitionId) -> list[Ref]:
+        """The refs of a partition that owe a look."""
+        with self._lock:
+            slot = self._slots[number]
+            return [] if slot is None else [ref for ref, held in slot.refs.items() if held.owes]
+
+    # -- under the lock
+
+    def _slot(self, ref: Ref) -> _Slot | None:
+        return self._slots[partition(ref, self._partitions)]
+
+    def _update(self, ref: Ref, change: Callable[[LookState], LookState] | None, *, owes: bool | None) -> bool:
+        with self._lock:
+            slot = self._slot(ref)
+            held = None if slot is None else slot.refs.get(ref)
+            if held is None:
+                return False
+            if change is not None:
+                held.look = change(held.look)
+            if owes is not None:
+                held.owes = owes
+            return True
+
+    def _take(self, slot: _Slot, observed: ObservedRef, into: Completed | Applied) -> None:
+        held = slot.refs.get(observed.ref)
+        if held is None:
+            slot.refs[observed.ref] = _HeldRef(observed, self._new_look(observed))
+            into.new.append(observed)
+            return
+        mark = observed.mark
+        if mark is not None and mark <= held.cleared:
+            mark = None  # read at the engine before our report cleared it
+        mark = max((number for number in (mark, held.observed.mark) if number is not None), default=None)
+        before = held.observed
+        held.observed = msgspec.structs.replace(observed, mark=mark, last=_newer(observed.last, before.last))
+        wider = set(observed.wanted) - set(before.wanted) or observed.started_at != before.started_at
+        if wider or (mark is not None and mark > (before.mark or 0)):
+            into.changed.append(held.observed)
+
+
+def _same_request(one: ObservedRef, other: ObservedRef) -> bool:
+    """Whether two views of a ref come from the same observations (marks and snapshots aside)."""
+    return (one.started_at, one.wanted, one.deadline) == (other.started_at, other.wanted, other.deadline)
+
+
+def _newer(one: Snapshot | None, other: Snapshot | None) -> Snapshot | None:
+    if one is None or other is None:
+        return one or other
+    return one if one.fetched_at >= other.fetched_at else other

@@ -1,0 +1,95 @@
+"""From a decoded notification to a look that is due, or to a drop that is remembered (DESIGN 1, 2).
+
+:meth:`Intake.take` is the sink of every bus listener and runs on their threads, for every notification of the cloud:
+what is not ours costs a crc32, a list index and an append to the takeover memory.  It never blocks on the network.
+
+Race with a grant: what is dropped is first remembered and then looked at once more; a grant puts its partition in
+place before it reads the memory.  So either the memory tells the new owner, or the second look does.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from obsvc import metrics
+from obsvc.model import Look, Notification, Ref
+from obsvc.observer.held import Held, Standing
+from obsvc.observer.memory import TakeoverMemory
+from obsvc.observer.unsettled import Delivery, Unsettled
+
+#: Called for an observed ref of ours that was notified; True when that made a look due, False when one was due
+#: already.
+Notified = Callable[[Ref, Notification], bool]
+
+
+class Intake:
+    """Decides the fate of each notification.
+
+    notified: makes a look due.  hurry: has a ref marked at the engine as soon as may be.
+    """
+
+    def __init__(
+        self,
+        *,
+        held: Held,
+        memory: TakeoverMemory,
+        unsettled: Unsettled,
+        notified: Notified,
+        hurry: Callable[[Ref], None],
+    ) -> None:
+        self._held = held
+        self._memory = memory
+        self._unsettled = unsettled
+        self._notified = notified
+        self._hurry = hurry
+        fate = metrics.NOTIFICATIONS_BY_FATE.labels
+        self._count = {
+            name: fate(name).inc
+            for name in ("queued", "coalesced", "not_owned", "not_observed", "dirty", "no_resource", "no_look")
+        }
+
+    def take(self, notification: Notification, delivery: Delivery) -> None:
+        """Settle ``delivery``, or hold it until looks at its refs have settled it."""
+        if not notification.refs:
+            self._count["no_resource"]()
+            delivery.settle()
+            return
+        if notification.look is Look.NONE:
+            self._count["no_look"]()
+            delivery.settle()
+            return
+        ours = [(ref, standing) for ref in notification.refs if (standing := self._standing(ref)) is not None]
+        if not ours:
+            delivery.settle()
+            return
+        # Registered before anything is made due: a look that is over before the registration would settle nothing.
+        self._unsettled.register(delivery, [ref for ref, _ in ours])
+        for ref, standing in ours:
+            self._make_due(ref, standing, notification)
+
+    def _standing(self, ref: Ref) -> Standing | None:
+        """How ``ref`` stands, None (and remembered) when it is not for us to look at."""
+        standing = self._held.standing(ref)
+        if standing is Standing.NOT_OWNED or standing is Standing.NOT_OBSERVED:
+            self._memory.drop(ref)
+            again = self._held.standing(ref)
+            if again is Standing.NOT_OWNED or again is Standing.NOT_OBSERVED:
+                self._count["not_owned" if again is Standing.NOT_OWNED else "not_observed"]()
+                return None
+            standing = again
+        return standing
+
+    def _make_due(self, ref: Ref, standing: Standing, notification: Notification) -> None:
+        if standing is Standing.LOADING:
+            if self._held.note_dirty(ref):
+                self._count["dirty"]()
+                return
+            standing = self._held.standing(ref)  # its list was completed, or it was lost, in between
+        if standing is Standing.OBSERVED:
+            self._count["queued" if self._notified(ref, notification) else "coalesced"]()
+        elif standing is Standing.NOT_OBSERVED:
+            self._count["not_observed"]()
+            self._memory.drop(ref)
+            self._unsettled.dismiss([ref])
+        else:  # being handed over, or lost just now: the next owner shall look at it
+            self._count["not_owned"]()
+            self._hurry(ref)
