@@ -26,6 +26,7 @@ from obsvc import metrics
 from obsvc.clock import Clock, SystemClock
 from obsvc.engine.databases import READ_ONLY, Trouble, make_engine, shown, trouble
 from obsvc.engine.schema import core
+from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, Unavailable
 
 LOG = logging.getLogger(__name__)
@@ -52,11 +53,16 @@ class Transaction:
     """One running transaction.
 
     connection: SQLAlchemy Core.  now: the engine's time when it began, seconds since the epoch.
+    settings: the engine's.  emitting: whether there is a bus to emit on; else nothing is put in the outbox.
     """
 
-    def __init__(self, connection: sa.Connection, now: float) -> None:
+    def __init__(
+        self, connection: sa.Connection, now: float, *, settings: EngineSettings | None = None, emitting: bool = False
+    ) -> None:
         self.connection = connection
         self.now = now
+        self.settings = settings or EngineSettings()
+        self.emitting = emitting
         self.touched: set[str] = set()
         self._bumped: set[str] = set()
         self._before_commit: list[Callable[[Transaction], None]] = []
@@ -121,11 +127,23 @@ class Transaction:
 
 
 class Store:
-    """The engine's database.  url: an SQLAlchemy URL; max_retries: runs again after the first."""
+    """The engine's database.
+
+    url: an SQLAlchemy URL; max_retries: runs again after the first; settings, emitting: as in Transaction.
+    """
 
     def __init__(
-        self, url: str, *, clock: Clock | None = None, pool_size: int = 10, max_retries: int = 20
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        pool_size: int = 10,
+        max_retries: int = 20,
+        settings: EngineSettings | None = None,
+        emitting: bool = False,
     ) -> None:
+        self.settings = settings or EngineSettings()
+        self.emitting = emitting
         self.clock: Clock = clock or SystemClock()
         self.url = url
         self.max_retries = max_retries
@@ -182,11 +200,14 @@ class Store:
         """Close the pooled connections."""
         self.engine.dispose()
 
+    def _transaction(self, connection: sa.Connection) -> Transaction:
+        return Transaction(connection, self.clock.time(), settings=self.settings, emitting=self.emitting)
+
     def _once(self, fn: Callable[[Transaction], T]) -> T:
         with self._writer, self.engine.connect() as connection:
             with _rolled_back(connection):
                 connection.begin()
-                tx = Transaction(connection, self.clock.time())
+                tx = self._transaction(connection)
                 result = fn(tx)
                 tx._finish()
             try:
@@ -210,7 +231,7 @@ class Store:
             connection = connection.execution_options(**{READ_ONLY: True})
             with _rolled_back(connection):
                 connection.begin()
-                result = fn(Transaction(connection, self.clock.time()))
+                result = fn(self._transaction(connection))
             connection.rollback()
         return result
 
