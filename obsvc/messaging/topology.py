@@ -1,0 +1,181 @@
+"""Exchanges and queues: looked at first, declared only where they are missing, never failed over a mismatch.
+
+oslo.messaging declares exchanges as topic, not durable by default, durable in some clouds; a declaration that
+disagrees would be refused with 406 and close the channel.  So an exchange is declared passively first.
+
+Each function opens channels of its own and may be called only from the thread that owns the connection.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import amqp.exceptions
+import kombu
+
+from obsvc.messaging.connection import translated
+
+LOG = logging.getLogger(__name__)
+
+_MISSING = 404
+
+
+@dataclasses.dataclass(frozen=True)
+class QueueSettings:
+    """Our own queue.
+
+    expires: seconds without a consumer after which the broker drops it.  max_length: messages; the oldest are
+    dropped beyond it.  queue_type: ``classic`` or ``quorum``.
+    """
+
+    name: str
+    expires: float = 3600.0
+    max_length: int = 500_000
+    queue_type: str = "classic"
+
+    def arguments(self) -> dict[str, Any]:
+        """The ``x-`` arguments of the declaration, as RabbitMQ documents them."""
+        arguments: dict[str, Any] = {"x-expires": int(self.expires * 1000), "x-max-length": self.max_length}
+        if self.queue_type != "classic":
+            arguments["x-queue-type"] = self.queue_type
+        return arguments
+
+
+@dataclasses.dataclass(frozen=True)
+class Declared:
+    """What came of a declaration: whether the queue had to be made, and exchanges that could not be bound."""
+
+    queue_was_missing: bool
+    unbound: tuple[str, ...] = ()
+
+
+def queue_name(member: str, bus: str) -> str:
+    """``obsvc.<member name>.<bus name>``, with what a queue's name should not have made ``_``."""
+    return "obsvc." + ".".join(re.sub(r"[^A-Za-z0-9._@-]", "_", part) for part in (member, bus))
+
+
+def ensure_exchange(connection: kombu.Connection, name: str, *, durable: bool = False) -> bool:
+    """See that the topic exchange ``name`` is there, in whatever shape; True when it was.
+
+    durable: for one that is missing; False is oslo.messaging's default, so that the service's own declaration
+    agrees later.  Raises Unavailable when the broker is lost or refuses the declaration of a missing one.
+    """
+    with translated(connection, f"looking for exchange {name}"):
+        if _exists(connection, name):
+            return True
+        with _channel(connection) as channel:
+            try:
+                channel.exchange_declare(exchange=name, type="topic", durable=durable, auto_delete=False)
+                return False
+            except amqp.exceptions.PreconditionFailed:
+                return True  # somebody else declared it in between
+            except amqp.exceptions.AccessRefused as error:
+                LOG.warning("exchange %s is missing and we may not declare it: %s", name, error.reply_text)
+                raise
+
+
+def _exists(connection: kombu.Connection, name: str) -> bool:
+    with _channel(connection) as channel:
+        try:
+            channel.exchange_declare(exchange=name, type="topic", passive=True)
+            return True
+        except connection.channel_errors as error:
+            if _code(error) != _MISSING:
+                raise
+            return False
+
+
+def declare_own_queue(
+    connection: kombu.Connection,
+    queue: QueueSettings,
+    exchanges: Iterable[str],
+    routing_keys: Iterable[str],
+) -> Declared:
+    """Make our own durable queue where it is missing, and bind it.
+
+    An exchange that is missing is declared as oslo.messaging would; one that may not be declared is left out and
+    named in the answer.  A queue that exists with other arguments is used as it is.  Raises Unavailable.
+    """
+    keys = tuple(routing_keys)
+    missing = _declare_queue(connection, queue)
+    unbound = []
+    for exchange in exchanges:
+        try:
+            with translated(connection, f"binding {queue.name} to exchange {exchange}"):
+                with contextlib.suppress(amqp.exceptions.AccessRefused):
+                    _bind(connection, queue.name, exchange, keys)
+                    continue
+        except Exception as error:
+            if not isinstance(error.__cause__, amqp.exceptions.AccessRefused):
+                raise
+        unbound.append(exchange)
+        LOG.warning("queue %s is not bound to exchange %s: the broker refuses it", queue.name, exchange)
+    return Declared(missing, tuple(unbound))
+
+
+def _bind(connection: kombu.Connection, queue: str, exchange: str, routing_keys: tuple[str, ...]) -> None:
+    ensure_exchange(connection, exchange)
+    with _channel(connection) as channel:
+        if not connection.transport.driver_type == "amqp":
+            channel.exchange_declare(exchange=exchange, type="topic", durable=False)  # each process must know it
+        for key in routing_keys:
+            channel.queue_bind(queue=queue, exchange=exchange, routing_key=key)
+
+
+def _declare_queue(connection: kombu.Connection, queue: QueueSettings) -> bool:
+    """True when the queue had to be made."""
+    with translated(connection, f"declaring queue {queue.name}"):
+        if queue_length(connection, queue.name) is not None:
+            return False
+        with _channel(connection) as channel:
+            try:
+                channel.queue_declare(
+                    queue=queue.name, durable=True, auto_delete=False, exclusive=False, arguments=queue.arguments()
+                )
+            except amqp.exceptions.PreconditionFailed as error:
+                LOG.warning("queue %s is used as it is: %s", queue.name, error.reply_text)
+        return True
+
+
+def queue_length(connection: kombu.Connection, name: str) -> int | None:
+    """Messages that wait in the queue (without those delivered and not acknowledged); None when there is none."""
+    with translated(connection, f"looking for queue {name}"), _channel(connection) as channel:
+        try:
+            return channel.queue_declare(queue=name, passive=True).message_count
+        except connection.channel_errors as error:
+            if _code(error) != _MISSING:
+                raise
+            return None
+
+
+def delete_queue(connection: kombu.Connection, name: str) -> None:
+    """Delete the queue, whatever it holds (a member that is removed for good; tests)."""
+    with translated(connection, f"deleting queue {name}"), _channel(connection) as channel:
+        channel.queue_delete(queue=name)
+
+
+@contextlib.contextmanager
+def _channel(connection: kombu.Connection) -> Iterator[Any]:
+    """A channel for one question: an answer of 4xx closes it, and nothing else then goes with it."""
+    channel = connection.default_channel if _virtual(connection) else connection.channel()
+    try:
+        yield channel
+    finally:
+        if not _virtual(connection):
+            with contextlib.suppress(Exception):
+                channel.close()
+
+
+def _virtual(connection: kombu.Connection) -> bool:
+    return connection.transport.driver_type != "amqp"
+
+
+def _code(error: BaseException) -> int | None:
+    for value in (getattr(error, "code", None), *getattr(error, "args", ())):
+        if value in (_MISSING, str(_MISSING)):
+            return _MISSING
+    return None
