@@ -1,0 +1,46 @@
+# obsvc: `make demo` and `make test` set up whatever they need by themselves.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+# Two pytest workers; each starts servers of its own.
+WORKERS ?= 2
+
+.PHONY: demo test test-unit test-functional test-long chaos fuzz lint config venv servers clean
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml setup.py tools/make-venv
+	PYTHON=$(PYTHON) tools/make-venv
+	touch $(STAMP)
+
+servers:
+	tools/install-servers
+
+demo: venv
+	$(BIN)/obsvc demo $(ARGS)
+
+test: venv servers lint
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests $(ARGS)
+
+test-unit: venv
+	$(BIN)/pytest -q tests/unit $(ARGS)
+
+test-functional: venv servers
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests/functional $(ARGS)
+
+test-long: venv servers
+	$(BIN)/pytest -q -m long tests $(ARGS)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+# Write the sample files anew; a unit test checks that they are current.
+config: venv
+	$(BIN)/oslo-config-generator --config-file etc/obsvc/config-generator.conf
+	$(BIN)/oslopolicy-sample-generator --namespace obsvc --output-file etc/obsvc/policy.yaml.sample
+
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
