@@ -1,0 +1,322 @@
+"""What follows after a look: report it or not, and when to look again (DESIGN 3).  Pure.
+
+All of it is functions of (what is known of the ref, what was asked for, what the fetch saw, the time); they may be
+called from any thread, and hold and change nothing.  ``now`` is monotonic seconds of this process; ``wall`` is
+seconds since the epoch by the engine's clock as well as this member knows it (only deadlines are compared to it).
+
+At most one further look waits for a ref (the queue keeps one entry a ref), so each decision names one: the soonest
+that something is still expected of.
+
+==========  ======================================================================================================
+settle      An API can be behind its notification.  Unless the snapshot shows, settled, the state that the newest
+            notification announced, one more look follows ``settle_delay`` later; where a state was announced and
+            is still not shown, two more, each twice as far off.  After that polling stands behind.
+confirm     404 becomes ``deleted`` only when it is answered again ``settle_delay`` later; for a ref that nobody
+            has ever seen, only from ``appear_timeout`` after its observation began.
+poll        While a goal is not reached, or the service has something under way: sparse, growing, jittered; news
+            begin anew.  A deadline draws the poll that would pass it to itself.
+retry       A fetch that failed says nothing: the queue repeats it with its backoff, and nothing is reported.
+==========  ======================================================================================================
+"""
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from obsvc.engine_client.ownership import ObservedRef
+from obsvc.engine_client.reports import ReportOutcome
+from obsvc.model import Cause, Condition, Look, Snapshot
+from obsvc.observer.fetched import Fetched, Outcome
+from obsvc.observer.work import Work
+
+#: Settle looks at most after a notification that announced a state (at 1, 2 and 4 times ``settle_delay`` from each
+#: other), and after one that announced none.
+SETTLE_LOOKS_ANNOUNCED = 3
+SETTLE_LOOKS = 1
+
+#: Share of a poll's delay by which it varies either way, so that refs that were started together drift apart.
+POLL_JITTER = 0.15
+
+#: Longest time between two looks at a ref that has not appeared yet, as a share of ``appear_timeout``.
+APPEAR_SHARE = 0.25
+
+#: Seconds after a deadline at which its last look is made, so that the engine's clock has surely passed it.
+DEADLINE_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class LookSettings:
+    """Seconds, all but ``poll_growth``; see ``[observer]`` in the configuration."""
+
+    settle_delay: float = 1.0
+    appear_timeout: float = 60.0
+    poll_initial: float = 15.0
+    poll_growth: float = 1.6
+    poll_max: float = 300.0
+    takeover_spread: float = 5.0
+
+    @classmethod
+    def from_conf(cls, conf: Any) -> LookSettings:
+        """Read ``[observer]`` of an oslo.config ConfigOpts."""
+        return cls(**{name: getattr(conf.observer, name) for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A settle look that is due: for ``state`` (None: no state was announced); ``looks`` were asked for so far."""
+
+    state: str | None
+    looks: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookState:
+    """What the policy knows of one observed ref.
+
+    known_since: monotonic time at which its observation began, or was learnt of.
+    wanted, deadline: as the engine last said (``deadline`` in seconds since the epoch by its clock).
+    last: the newest snapshot, of this member or as it came with the grant.
+    absent_since: monotonic time of the first of the 404s in a row that are not confirmed yet; absences: how many.
+    polls: looks without news since the last news.
+    """
+
+    known_since: float
+    wanted: tuple[Condition, ...] = ()
+    deadline: float | None = None
+    last: Snapshot | None = None
+    owed: Owed | None = None
+    absent_since: float | None = None
+    absences: int = 0
+    polls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Look again in ``delay`` seconds: ``queue.add_after(ref, delay, cause)``."""
+
+    delay: float
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """state: replaces the ref's.  report: send this; None: nothing to say.  next: None: nothing is expected.
+
+    retry: end the work by ``queue.retry(work, after=fetched.retry_after)`` instead of ``queue.done``.
+    why: a few words for the log.
+    """
+
+    state: LookState
+    report: Snapshot | None = None
+    next: Next | None = None
+    retry: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """now, wall: see the module.  mass_absence: an unusual share of the service's refs answers 404
+    (:class:`obsvc.observer.absence.AbsenceWatch`)."""
+
+    now: float
+    wall: float
+    mass_absence: bool = False
+
+
+# -- what a ref begins with, and how its observation changes ------------------------------------------------------
+
+
+def new_state(observed: ObservedRef, moment: Moment) -> LookState:
+    """The state of a ref that this member begins to observe."""
+    age = max(0.0, moment.wall - observed.started_at)
+    return LookState(moment.now - age, observed.wanted, observed.deadline, observed.last)
+
+
+def renewed(state: LookState, observed: ObservedRef) -> LookState:
+    """The state after the ref's observations changed (another goal, another deadline)."""
+    return replace(state, wanted=observed.wanted, deadline=observed.deadline, polls=0)
+
+
+def on_gained(observed: ObservedRef, settings: LookSettings, rng: random.Random, *, moved: bool) -> Next | None:
+    """The first look at a ref of a partition that was just granted; None where none is owed.
+
+    moved: the partition had another owner before.  What nobody has looked at, or is marked, is looked at at once;
+    what somebody waits for, within ``takeover_spread``, so that a takeover is no stampede; all else rests (the
+    takeover memory and the listeners see to it).
+    """
+    if observed.mark is not None or observed.last is None:
+        cause = Cause.STARTED if observed.last is None else Cause.MARKED
+        return Next(0.0, Cause.TAKEOVER if moved else cause)
+    if observed.wanted or not observed.last.settled:
+        delay = rng.uniform(0.0, settings.takeover_spread)
+        return Next(delay, Cause.TAKEOVER if moved else Cause.POLLED)
+    return None
+
+
+def after_outcome(state: LookState, outcome: ReportOutcome, moment: Moment, settings: LookSettings,
+                  rng: random.Random) -> tuple[LookState, Next | None]:
+    """The state after the engine took a report, and the poll that follows when it still waits for something.
+
+    Only for ``accepted`` and ``unchanged``; add the poll by ``add_after``: what is due sooner stays.
+    """
+    state = replace(state, wanted=outcome.wanted, deadline=outcome.deadline)
+    gone = state.last is not None and state.last.condition is Condition.DELETED
+    if not outcome.wanted or gone:
+        return state, None
+    return state, Next(_poll_delay(state, moment, settings, rng), Cause.POLLED)
+
+
+# -- notifications --------------------------------------------------------------------------------------------------
+
+
+def shows(snapshot: Snapshot | None, announced: str) -> bool:
+    """Whether the snapshot shows, settled, the state that a notification announced.
+
+    Services announce their own words: the status itself, or (nova) a state that the API has in an attribute whose
+    name ends in ``state`` or ``status``.  Compared without case.
+    """
+    if snapshot is None:
+        return False
+    word = announced.casefold()
+    if word == "deleted" and snapshot.condition is Condition.DELETED:
+        return True
+    if not snapshot.settled:
+        return False
+    if snapshot.status is not None and snapshot.status.casefold() == word:
+        return True
+    return any(
+        isinstance(value, str) and value.casefold() == word and name.casefold().endswith(("state", "status"))
+        for name, value in snapshot.attributes.items()
+    )
+
+
+def is_urgent(look: Look, announced: str | None, last: Snapshot | None) -> bool:
+    """Whether a notification must not wait for the coalescing interval: its event wants a look now, and it
+    announces a settled state that the last look did not show."""
+    return look is Look.NOW and announced is not None and not shows(last, announced)
+
+
+# -- after a look ---------------------------------------------------------------------------------------------------
+
+
+def decide(state: LookState, work: Work, fetched: Fetched, moment: Moment, settings: LookSettings,
+           rng: random.Random) -> Decision:
+    """What follows from ``fetched``, the answer to ``work``."""
+    if fetched.outcome is Outcome.FOUND and fetched.snapshot is not None:
+        return _found(state, work, fetched.snapshot, moment, settings, rng)
+    if fetched.outcome is Outcome.ABSENT:
+        return _absent(state, work, fetched, moment, settings, rng)
+    if fetched.outcome is Outcome.UNSUPPORTED:
+        snapshot = Snapshot(exists=True, condition=Condition.UNKNOWN, status_reason=fetched.error,
+                            fetched_at=fetched.fetched_at)
+        return Decision(replace(state, last=snapshot, owed=None), snapshot, why="can't be fetched")
+    return Decision(state, retry=True, why=fetched.error or "failed")
+
+
+def _found(state: LookState, work: Work, snapshot: Snapshot, moment: Moment, settings: LookSettings,
+           rng: random.Random) -> Decision:
+    owed, settle = _settle(state, work, snapshot, settings)
+    state = replace(state, last=snapshot, owed=owed, absent_since=None, absences=0,
+                    polls=0 if work.news else state.polls)
+    if settle is not None:
+        return Decision(state, snapshot, settle, why="not yet the announced state")
+    if snapshot.condition is Condition.DELETED:
+        return Decision(state, snapshot, why="deleted")
+    if snapshot.settled and all(goal is snapshot.condition for goal in state.wanted):
+        return Decision(state, snapshot, why="settled")
+    return _poll(state, snapshot, moment, settings, rng)
+
+
+def _settle(state: LookState, work: Work, snapshot: Snapshot,
+            settings: LookSettings) -> tuple[Owed | None, Next | None]:
+    """The settle look that follows, if one does."""
+    owed = Owed(work.announced[-1] if work.announced else None, 0) if work.news else state.owed
+    if owed is None or (owed.state is not None and shows(snapshot, owed.state)):
+        return None, None
+    if owed.looks >= (SETTLE_LOOKS if owed.state is None else SETTLE_LOOKS_ANNOUNCED):
+        return None, None
+    delay = settings.settle_delay * 2.0 ** owed.looks
+    return Owed(owed.state, owed.looks + 1), Next(delay, _follow_cause(work))
+
+
+def _absent(state: LookState, work: Work, fetched: Fetched, moment: Moment, settings: LookSettings,
+            rng: random.Random) -> Decision:
+    deleted = _deleted(state.last, fetched)
+    if state.last is not None and state.last.condition is Condition.DELETED:
+        return Decision(replace(state, last=deleted, owed=None), deleted, why="still deleted")
+    expected = expects_absence(state, work)
+    first = moment.now if state.absent_since is None else state.absent_since
+    state = replace(state, absent_since=first, absences=state.absences + 1, polls=0 if work.news else state.polls,
+                    owed=Owed("deleted", 0) if expected else state.owed)
+    confirmed = first + settings.settle_delay
+    if expected or (state.last is not None and state.last.exists):
+        delay = confirmed - moment.now
+    else:
+        confirmed = max(confirmed, state.known_since + settings.appear_timeout)
+        growing = settings.settle_delay * 2.0 ** min(state.absences - 1, 16)
+        delay = min(confirmed - moment.now, growing, max(settings.settle_delay, settings.appear_timeout * APPEAR_SHARE))
+    if fetched.began_at < confirmed:
+        return Decision(state, None, Next(max(delay, 0.0), _follow_cause(work)), why="404 is to be confirmed")
+    if moment.mass_absence and not expected:
+        unknown = _unknown(state.last, fetched)
+        state = replace(state, last=unknown or state.last)
+        return _poll(state, unknown, moment, settings, rng, why="404 like too many others of its service")
+    state = replace(state, last=deleted, owed=None, absent_since=None, absences=0)
+    return Decision(state, deleted, why="404 confirmed")
+
+
+def expects_absence(state: LookState, work: Work) -> bool:
+    """Whether a 404 would be no surprise: somebody announced the deletion or waits for it."""
+    announced = any(word is not None and word.casefold() == "deleted" for word in work.announced)
+    owed = state.owed is not None and state.owed.state is not None and state.owed.state.casefold() == "deleted"
+    return announced or owed or Condition.DELETED in state.wanted
+
+
+def _follow_cause(work: Work) -> Cause:
+    """A takeover's looks are accounted for apart (I10), those that follow from them too."""
+    return Cause.TAKEOVER if work.cause is Cause.TAKEOVER else Cause.SETTLE
+
+
+def _poll(state: LookState, report: Snapshot | None, moment: Moment, settings: LookSettings, rng: random.Random, *,
+          why: str = "to be polled") -> Decision:
+    following = Next(_poll_delay(state, moment, settings, rng), Cause.POLLED)
+    return Decision(replace(state, polls=state.polls + 1), report, following, why=why)
+
+
+def _poll_delay(state: LookState, moment: Moment, settings: LookSettings, rng: random.Random) -> float:
+    """Seconds to the next poll; the one that would pass the deadline is made at the deadline."""
+    step = min(state.polls, 64)
+    delay = min(settings.poll_initial * settings.poll_growth ** step, settings.poll_max)
+    delay *= rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER)
+    if state.wanted and state.deadline is not None and state.deadline > moment.wall:
+        delay = min(delay, state.deadline - moment.wall + DEADLINE_MARGIN)
+    return delay
+
+
+def _deleted(last: Snapshot | None, fetched: Fetched) -> Snapshot:
+    """The snapshot of what is gone; it keeps the project, by which tenancy goes, and the name."""
+    return Snapshot(
+        exists=False,
+        condition=Condition.DELETED,
+        project_id=last.project_id if last else None,
+        name=last.name if last else None,
+        fetched_at=fetched.fetched_at,
+        request_id=fetched.request_id,
+    )
+
+
+def _unknown(last: Snapshot | None, fetched: Fetched) -> Snapshot | None:
+    """The snapshot of what can't be judged; None where there was nothing before either."""
+    if last is None:
+        return None
+    return msgspec.structs.replace(
+        last,
+        condition=Condition.UNKNOWN,
+        settled=False,
+        status_reason="the service answers 404 for an unusual share of its resources at once",
+        fetched_at=fetched.fetched_at,
+        request_id=fetched.request_id,
+    )
