@@ -17,7 +17,8 @@ ANNOUNCED_KEPT = 8
 #: Which cause names a look that several asked for: the first in this order.  A takeover's looks are accounted
 #: for apart (I10), so that cause is never hidden by another; routine comes last.
 _TELLING = (
-    Cause.TAKEOVER, Cause.STARTED, Cause.NOTIFIED, Cause.MARKED, Cause.RETRY, Cause.SETTLE, Cause.POLLED,
+    Cause.TAKEOVER, Cause.STARTED, Cause.NOTIFIED, Cause.MARKED, Cause.RETRY, Cause.SETTLE, Cause.RESYNC,
+    Cause.POLLED,
 )
 _RANK = {cause: rank for rank, cause in enumerate(_TELLING)}
 
@@ -39,6 +40,7 @@ _PRIORITY = {
     Cause.RETRY: Priority.HIGH,
     Cause.MARKED: Priority.LOW,
     Cause.TAKEOVER: Priority.LOW,
+    Cause.RESYNC: Priority.LOW,
     Cause.POLLED: Priority.LOW,
 }
 

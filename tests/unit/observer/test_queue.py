@@ -427,3 +427,10 @@ def test_a_lane_gives_its_place_back_however_the_look_ends(clock):
         queue.done(other)
         queue.forget([A, B])
     assert doors.inside == {"compute.server": 0}
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_cause_has_a_place(queue, cause):
+    queue.add(A, cause)
+    notify(queue, A)
+    assert queue.get() is not None
