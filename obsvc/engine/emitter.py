@@ -1,0 +1,112 @@
+"""The outbox → ordinary oslo notifications on obsvc's own exchange.
+
+A row is deleted only after the broker has confirmed it; with the broker away the rows stay, and the newest
+``limit`` of them are kept.  Any number of emitters may run; a killed one's rows are taken up by the next.
+"""
+from __future__ import annotations
+
+import datetime
+import logging
+import uuid
+from typing import Any, Protocol
+
+import msgspec
+import sqlalchemy as sa
+
+from obsvc import metrics
+from obsvc.engine.schema.stacks import outbox
+from obsvc.engine.store import Store, Transaction
+from obsvc.exceptions import Unavailable
+from obsvc.messaging import wire
+
+LOG = logging.getLogger(__name__)
+
+BATCH = 100
+
+#: Seconds that an emitter has for its batch before another may take it: more than one confirmation time-out.
+CLAIM_SECONDS = 60.0
+
+#: Rows kept while the broker is away: some hundred megabytes at most, days of a quiet cloud.
+LIMIT = 100_000
+
+
+class PublishesConfirmed(Protocol):
+    """What the emitter needs of :class:`obsvc.messaging.publisher.Publisher`."""
+
+    def publish(self, routing_key: str, body: bytes) -> None: ...
+
+
+class Emitter:
+    """topic: routing keys are ``<topic>.<priority>``.  One thread at a time calls :meth:`run_once`."""
+
+    def __init__(
+        self, store: Store, publisher: PublishesConfirmed, *, topic: str, publisher_id: str, limit: int = LIMIT
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._topic = topic
+        self._publisher_id = publisher_id
+        self._limit = limit
+        self._away = False
+
+    def run_once(self) -> int:
+        """Emit one batch; how many were confirmed.  Raises Unavailable when the broker or the database is away."""
+        rows = self._store.run(self._claim)
+        confirmed = []
+        try:
+            for row in rows:
+                self._publisher.publish(f"{self._topic}.{row.priority.lower()}", self._body(row))
+                confirmed.append(row.outbox_id)
+                metrics.EMITTED.labels(event_type=row.event_type).inc()
+        except Unavailable as error:
+            if not self._away:
+                LOG.warning("nothing can be emitted: %s; %s rows wait and are tried again", error, len(rows))
+            self._away = True
+            raise
+        finally:
+            rest = [row.outbox_id for row in rows[len(confirmed):]]
+            if rows:
+                self._store.run(lambda tx: self._settle(tx, confirmed, rest))
+        if rows and self._away:
+            self._away = False
+            LOG.info("notifications are emitted again")
+        return len(confirmed)
+
+    def _claim(self, tx: Transaction) -> list[sa.Row]:
+        depth = tx.execute(sa.select(sa.func.count()).select_from(outbox)).scalar_one()
+        metrics.OUTBOX_DEPTH.set(depth)
+        if depth > self._limit:
+            oldest = sa.select(outbox.c.outbox_id).order_by(outbox.c.outbox_id).limit(depth - self._limit)
+            ids = [row.outbox_id for row in tx.execute(oldest)]
+            for start in range(0, len(ids), 500):
+                tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(ids[start:start + 500])))
+            LOG.warning("the outbox held more than %d notifications: the oldest %d are dropped", self._limit, len(ids))
+        rows = tx.execute(
+            sa.select(outbox).where(outbox.c.claimed_until <= tx.now).order_by(outbox.c.outbox_id).limit(BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if rows:
+            ids = [row.outbox_id for row in rows]
+            tx.execute(
+                sa.update(outbox).where(outbox.c.outbox_id.in_(ids)).values(claimed_until=tx.now + CLAIM_SECONDS)
+            )
+        return list(rows)
+
+    def _settle(self, tx: Transaction, confirmed: list[int], rest: list[int]) -> None:
+        if confirmed:
+            tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(confirmed)))
+        if rest:
+            tx.execute(sa.update(outbox).where(outbox.c.outbox_id.in_(rest)).values(claimed_until=0.0))
+
+    def _body(self, row: sa.Row) -> bytes:
+        at = datetime.datetime.fromtimestamp(row.created_at, datetime.UTC)
+        inner: dict[str, Any] = {
+            "message_id": row.message_id,
+            "publisher_id": self._publisher_id,
+            "event_type": row.event_type,
+            "priority": row.priority,
+            "payload": msgspec.json.decode(row.payload),
+            "timestamp": at.strftime("%Y-%m-%d %H:%M:%S.%f"),
+            "_unique_id": uuid.uuid4().hex,
+        }
+        return wire.pack(inner)
