@@ -1,0 +1,74 @@
+"""What the demo's summary says: pure functions of the simulated cloud's call log and the members' counters."""
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+#: Fates of a notification that cost no fetch.
+DISCARDED = ("not_owned", "not_observed", "no_resource", "no_look")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One GET of one resource as the cloud counted it; ``at``: seconds since the epoch."""
+
+    at: float
+    caller: str
+    resource_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Double:
+    """Two observers fetched one resource for one change, and its partition had not changed hands between."""
+
+    resource_id: str
+    first: str
+    second: str
+    at: float
+
+
+def doubles(
+    calls: Iterable[Call], changes: Mapping[str, Sequence[float]], granted_at: Mapping[str, Sequence[float]]
+) -> list[Double]:
+    """Fetches of one state by two observers.
+
+    changes: times at which each resource changed in the cloud, ascending.
+    granted_at: times at which each resource's partition was granted; a second observer's look after such a time
+    belongs to the takeover, and is counted as one of its looks.
+    """
+    last: dict[tuple[str, int], Call] = {}
+    found = []
+    for call in sorted(calls, key=lambda each: each.at):
+        state = bisect.bisect_right(changes.get(call.resource_id, ()), call.at)
+        before = last.get((call.resource_id, state))
+        if before is not None and before.caller != call.caller:
+            grants = granted_at.get(call.resource_id, ())
+            if not any(before.at <= at <= call.at for at in grants):
+                found.append(Double(call.resource_id, before.caller, call.caller, call.at))
+        last[call.resource_id, state] = call
+    return found
+
+
+def parse_metrics(text: str) -> dict[str, float]:
+    """Prometheus text as ``{'name{labels}': value}``; lines that are no samples are left out."""
+    found = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            try:
+                found[name] = float(value)
+            except ValueError:
+                continue
+    return found
+
+
+def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> int:
+    """The sum of one counter over several processes, of the samples that carry all of ``labels``."""
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    return int(sum(
+        value
+        for process in samples
+        for sample, value in process.items()
+        if sample.partition("{")[0] == name and all(each in sample for each in wanted)
+    ))
