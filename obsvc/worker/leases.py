@@ -1,0 +1,81 @@
+"""The leases that a worker holds: their local deadlines, and when to renew them.
+
+A lease's deadline is counted by the monotonic clock from *before* the request that took or renewed it was sent, so
+it never ends later here than at the engine.  Any thread may call.
+"""
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from obsvc.clock import Clock
+from obsvc.engine_client.jobs import Job
+
+#: A lease is renewed when this part of it is over: two renewals may fail before it lapses.
+RENEW_AT = 1 / 3
+
+
+@dataclass
+class _Held:
+    job: Job
+    renewed_at: float
+    lost: bool = False
+
+
+class Leases:
+    """Jobs that are leased and not answered yet, by job id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: dict[str, _Held] = {}
+
+    def take(self, job: Job, asked_at: float) -> None:
+        """``job`` was claimed by a request that was sent at ``asked_at`` (monotonic)."""
+        with self._lock:
+            self._held[job.job_id] = _Held(job, asked_at)
+
+    def renewed(self, job: Job, asked_at: float) -> None:
+        """The engine renewed it, asked at ``asked_at``."""
+        with self._lock:
+            held = self._held.get(job.job_id)
+            if held is not None and held.job.lease_token == job.lease_token:
+                held.renewed_at = max(held.renewed_at, asked_at)
+
+    def lose(self, job: Job) -> None:
+        """The engine says that the lease is another's."""
+        with self._lock:
+            held = self._held.get(job.job_id)
+            if held is not None and held.job.lease_token == job.lease_token:
+                held.lost = True
+
+    def drop(self, job: Job) -> None:
+        """The job was answered, or given up."""
+        with self._lock:
+            held = self._held.get(job.job_id)
+            if held is not None and held.job.lease_token == job.lease_token:
+                del self._held[job.job_id]
+
+    def holds(self, job: Job) -> bool:
+        """Whether the lease is surely still ours: not lost, not lapsed."""
+        with self._lock:
+            held = self._held.get(job.job_id)
+            return (held is not None and held.job.lease_token == job.lease_token and not held.lost
+                    and self._clock.monotonic() < held.renewed_at + job.lease_seconds)
+
+    def lost(self, job: Job) -> bool:
+        """Whether the engine has said that it is not ours."""
+        with self._lock:
+            held = self._held.get(job.job_id)
+            return held is None or held.job.lease_token != job.lease_token or held.lost
+
+    def due(self) -> list[Job]:
+        """Jobs whose lease is to be renewed now."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return [held.job for held in self._held.values()
+                    if not held.lost and now >= held.renewed_at + held.job.lease_seconds * RENEW_AT]
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._held)

@@ -1,0 +1,55 @@
+"""Volumes (Block Storage API v3); the marker travels as metadata."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from obsvc.engine_client.jobs import Job
+from obsvc.worker.plugins import base
+from obsvc.worker.plugins.base import MAP, NUMBER, TEXT, Property
+
+
+class Volume(base.RestPlugin):
+    type = "OS::Cinder::Volume"
+    resource_type = "block_storage.volume"
+    api = base.Api("block-storage", "/volumes", "volume", "volumes", listing="/volumes/detail")
+    properties = {
+        "name": Property(TEXT, in_place=True),
+        "description": Property(TEXT, in_place=True),
+        "size": Property(NUMBER),
+        "volume_type": Property(TEXT),
+        "availability_zone": Property(TEXT),
+        "image": Property(TEXT, field="imageRef"),
+        "snapshot_id": Property(TEXT),
+        "source_volid": Property(TEXT),
+        "metadata": Property(MAP, in_place=True),
+    }
+
+    def check(self, properties: Mapping[str, Any]) -> None:
+        super().check(properties)
+        if not any(properties.get(name) for name in ("size", "snapshot_id", "source_volid")):
+            raise base.ActionFailed(f"{self.type} needs the property 'size' (or 'snapshot_id' or 'source_volid')")
+
+    def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
+        found = dict(properties)
+        if found.get("image"):
+            found["image"] = clients.find_id(region, "image", found["image"])
+        return found
+
+    def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
+        fields = {self.properties[name].field or name: value for name, value in properties.items() if value is not None}
+        return {**fields, "name": base.name_of(job), "metadata": self._metadata(job, properties)}
+
+    def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
+        changes = super().changes(job, properties)
+        if "metadata" in changes:
+            changes["metadata"] = self._metadata(job, properties)
+        return changes
+
+    def marked(self, job: Job, found: Mapping[str, Any]) -> bool:
+        return base.in_metadata(job, found.get("metadata")) and found.get("status") != "deleting"
+
+    @staticmethod
+    def _metadata(job: Job, properties: Mapping[str, Any]) -> dict[str, str]:
+        own = {str(key): str(value) for key, value in (properties.get("metadata") or {}).items()}
+        return {**own, **base.marker_metadata(job)}

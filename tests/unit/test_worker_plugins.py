@@ -1,0 +1,191 @@
+"""Plugins: what they send, what they refuse, what they adopt."""
+from __future__ import annotations
+
+import base64
+
+import msgspec
+import pytest
+
+from obsvc.cloud.calls import Answer, CallFailed
+from obsvc.engine_client.jobs import Action, Job
+from obsvc.model import Ref
+from obsvc.worker.plugins import base, cinder, neutron, nova, sim
+
+NODE = "5b2e2f2c-4f3c-4b6c-8d65-1f7a4c1d9e11"
+UUID = "8a8a8a8a-4f3c-4b6c-8d65-1f7a4c1d9e22"
+
+
+def job(**fields) -> Job:
+    return Job(**{
+        "job_id": "j1", "lease_token": "t", "lease_seconds": 60.0, "action": Action.CREATE, "type": "T",
+        "node_id": NODE, "node_name": "web", "stack_id": "s", "stack_name": "shop", "attempt": 1,
+        "marker": f"{NODE}.1", **fields,
+    })
+
+
+class Cloud:
+    """Answers by (method, path); keeps what was asked, in order, with the confirmations."""
+
+    def __init__(self, answers=()):
+        self.answers = dict(answers)
+        self.asked = []
+
+    def region(self, job):
+        return job.region or "RegionOne"
+
+    def find_id(self, region, kind, name_or_id):
+        return name_or_id if name_or_id == UUID else f"{kind}-id-of-{name_or_id}"
+
+    def call(self, region, service, method, path, *, json=None, params=None):
+        self.asked.append((method, path, json, params))
+        answer = self.answers[method, path]
+        if isinstance(answer, Exception):
+            raise answer
+        return Answer(200, answer, "req-1")
+
+    def confirm(self):
+        self.asked.append("confirm")
+
+
+def test_server_request():
+    properties = {
+        "flavor": "m1", "image": "cirros", "networks": [{"port": "p1"}, {"network": "net", "fixed_ip": "10.0.0.9"}],
+        "metadata": {"a": 1}, "key_name": "k", "user_data": "#!/bin/sh", "availability_zone": "az1",
+        "block_device_mapping": [{"device_name": "vda", "volume_id": "v1", "delete_on_termination": True}],
+        "scheduler_hints": {"group": "g"},
+    }
+    cloud = Cloud({("POST", "/servers"): {"server": {"id": "srv"}}})
+    created = nova.Server().handle_create(job(properties=properties), cloud, cloud.confirm)
+    assert created == base.Created(Ref("RegionOne", "compute.server", "srv"), "req-1")
+    assert cloud.asked == ["confirm", ("POST", "/servers", {
+        "server": {
+            "name": "shop-web-4c1d9e11", "flavorRef": "flavor-id-of-m1", "imageRef": "image-id-of-cirros",
+            "networks": [{"port": "p1"}, {"uuid": "network-id-of-net", "fixed_ip": "10.0.0.9"}],
+            "metadata": {"a": "1", "obsvc_marker": f"{NODE}.1", "obsvc_node": NODE},
+            "key_name": "k", "user_data": base64.b64encode(b"#!/bin/sh").decode(), "availability_zone": "az1",
+            "block_device_mapping_v2": [{"uuid": "v1", "source_type": "volume", "destination_type": "volume",
+                                         "delete_on_termination": True, "device_name": "vda", "boot_index": 0}],
+        },
+        "os:scheduler_hints": {"group": "g"},
+    }, None)]
+
+
+def test_network_subnet_and_port_requests():
+    marker = f"obsvc:{NODE}:{NODE}.1"
+    net = neutron.Net().body(job(), {"name": None, "mtu": 1400, "description": "mine"})
+    assert net == {"name": "shop-web-4c1d9e11", "mtu": 1400, "description": f"mine {marker}"}
+    cloud = Cloud()
+    subnet = neutron.Subnet()
+    asked = subnet.resolve({"network": "net", "cidr": "10.0.0.0/24", "gateway_ip": ""}, cloud, "R")
+    assert subnet.body(job(), asked) == {
+        "ip_version": 4, "network_id": "network-id-of-net", "cidr": "10.0.0.0/24", "gateway_ip": None,
+        "name": "shop-web-4c1d9e11", "description": marker}
+    port = neutron.Port()
+    asked = port.resolve({"network_id": UUID, "fixed_ips": [{"subnet": "sub", "ip_address": "10.0.0.5"}],
+                          "security_groups": ["default"], "value_specs": {"x": 1}}, cloud, "R")
+    assert port.body(job(properties={"name": "p"}), asked) == {
+        "x": 1, "network_id": UUID, "fixed_ips": [{"subnet_id": "subnet-id-of-sub", "ip_address": "10.0.0.5"}],
+        "security_groups": ["security_group-id-of-default"], "name": "p", "description": marker}
+
+
+def test_volume_request():
+    volume = cinder.Volume()
+    assert volume.body(job(), {"size": 1, "image": "i", "metadata": {"a": True}}) == {
+        "size": 1, "imageRef": "i", "name": "shop-web-4c1d9e11",
+        "metadata": {"a": "True", "obsvc_marker": f"{NODE}.1", "obsvc_node": NODE}}
+
+
+def test_sim_request():
+    assert sim.Resource().body(job(), {"!fixed": 1}) == {
+        "name": "shop-web-4c1d9e11", "properties": {"!fixed": 1},
+        "metadata": {"obsvc_marker": f"{NODE}.1", "obsvc_node": NODE}}
+
+
+@pytest.mark.parametrize(("plugin", "properties", "names"), [
+    (nova.Server(), {"flavor": "m1", "image": "i", "flavour": "m1"}, "'flavour'"),
+    (nova.Server(), {"image": "i"}, "'flavor'"),
+    (nova.Server(), {"flavor": "m1"}, "'image'"),
+    (nova.Server(), {"flavor": "m1", "image": "i", "networks": [{"subnet": "s"}]}, "'networks'"),
+    (nova.Server(), {"flavor": "m1", "image": "i", "metadata": "a"}, "'metadata'"),
+    (neutron.Net(), {"mtu": "big"}, "'mtu'"),
+    (neutron.Net(), {"mtu": True}, "'mtu'"),
+    (neutron.Subnet(), {"cidr": "10.0.0.0/24"}, "'network'"),
+    (neutron.Port(), {"network": "n", "fixed_ips": "x"}, "'fixed_ips'"),
+    (neutron.Port(), {"network": "n", "fixed_ips": ["10.0.0.1"]}, "'fixed_ips'"),
+    (cinder.Volume(), {"name": "v"}, "'size'"),
+    (cinder.Volume(), {"size": "1"}, "'size'"),
+])
+def test_a_wrong_property_is_named_final_and_nothing_is_sent(plugin, properties, names):
+    cloud = Cloud()
+    with pytest.raises(base.ActionFailed, match=names) as caught:
+        plugin.handle_create(job(properties=properties), cloud, cloud.confirm)
+    assert not caught.value.retriable and cloud.asked == []
+
+
+def test_first_attempt_makes_no_listing_and_a_later_one_adopts_from_any_page():
+    mine = {"id": "b", "metadata": {"obsvc_node": NODE, "obsvc_marker": f"{NODE}.1"}, "status": "BUILD"}
+    other = {"id": "a", "metadata": {"obsvc_node": "another"}, "status": "ACTIVE"}
+    dying = {**mine, "id": "0", "OS-EXT-STS:task_state": "deleting"}
+    cloud = Cloud({
+        ("GET", "/servers/detail"): {"servers": [other, dying], "servers_links": [{"rel": "next", "href": "/p2"}]},
+        ("GET", "/p2"): {"servers": [mine]},
+    })
+    wanted = job(attempt=2, properties={"flavor": "m1", "image": "i"})
+    created = nova.Server().handle_create(wanted, cloud, cloud.confirm)
+    assert created == base.Created(Ref("RegionOne", "compute.server", "b"), adopted=True)
+    assert cloud.asked == [("GET", "/servers/detail", None, {"name": "shop-web-4c1d9e11"}), ("GET", "/p2", None, None)]
+
+
+def test_a_later_attempt_with_nothing_to_adopt_confirms_right_before_it_creates():
+    cloud = Cloud({("GET", "/networks"): {"networks": [{"id": "x", "description": "obsvc:other:1"}]},
+                   ("POST", "/networks"): {"network": {"id": "n"}}})
+    assert neutron.Net().handle_create(job(attempt=3), cloud, cloud.confirm).ref.resource_id == "n"
+    assert [each if isinstance(each, str) else each[0] for each in cloud.asked] == ["GET", "confirm", "POST"]
+
+
+def test_a_listing_that_fails_half_way_proves_nothing():
+    down = CallFailed("down", status=503, retriable=True)
+    cloud = Cloud({("GET", "/volumes/detail"): {"volumes": [], "volumes_links": [{"rel": "next", "href": "/p2"}]},
+                   ("GET", "/p2"): down})
+    with pytest.raises(CallFailed):
+        cinder.Volume().handle_create(job(attempt=2, properties={"size": 1}), cloud, cloud.confirm)
+    assert "confirm" not in cloud.asked
+
+
+def test_nothing_is_created_when_the_attempt_is_not_confirmed():
+    cloud = Cloud()
+
+    def refuse():
+        raise base.LeaseLost("another's")
+
+    with pytest.raises(base.LeaseLost):
+        sim.Resource().handle_create(job(), cloud, refuse)
+    assert cloud.asked == []
+
+
+def test_delete():
+    cloud = Cloud({("DELETE", "/ports/p"): {}, ("DELETE", "/ports/q"): CallFailed("no", status=404, retriable=False),
+                   ("DELETE", "/ports/r"): CallFailed("in use", status=409, retriable=True),
+                   ("GET", "/ports"): {"ports": []}})
+    port = neutron.Port()
+    delete = job(action=Action.DELETE, resource_id="p")
+    assert port.handle_delete(delete, cloud) == base.Deleting(Ref("RegionOne", "network.port", "p"), "req-1")
+    assert port.handle_delete(msgspec.structs.replace(delete, resource_id="q"), cloud) == base.Gone()
+    with pytest.raises(CallFailed):
+        port.handle_delete(msgspec.structs.replace(delete, resource_id="r"), cloud)
+    assert port.handle_delete(msgspec.structs.replace(delete, resource_id=None), cloud) == base.Gone()
+
+
+def test_update_sends_what_can_be_changed_in_place():
+    cloud = Cloud({("PUT", "/servers/s"): {}, ("POST", "/servers/s/metadata"): {}})
+    properties = {"flavor": "m1", "image": "i", "name": "new", "metadata": {"a": "b"}}
+    update = job(action=Action.UPDATE, resource_id="s", properties=properties)
+    nova.Server().handle_update(update, cloud)
+    assert cloud.asked[0] == ("PUT", "/servers/s", {"server": {"name": "new"}}, None)
+    assert cloud.asked[1][2]["metadata"]["a"] == "b" and "obsvc_marker" in cloud.asked[1][2]["metadata"]
+
+
+def test_needs_replacement():
+    assert nova.Server().needs_replacement({"image": "a", "name": "x"}, {"image": "b", "name": "y"}) == ("image",)
+    assert sim.Resource().needs_replacement({"!a": 1, "b": 1}, {"!a": 2, "b": 2}) == ("!a",)
+    assert sim.Resource().needs_replacement({"b": 1}, {"b": 2}) == ()
