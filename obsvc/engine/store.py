@@ -56,13 +56,12 @@ class Transaction:
     settings: the engine's.  emitting: whether there is a bus to emit on; else nothing is put in the outbox.
     """
 
-    def __init__(
-        self, connection: sa.Connection, now: float, *, settings: EngineSettings | None = None, emitting: bool = False
-    ) -> None:
+    def __init__(self, connection: sa.Connection, now: float, store: Store) -> None:
         self.connection = connection
         self.now = now
-        self.settings = settings or EngineSettings()
-        self.emitting = emitting
+        self.settings = store.settings
+        self.emitting = store.emitting
+        self._store = store
         self.touched: set[str] = set()
         self._bumped: set[str] = set()
         self._before_commit: list[Callable[[Transaction], None]] = []
@@ -72,6 +71,11 @@ class Transaction:
     def dialect(self) -> str:
         """``sqlite``, ``postgresql``, ``mysql`` or ``mariadb``."""
         return self.connection.dialect.name
+
+    @property
+    def partitions(self) -> int:
+        """P."""
+        return self._store.deployment_in(self).partitions
 
     def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
         """As ``connection.execute``; with a list of mappings it is an executemany."""
@@ -174,8 +178,12 @@ class Store:
 
     def deployment(self) -> sa.Row[Any]:
         """The row of ``deployment`` (database_id, partitions), read once per process."""
+        return self._deployment or self.read(self.deployment_in)
+
+    def deployment_in(self, tx: Transaction) -> sa.Row[Any]:
+        """As :meth:`deployment`, within a transaction that runs already."""
         if self._deployment is None:
-            row = self.read(lambda tx: tx.execute(sa.select(core.deployment)).one_or_none())
+            row = tx.execute(sa.select(core.deployment)).one_or_none()
             if row is None:
                 raise ConfigError(f"the database {shown(self.url)} is empty: run 'obsvc db upgrade'")
             self._deployment = row
@@ -201,7 +209,7 @@ class Store:
         self.engine.dispose()
 
     def _transaction(self, connection: sa.Connection) -> Transaction:
-        return Transaction(connection, self.clock.time(), settings=self.settings, emitting=self.emitting)
+        return Transaction(connection, self.clock.time(), self)
 
     def _once(self, fn: Callable[[Transaction], T]) -> T:
         with self._writer, self.engine.connect() as connection:
