@@ -1,0 +1,217 @@
+"""The transaction of a batch of reports: fence, judge, write, number the deltas (DESIGN 4).
+
+Lock order: partitions ascending (their rows are the locks of their refs too: whatever writes a ref holds its
+partition), then what ``progress`` locks (stacks, nodes), the change counters, and the feed last.
+"""
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from obsvc import metrics
+from obsvc.engine import due, outbox, progress
+from obsvc.engine.deltas import DeltaDraft
+from obsvc.engine.fencing import holds
+from obsvc.engine.judging import Judgement, Known, gone, judge
+from obsvc.engine.observing import DEADLINE
+from obsvc.engine.rows import (
+    StoredWatch,
+    known_of,
+    resources_by_key,
+    store_snapshot,
+    to_json,
+    waiting,
+    watches_by_key,
+)
+from obsvc.engine.schema import core
+from obsvc.engine.store import Transaction
+from obsvc.engine_client.observations import Delta, ObservationStatus
+from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, ReportRequest, Verdict
+from obsvc.exceptions import InvalidInput
+from obsvc.model import Condition, MemberId, Snapshot, Version, partition
+
+
+@dataclasses.dataclass
+class _Ref:
+    """One ref while its batch is judged.  draft: index of the draft that the last report in the batch made."""
+
+    key: str
+    row: Any
+    known: Known
+    watches: list[StoredWatch]
+    mark: int | None
+    written: Report | None = None
+    draft: int | None = None
+    met: list[StoredWatch] = dataclasses.field(default_factory=list)
+
+
+def report(tx: Transaction, request: ReportRequest) -> ReportReply:
+    """Judge and write a batch; one outcome for each report, in order."""
+    for one in request.reports:
+        if one.partition != partition(one.ref, tx.partitions):
+            raise InvalidInput(
+                f"expected partition {partition(one.ref, tx.partitions)} for {one.ref}, got {one.partition}: the "
+                f"member must compute with {tx.partitions} partitions"
+            )
+    parts = tx.lock_partitions(one.partition for one in request.reports)
+    refs = _read(tx, request.reports)
+    drafts: list[DeltaDraft] = []
+    judged: list[tuple[Judgement, _Ref | None, int | None]] = []
+    for one in request.reports:
+        ref = refs.get(core.ref_key(one.ref))
+        row = parts[one.partition]
+        if ref is not None:
+            one = _carried(one, ref.known.snapshot)
+        judgement = judge(
+            one, ref and ref.known, ref.watches if ref else (),
+            granted=holds(row, request.member, one.generation), member=str(request.member),
+        )
+        if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
+            _note(ref, one, judgement, newest_mark=row.observation_version, draft=len(drafts))
+            if judgement.draft is not None:
+                drafts.append(judgement.draft)
+        judged.append((judgement, ref, ref.draft if ref else None))
+    first = _write(tx, request.member, [ref for ref in refs.values() if ref.written is not None], drafts)
+    verdicts = collections.Counter(judgement.verdict for judgement, _, _ in judged)
+    tx.after_commit(lambda: _count(verdicts, drafts))
+    return ReportReply(tuple(_outcome(judgement, ref, draft, first) for judgement, ref, draft in judged))
+
+
+def _count(verdicts: collections.Counter[Verdict], drafts: Sequence[DeltaDraft]) -> None:
+    for verdict, count in verdicts.items():
+        metrics.VERDICTS.labels(verdict=verdict.value).inc(count)
+    for draft in drafts:
+        metrics.DELTAS.labels(resource_type=draft.ref.resource_type, standing=draft.standing.value).inc()
+
+
+def _read(tx: Transaction, reports: Sequence[Report]) -> dict[str, _Ref]:
+    rows = resources_by_key(tx, (core.ref_key(one.ref) for one in reports))
+    watches = watches_by_key(tx, rows)
+    return {key: _Ref(key, row, known_of(row), watches[key], row.mark) for key, row in rows.items()}
+
+
+def _carried(one: Report, before: Snapshot | None) -> Report:
+    """What is gone keeps the project and the name that it had: an answer of 404 names neither."""
+    after = one.snapshot
+    if before is None or not gone(after):
+        return one
+    after = msgspec.structs.replace(
+        after, project_id=after.project_id or before.project_id, name=after.name or before.name
+    )
+    return msgspec.structs.replace(one, snapshot=after)
+
+
+def _note(ref: _Ref, one: Report, judgement: Judgement, *, newest_mark: int, draft: int) -> None:
+    """Take a report that will be written into the ref's state, for the next one of the same batch."""
+    looked = max(ref.known.looked, min(one.mark or 0, newest_mark))
+    if ref.mark is not None and one.mark is not None and ref.mark <= one.mark:
+        ref.mark = None
+    ref.draft = draft if judgement.draft is not None else None
+    ref.known = Known(one.generation, one.sequence, one.snapshot, judgement.verdict, None, looked)
+    ref.written = one
+    if judgement.draft is not None:
+        after = {touched.observation_id: touched.after_status for touched in judgement.draft.observations}
+        now = [dataclasses.replace(watch, status=after[watch.observation_id]) for watch in ref.watches]
+        ref.met += [new for old, new in zip(ref.watches, now, strict=True) if old.status is not new.status]
+        ref.watches = now
+
+
+def _write(tx: Transaction, member: MemberId, refs: Sequence[_Ref], drafts: Sequence[DeltaDraft]) -> int:
+    """Write everything; the version of the first draft (0 where there is none)."""
+    _write_met(tx, [watch for ref in refs for watch in ref.met])
+    _write_resources(tx, member, [ref for ref in refs if ref.draft is None], 0)
+    if not drafts:
+        return 0
+    progress.apply(tx, drafts)
+    first = tx.next_versions(len(drafts))
+    # a ref that changed and then was seen unchanged in one batch has its version from the earlier draft
+    _write_resources(tx, member, [ref for ref in refs if ref.draft is not None], first)
+    deltas = [_delta(draft, Version(first + index), tx.now) for index, draft in enumerate(drafts)]
+    _write_deltas(tx, deltas)
+    for delta in deltas:
+        outbox.put(tx, "obsvc.resource.changed", msgspec.to_builtins(delta))
+    return first
+
+
+def _write_met(tx: Transaction, met: Sequence[StoredWatch]) -> None:
+    if not met:
+        return
+    table = core.observation
+    tx.execute(
+        sa.update(table)
+        .where(table.c.observation_id == sa.bindparam("which"))
+        .values(status=ObservationStatus.MET.value, met_at=tx.now),
+        [{"which": watch.observation_id} for watch in met],
+    )
+    for watch in met:
+        if watch.deadline is not None:
+            due.cancel(tx, DEADLINE, watch.observation_id)
+    tx.touch("observation")
+
+
+def _write_resources(tx: Transaction, member: MemberId, refs: Sequence[_Ref], first: int) -> None:
+    if not refs:
+        return
+    rows = []
+    for ref in refs:
+        assert ref.written is not None and ref.known.verdict is not None
+        version = None if ref.draft is None else first + ref.draft
+        rows.append({
+            "key": ref.key, **{f"new_{name}": value for name, value in store_snapshot(ref.written.snapshot).items()},
+            "new_generation": ref.written.generation, "new_sequence": ref.written.sequence,
+            "new_verdict": ref.known.verdict.value, "new_verdict_version": version, "new_mark": ref.mark,
+            "new_looked": ref.known.looked, "new_version": ref.row.version if version is None else version,
+        })
+    table = core.resource
+    columns = [name.removeprefix("new_") for name in rows[0] if name != "key"]
+    tx.execute(
+        sa.update(table)
+        .where(table.c.ref_key == sa.bindparam("key"))
+        .values(
+            {name: sa.bindparam(f"new_{name}") for name in columns}
+            | {"reported_by": str(member)[:255], "reported_at": tx.now}
+        ),
+        rows,
+    )
+
+
+def _delta(draft: DeltaDraft, version: Version, now: float) -> Delta:
+    before, after = draft.before, draft.after
+    return Delta(
+        version=version, at=now, ref=draft.ref, condition=after.condition,
+        before_condition=before.condition if before else Condition.UNKNOWN, standing=draft.standing,
+        status=after.status, before_status=before.status if before else None, settled=after.settled,
+        changed=draft.changed, project_id=draft.project_id,
+        stack_id=next((one.stack_id for one in draft.observations if one.stack_id), None),
+        member=draft.member, generation=draft.generation, cause=draft.cause and draft.cause.value,
+        fetched_at=after.fetched_at,
+    )
+
+
+def _write_deltas(tx: Transaction, deltas: Sequence[Delta]) -> None:
+    names = [column.name for column in core.delta.columns if column.name in Delta.__struct_fields__]
+    rows = []
+    for delta in deltas:
+        row = {name: getattr(delta, name) for name in names}
+        row |= {
+            "region": delta.ref.region, "resource_type": delta.ref.resource_type, "resource_id": delta.ref.resource_id,
+            "condition": delta.condition.value, "before_condition": delta.before_condition.value,
+            "standing": delta.standing.value, "changed": to_json(delta.changed),
+        }
+        rows.append(row)
+    tx.execute(sa.insert(core.delta), rows)
+
+
+def _outcome(judgement: Judgement, ref: _Ref | None, draft: int | None, first: int) -> ReportOutcome:
+    if ref is None or judgement.verdict is Verdict.STALE_GENERATION:
+        return ReportOutcome(judgement.verdict)
+    wanted, deadline = waiting(ref.watches)
+    version = None
+    if judgement.verdict is Verdict.ACCEPTED:
+        version = ref.row.verdict_version if draft is None else first + draft
+    return ReportOutcome(judgement.verdict, version=version, wanted=wanted, deadline=deadline)
