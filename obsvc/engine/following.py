@@ -52,8 +52,8 @@ def observed(tx: Transaction, request: ObservedRequest) -> ObservedPage:
         raise InvalidInput(f"expected a limit of at least 1, got {request.limit}")
     after = _decode(request.after)
     parts = _partition_rows(tx, [number for number, _ in request.held])
-    lost = sorted({number for number, generation in request.held if not holds(parts[number], request.member, generation)})
-    held = sorted({number for number, _ in request.held} - set(lost))
+    held = sorted({number for number, generation in request.held if holds(parts[number], request.member, generation)})
+    lost = sorted({number for number, _ in request.held} - set(held))
     ahead = [number for number in held if after is None or number >= after.partition]
     limit = min(request.limit, PAGE_MAX)
     rows = _rows_after(tx, ahead, after, limit + 1)

@@ -123,11 +123,15 @@ def _note(ref: _Ref, one: Report, judgement: Judgement, *, newest_mark: int, dra
 
 def _write(tx: Transaction, member: MemberId, refs: Sequence[_Ref], drafts: Sequence[DeltaDraft]) -> int:
     """Write everything; the version of the first draft (0 where there is none)."""
-    _write_met(tx, [watch for ref in refs for watch in ref.met])
+    met = [watch for ref in refs for watch in ref.met]
+    _write_met(tx, met)
     _write_resources(tx, member, [ref for ref in refs if ref.draft is None], 0)
     if not drafts:
         return 0
     progress.apply(tx, drafts)
+    for watch in met:
+        if watch.deadline is not None:
+            due.cancel(tx, DEADLINE, watch.observation_id)
     first = tx.next_versions(len(drafts))
     # a ref that changed and then was seen unchanged in one batch has its version from the earlier draft
     _write_resources(tx, member, [ref for ref in refs if ref.draft is not None], first)
@@ -148,9 +152,6 @@ def _write_met(tx: Transaction, met: Sequence[StoredWatch]) -> None:
         .values(status=ObservationStatus.MET.value, met_at=tx.now),
         [{"which": watch.observation_id} for watch in met],
     )
-    for watch in met:
-        if watch.deadline is not None:
-            due.cancel(tx, DEADLINE, watch.observation_id)
     tx.touch("observation")
 
 
