@@ -230,11 +230,12 @@ class Held:
                 self._take(slot, observed, applied)
         return applied
 
-    def hand_over(self, number: PartitionId) -> Generation | None:
-        """Begin no new work in the partition from here on; its generation, or None when it is not held."""
+    def hand_over(self, number: PartitionId, generation: Generation | None = None) -> Generation | None:
+        """Begin no new work in the partition (if it is held under ``generation``) from here on, and follow it no
+        more; its generation, or None when it is not held."""
         with self._lock:
             slot = self._slots[number]
-            if slot is None:
+            if slot is None or (generation is not None and slot.grant.generation != generation):
                 return None
             slot.handing_over = True
             return slot.grant.generation
@@ -281,13 +282,24 @@ class Held:
         """Change the look state of ``ref`` under the lock; False when it is not observed here."""
         return self._update(ref, change, owes=None)
 
-    def marked(self, ref: Ref, mark: int) -> None:
-        """A mark for ``ref`` is known to be stored: the next report names it."""
+    def marked(self, ref: Ref, mark: int) -> bool:
+        """A mark for ``ref`` is known to be stored: the next report names it.  True when the ref is observed here
+        and no look at it is due that would."""
         with self._lock:
             slot = self._slot(ref)
             held = slot.refs.get(ref) if slot is not None else None
-            if held is not None and mark > max(held.cleared, held.observed.mark or 0):
+            if held is None:
+                return False
+            if mark > max(held.cleared, held.observed.mark or 0):
                 held.observed = msgspec.structs.replace(held.observed, mark=mark)
+            return not held.owes
+
+    def owes(self, ref: Ref) -> bool:
+        """Whether a look that is not a mere poll is due or under way."""
+        with self._lock:
+            slot = self._slot(ref)
+            held = slot.refs.get(ref) if slot is not None else None
+            return held is not None and held.owes
 
     def reported(self, task: Task, outcome: ReportOutcome, snapshot: Snapshot) -> After | None:
         """Take the answer to the report that came of ``task``; None when the ref is no longer held so."""

@@ -1,0 +1,215 @@
+"""What makes a look due: notifications, starts, marks, gained partitions, gaps (DESIGN 2, 3).
+
+The one place that puts work into the queue for a reason other than an earlier look at the same ref (those are
+``looking``'s).  Any thread may call; nothing blocks on the network but :meth:`Agenda.completed`, which asks the
+engine for its time when partitions of a vanished or releasing owner are taken over.
+"""
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from oslo_log import log as logging
+
+from obsvc.clock import Clock
+from obsvc.engine_client.ownership import ObservedRef
+from obsvc.model import Cause, Notification, Ref
+from obsvc.observer import looks
+from obsvc.observer.held import Applied, Completed, Held
+from obsvc.observer.memory import Remedy, Takeover, TakeoverMemory, decide
+from obsvc.observer.queue import WorkQueue
+from obsvc.observer.unsettled import Unsettled
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AgendaSettings:
+    """takeover_spread, poll_initial, allowed_lag: seconds, see ``[observer]``.  resync_rate: looks a second that a
+    resync adds at most; half the request budget, so that what is notified meanwhile has room."""
+
+    takeover_spread: float = 5.0
+    poll_initial: float = 15.0
+    allowed_lag: float = 15.0
+    resync_rate: float = 25.0
+
+
+class Agenda:
+    """engine_time: the engine's clock now, seconds since the epoch; may ask it.  heard_since: monotonic time since
+    which every bus was heard without a gap, None when one is not."""
+
+    def __init__(
+        self,
+        settings: AgendaSettings,
+        *,
+        held: Held,
+        memory: TakeoverMemory,
+        unsettled: Unsettled,
+        queue: WorkQueue,
+        engine_time: Callable[[], float],
+        heard_since: Callable[[], float | None],
+        clock: Clock,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._held = held
+        self._memory = memory
+        self._unsettled = unsettled
+        self._queue = queue
+        self._engine_time = engine_time
+        self._heard_since = heard_since
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._lock = threading.Lock()
+        self._catching_up: set[Ref] = set()
+
+    # -- one ref
+
+    def notified(self, ref: Ref, notification: Notification) -> bool:
+        """A notification named ``ref``, which is observed here; True when that made a look due."""
+        self._held.owe(ref)
+        return self._queue.add(
+            ref, Cause.NOTIFIED, announced=notification.state, urgent=looks.is_urgent(notification)
+        )
+
+    def marked(self, ref: Ref) -> None:
+        """A mark for ``ref`` waits and no look at it is due."""
+        self._due(ref, Cause.MARKED)
+
+    def looked(self, ref: Ref) -> None:
+        """A look at ``ref`` was reported."""
+        if self._catching_up:
+            with self._lock:
+                self._catching_up.discard(ref)
+
+    def forget(self, refs: Iterable[Ref]) -> None:
+        """Nobody observes ``refs`` (here) any more: no look, nothing waits for one."""
+        gone = list(refs)
+        self._queue.forget(gone)
+        with self._lock:
+            self._catching_up.difference_update(gone)
+
+    @property
+    def catching_up(self) -> int:
+        """Refs that a takeover or a gap made due and that were not looked at yet."""
+        return len(self._catching_up)
+
+    # -- many
+
+    def applied(self, applied: Applied) -> None:
+        """``follow`` brought starts, stops and marks."""
+        for observed in applied.new:
+            self._due(observed.ref, Cause.MARKED if observed.last is not None else Cause.STARTED)
+        for observed in applied.changed:
+            if observed.mark is None:
+                self._due(observed.ref, Cause.STARTED)
+            elif not self._held.owes(observed.ref):
+                self._due(observed.ref, Cause.MARKED)
+        if applied.gone:
+            self._unobserved(applied.gone)
+
+    def completed(self, completed: list[Completed]) -> None:
+        """The lists of partitions are complete: make due what they, their dirty refs, their marks and the takeover
+        memory ask for."""
+        takeovers = self._decide([one for one in completed if one.first])
+        remembered = self._memory.recall(
+            {number: takeover.since for number, takeover in takeovers.items() if takeover.remedy is Remedy.MEMORY}
+        )
+        resync: list[Ref] = []
+        for one in completed:
+            number = one.grant.partition
+            takeover = takeovers.get(number)
+            for ref in one.dirty:
+                self._due(ref, Cause.NOTIFIED)
+            if one.dirty_unobserved:
+                self._unobserved(one.dirty_unobserved)
+            if takeover is None:  # read again, not gained
+                self.applied(Applied(one.new, one.changed, one.gone))
+                continue
+            recalled = set(remembered.get(number, ()))
+            for observed in one.new:
+                if self._gained(observed, takeover, recalled):
+                    resync.append(observed.ref)
+        if resync:
+            self._paced(resync, Cause.TAKEOVER)
+
+    def resync(self, region: str, reason: str) -> int:
+        """Notifications from ``region`` may have been missed: every ref held there gets one paced look with low
+        priority.  (Without a listing for now: see ``memory``.)  Answers how many."""
+        refs = self._held.refs(region)
+        if refs:
+            LOG.warning("%d observed resources of %s get a look: %s", len(refs), region, reason)
+            self._paced(refs, Cause.RESYNC)
+        return len(refs)
+
+    # -- parts
+
+    def _gained(self, observed: ObservedRef, takeover: Takeover, recalled: set[Ref]) -> bool:
+        """Make due what a gained ref asks for; True when it waits for the resync."""
+        settings, ref = self._settings, observed.ref
+        fresh = takeover.remedy is Remedy.NOTHING
+        if observed.last is None:
+            self._due(ref, Cause.STARTED)
+            return False
+        if observed.mark is not None:
+            self._due(ref, Cause.MARKED if fresh else Cause.TAKEOVER)
+            return False
+        if takeover.remedy is Remedy.RESYNC:
+            return True
+        if ref in recalled:
+            self._catch_up([ref])
+            self._due(ref, Cause.TAKEOVER)
+        elif observed.wanted:
+            due_in = max(0.0, observed.last.fetched_at + settings.poll_initial - self._clock.time())
+            delay = due_in + self._rng.uniform(0.0, settings.takeover_spread)
+            self._queue.add_after(ref, delay, Cause.POLLED if fresh else Cause.TAKEOVER)
+        return False
+
+    def _decide(self, gained: list[Completed]) -> dict[int, Takeover]:
+        now, heard_since = self._clock.monotonic(), self._heard_since()
+        engine_now = 0.0
+        if any(one.grant.previous is not None for one in gained):
+            engine_now = self._engine_time()
+        found = {}
+        for one in gained:
+            found[one.grant.partition] = decide(
+                one.grant, now=now, engine_now=engine_now, heard_since=heard_since,
+                reaches_back_to=self._memory.reaches_back_to(), allowed_lag=self._settings.allowed_lag,
+            )
+        _log_takeovers(found)
+        return found
+
+    def _paced(self, refs: list[Ref], cause: Cause) -> None:
+        """One low-priority look each, spread evenly."""
+        span = max(self._settings.takeover_spread, len(refs) / self._settings.resync_rate)
+        self._rng.shuffle(refs)
+        self._catch_up(refs)
+        for place, ref in enumerate(refs):
+            if self._held.owe(ref):
+                self._queue.add_after(ref, span * place / len(refs), cause)
+
+    def _catch_up(self, refs: list[Ref]) -> None:
+        with self._lock:
+            self._catching_up.update(refs)
+
+    def _due(self, ref: Ref, cause: Cause) -> None:
+        if self._held.owe(ref):
+            self._queue.add(ref, cause)
+
+    def _unobserved(self, refs: list[Ref]) -> None:
+        self.forget(refs)
+        for ref in refs:
+            self._memory.drop(ref)
+        self._unsettled.dismiss(refs)
+
+
+def _log_takeovers(takeovers: dict[int, Takeover]) -> None:
+    """One line a remedy and reason, with a few of the partitions."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, takeover in takeovers.items():
+        groups.setdefault((takeover.remedy.value, takeover.why), []).append(number)
+    for (remedy, why), numbers in groups.items():
+        few = ", ".join(map(str, sorted(numbers)[:5])) + (" …" if len(numbers) > 5 else "")
+        LOG.info("%d partitions (%s) are complete; takeover by %s: %s", len(numbers), few, remedy, why)

@@ -1,0 +1,155 @@
+"""The observer as the owner of partitions: what Ownership calls when one is granted, asked for or lost (DESIGN 2).
+
+A partition asked for is handed over in order: no new work there; what is under way is finished and reported; what
+is left owing or unsettled is marked at the engine; the partition is dropped; what slipped in is marked too; only
+then it is released.  So the next owner finds every open look as a mark.
+
+Ownership's methods (``granted`` … ``status``) may be called from any thread and return at once.
+"""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from oslo_log import log as logging
+
+from obsvc.clock import Clock
+from obsvc.engine_client.ownership import Grant
+from obsvc.exceptions import ObsvcError
+from obsvc.model import Generation, PartitionId, Ref, partition
+from obsvc.observer.agenda import Agenda
+from obsvc.observer.following import Loader
+from obsvc.observer.held import Held
+from obsvc.observer.marker import Marker
+from obsvc.observer.queue import WorkQueue
+from obsvc.observer.unsettled import Unsettled
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds until marks that the engine did not take are tried again during a hand-over.
+PAUSE = 0.5
+
+
+class Releaser(Protocol):
+    def release(self, partition: PartitionId, generation: Generation) -> Any: ...
+
+
+class Holder:
+    """ready: whether every bus is consumed.  status: the fields of a beat that the process knows.
+
+    drain_timeout: seconds that a hand-over waits for what is under way.
+    """
+
+    def __init__(
+        self,
+        *,
+        partitions: int,
+        held: Held,
+        queue: WorkQueue,
+        agenda: Agenda,
+        unsettled: Unsettled,
+        marker: Marker,
+        loader: Loader,
+        owner: Callable[[], Releaser],
+        ready: Callable[[], bool],
+        status: Callable[[], dict[str, Any]],
+        drain_timeout: float,
+        clock: Clock,
+    ) -> None:
+        self._partitions = partitions
+        self._held = held
+        self._queue = queue
+        self._agenda = agenda
+        self._unsettled = unsettled
+        self._marker = marker
+        self._loader = loader
+        self._owner = owner
+        self._ready = ready
+        self._status = status
+        self._drain_timeout = drain_timeout
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked: dict[PartitionId, Generation] = {}
+        self._wake = threading.Event()
+
+    # -- called by Ownership
+
+    def granted(self, grant: Grant) -> None:
+        self._held.begin(grant)
+        self._loader.wake()
+
+    def asked(self, number: PartitionId) -> None:
+        """Another member waits for the partition."""
+        generation = self._held.hand_over(number)
+        if generation is None:
+            return
+        with self._lock:
+            self._asked[number] = generation
+        self._wake.set()
+
+    def lost(self, number: PartitionId, generation: Generation, why: str) -> None:
+        """The partition is not ours any more: mark what is owed there."""
+        refs, owing = self._held.drop(number, generation)
+        if not refs and not owing:
+            return
+        self._agenda.forget(refs)
+        left = {*owing, *self._waiting({number})}
+        self._marker.hurry(left)
+        LOG.info("partition %d generation %d was lost (%s): %d refs, %d of them marked",
+                 number, generation, why, len(refs), len(left))
+
+    def ready(self) -> bool:
+        return self._ready()
+
+    def status(self) -> dict[str, Any]:
+        return self._status()
+
+    # -- handing over
+
+    def run(self, stop: threading.Event) -> None:
+        """The body of one Loop: hand over what is asked for."""
+        while not stop.is_set():
+            self._wake.wait(0.5)
+            self._wake.clear()
+            with self._lock:
+                asked, self._asked = self._asked, {}
+            if asked:
+                self._hand_over(asked, stop)
+
+    def _hand_over(self, asked: dict[PartitionId, Generation], stop: threading.Event) -> None:
+        numbers = set(asked)
+        finished = self._queue.wait_unprocessed(
+            lambda ref: partition(ref, self._partitions) in numbers, self._drain_timeout
+        )
+        if not finished:
+            LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))
+        owing = [ref for number in numbers for ref in self._held.owing(number)]
+        if not self._mark([*owing, *self._waiting(numbers)], numbers, stop):
+            return
+        late: list[Ref] = []
+        for number, generation in asked.items():
+            refs, owing = self._held.drop(number, generation)
+            self._agenda.forget(refs)
+            late += [ref for ref in owing if ref not in refs]  # notified while its list was loading
+        self._mark([*late, *self._waiting(numbers)], numbers, stop)
+        for number, generation in sorted(asked.items()):
+            self._owner().release(number, generation)
+
+    def _mark(self, refs: list[Ref], numbers: set[PartitionId], stop: threading.Event) -> bool:
+        """Mark ``refs``, again until the engine takes them; False when the partitions were lost meanwhile."""
+        if not refs:
+            return True
+        while not stop.is_set():
+            try:
+                self._marker.mark_now(refs)
+                return True
+            except ObsvcError as error:
+                LOG.warning("%d partitions wait to be handed over: %s", len(numbers), error)
+                stop.wait(PAUSE)
+            if not any(number in numbers for number in self._held.generations()):
+                return False
+        return False
+
+    def _waiting(self, numbers: set[PartitionId]) -> list[Ref]:
+        return [ref for ref in self._unsettled.refs() if partition(ref, self._partitions) in numbers]

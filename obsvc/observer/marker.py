@@ -1,0 +1,117 @@
+"""Look marks: what this member can't settle in time, or leaves behind, is written down at the engine (DESIGN 1).
+
+A mark says "this ref must be looked at" to whoever owns it now or later.  Two sources: deliveries unsettled for
+longer than ``mark_after`` (found by the loop), and refs that are asked for at once (:meth:`Marker.hurry`): a
+partition was lost or handed over with looks still owed in it.  With the engine away nothing is lost: the deliveries
+stay unacknowledged, and what was hurried is kept and tried again.
+
+``run`` is the body of one :class:`~obsvc.threads.Loop`; the other methods may be called from any thread.
+"""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from oslo_log import log as logging
+
+from obsvc import metrics
+from obsvc.clock import Clock
+from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.reports import MarkRequest
+from obsvc.exceptions import ObsvcError
+from obsvc.model import MemberId, Ref
+from obsvc.observer.held import Held
+from obsvc.observer.unsettled import Unsettled
+
+LOG = logging.getLogger(__name__)
+
+#: Most refs in one request: one transaction that locks as many partitions, well below a second on each database.
+BATCH = 500
+
+#: Seconds between two searches for overdue deliveries, a small part of the smallest sensible ``mark_after``.
+INTERVAL = 0.5
+
+#: Seconds until a request that failed is made again.
+PAUSE = 1.0
+
+
+class Marker:
+    """mark_after: seconds.  due: called for a ref of ours that is marked and has no look due."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        member: MemberId,
+        held: Held,
+        unsettled: Unsettled,
+        due: Callable[[Ref], None],
+        mark_after: float,
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._member = member
+        self._held = held
+        self._unsettled = unsettled
+        self._due = due
+        self._mark_after = mark_after
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._hurried: dict[Ref, None] = {}
+        self._wake = threading.Event()
+
+    def hurry(self, refs: Iterable[Ref]) -> None:
+        """Mark ``refs`` as soon as may be."""
+        with self._lock:
+            self._hurried.update(dict.fromkeys(refs))
+        self._wake.set()
+
+    @property
+    def pending(self) -> int:
+        """Refs that were hurried and are not marked yet."""
+        return len(self._hurried)
+
+    def mark_now(self, refs: Iterable[Ref]) -> None:
+        """Mark ``refs``, and return when that is done; raises ObsvcError when the engine can't (they are tried
+        again by the loop then)."""
+        rest = list(dict.fromkeys(refs))
+        self.hurry(rest)
+        for start in range(0, len(rest), BATCH):
+            self._mark(rest[start : start + BATCH], "handed_over")
+
+    def run(self, stop: threading.Event) -> None:
+        """Mark what is hurried or overdue until ``stop`` is set."""
+        while not stop.is_set():
+            self._wake.wait(INTERVAL)
+            self._wake.clear()
+            try:
+                while self.mark_batch():
+                    pass
+            except ObsvcError as error:
+                LOG.warning("look marks can't be stored, %d wait: %s", len(self._hurried), error)
+                stop.wait(PAUSE)
+
+    def mark_batch(self) -> bool:
+        """Mark one batch; True when there may be more."""
+        with self._lock:
+            batch = list(self._hurried)[:BATCH]
+        if batch:
+            self._mark(batch, "handed_over")
+            return True
+        batch = self._unsettled.overdue(self._mark_after, BATCH)
+        if batch:
+            self._mark(batch, "unsettled")
+        return len(batch) == BATCH
+
+    def _mark(self, refs: list[Ref], reason: str) -> None:
+        asked = self._clock.monotonic()
+        reply = self._engine.mark(MarkRequest(tuple(refs), reason, self._member))
+        with self._lock:
+            for ref in refs:
+                self._hurried.pop(ref, None)
+        for ref, mark in zip(refs, reply.marks, strict=True):
+            if mark is not None:
+                metrics.MARKS.labels(reason).inc()
+                if self._held.marked(ref, mark):
+                    self._due(ref)
+        self._unsettled.marked(refs, asked)
