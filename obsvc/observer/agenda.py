@@ -27,11 +27,9 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AgendaSettings:
-    """takeover_spread, poll_initial, allowed_lag: seconds, see ``[observer]``.  resync_rate: looks a second that a
-    resync adds at most; half the request budget, so that what is notified meanwhile has room."""
+    """allowed_lag: seconds, see ``[observer]``.  resync_rate: looks a second that a resync adds at most; half the
+    request budget, so that what is notified meanwhile has room."""
 
-    takeover_spread: float = 5.0
-    poll_initial: float = 15.0
     allowed_lag: float = 15.0
     resync_rate: float = 25.0
 
@@ -43,6 +41,7 @@ class Agenda:
     def __init__(
         self,
         settings: AgendaSettings,
+        look_settings: looks.LookSettings,
         *,
         held: Held,
         memory: TakeoverMemory,
@@ -54,6 +53,7 @@ class Agenda:
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
+        self._looks = look_settings
         self._held = held
         self._memory = memory
         self._unsettled = unsettled
@@ -69,10 +69,11 @@ class Agenda:
 
     def notified(self, ref: Ref, notification: Notification) -> bool:
         """A notification named ``ref``, which is observed here; True when that made a look due."""
+        task = self._held.task(ref)
         self._held.owe(ref)
-        return self._queue.add(
-            ref, Cause.NOTIFIED, announced=notification.state, urgent=looks.is_urgent(notification)
-        )
+        last = None if task is None else task.look.last
+        urgent = looks.is_urgent(notification.look, notification.state, last)
+        return self._queue.add(ref, Cause.NOTIFIED, announced=notification.state, urgent=urgent)
 
     def marked(self, ref: Ref) -> None:
         """A mark for ``ref`` waits and no look at it is due."""
@@ -102,10 +103,10 @@ class Agenda:
         """``follow`` brought starts, stops and marks."""
         for observed in applied.new:
             self._due(observed.ref, Cause.MARKED if observed.last is not None else Cause.STARTED)
-        for observed in applied.changed:
-            if observed.mark is None:
-                self._due(observed.ref, Cause.STARTED)
-            elif not self._held.owes(observed.ref):
+        for observed in applied.wider:
+            self._due(observed.ref, Cause.STARTED)
+        for observed in applied.marked:
+            if not self._held.owes(observed.ref):
                 self._due(observed.ref, Cause.MARKED)
         if applied.gone:
             self._unobserved(applied.gone)
@@ -126,10 +127,10 @@ class Agenda:
             if one.dirty_unobserved:
                 self._unobserved(one.dirty_unobserved)
             if takeover is None:  # read again, not gained
-                self.applied(Applied(one.new, one.changed, one.gone))
+                self.applied(one.applied)
                 continue
             recalled = set(remembered.get(number, ()))
-            for observed in one.new:
+            for observed in one.applied.new:
                 if self._gained(observed, takeover, recalled):
                     resync.append(observed.ref)
         if resync:
@@ -148,23 +149,17 @@ class Agenda:
 
     def _gained(self, observed: ObservedRef, takeover: Takeover, recalled: set[Ref]) -> bool:
         """Make due what a gained ref asks for; True when it waits for the resync."""
-        settings, ref = self._settings, observed.ref
-        fresh = takeover.remedy is Remedy.NOTHING
-        if observed.last is None:
-            self._due(ref, Cause.STARTED)
-            return False
-        if observed.mark is not None:
-            self._due(ref, Cause.MARKED if fresh else Cause.TAKEOVER)
-            return False
-        if takeover.remedy is Remedy.RESYNC:
+        ref = observed.ref
+        first = looks.on_gained(observed, self._looks, self._rng, moved=takeover.remedy is not Remedy.NOTHING)
+        if first is not None and first.delay <= 0:
+            self._due(ref, first.cause)
+        elif takeover.remedy is Remedy.RESYNC:
             return True
-        if ref in recalled:
+        elif ref in recalled:
             self._catch_up([ref])
             self._due(ref, Cause.TAKEOVER)
-        elif observed.wanted:
-            due_in = max(0.0, observed.last.fetched_at + settings.poll_initial - self._clock.time())
-            delay = due_in + self._rng.uniform(0.0, settings.takeover_spread)
-            self._queue.add_after(ref, delay, Cause.POLLED if fresh else Cause.TAKEOVER)
+        elif first is not None:
+            self._queue.add_after(ref, first.delay, first.cause)
         return False
 
     def _decide(self, gained: list[Completed]) -> dict[int, Takeover]:
@@ -183,7 +178,7 @@ class Agenda:
 
     def _paced(self, refs: list[Ref], cause: Cause) -> None:
         """One low-priority look each, spread evenly."""
-        span = max(self._settings.takeover_spread, len(refs) / self._settings.resync_rate)
+        span = max(self._looks.takeover_spread, len(refs) / self._settings.resync_rate)
         self._rng.shuffle(refs)
         self._catch_up(refs)
         for place, ref in enumerate(refs):

@@ -40,16 +40,24 @@ class Standing(enum.Enum):
 
 
 class _HeldRef:
-    """One observed ref.  cleared: highest mark that an accepted report of ours cleared.  owes: a look that is not
-    a mere poll is due or under way, so that the ref must be marked if we lose it."""
+    """One observed ref.  cleared: highest mark that an accepted report of ours cleared.
 
-    __slots__ = ("observed", "look", "cleared", "owes")
+    owed: rises with each reason for a look that is not a mere poll; paid: up to where looks have answered them.
+    While owed > paid the ref must be marked if we lose it.
+    """
+
+    __slots__ = ("observed", "look", "cleared", "owed", "paid")
 
     def __init__(self, observed: ObservedRef, look: LookState) -> None:
         self.observed = observed
         self.look = look
         self.cleared = 0
-        self.owes = False
+        self.owed = 0
+        self.paid = 0
+
+    @property
+    def owes(self) -> bool:
+        return self.owed > self.paid
 
 
 class _Slot:
@@ -68,39 +76,43 @@ class _Slot:
 
 @dataclass(frozen=True)
 class Task:
-    """What a fetch must know of its ref when it begins; ``observed`` as it stood then."""
+    """What a fetch must know of its ref when it begins: ``observed``, ``look`` and ``owed`` as they stood then."""
 
     ref: Ref
     partition: PartitionId
     generation: Generation
     observed: ObservedRef
     look: LookState
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A list that is complete now.  first: whether this is the first time under this grant.
-
-    new: refs not held before; changed: held before, with a wider goal or a newer mark; gone: held before and no
-    longer observed.  dirty, dirty_unobserved: what was notified while the list was loading.
-    """
-
-    grant: Grant
-    first: bool
-    new: list[ObservedRef] = field(default_factory=list)
-    changed: list[ObservedRef] = field(default_factory=list)
-    gone: list[Ref] = field(default_factory=list)
-    dirty: list[Ref] = field(default_factory=list)
-    dirty_unobserved: list[Ref] = field(default_factory=list)
+    owed: int
 
 
 @dataclass(frozen=True)
 class Applied:
-    """What ``follow`` changed: as in :class:`Completed`."""
+    """What changed in a partition.
+
+    new: refs not held before.  wider: held before, with a goal or a deadline that was not waited for before.
+    marked: held before, with a newer mark.  gone: held before and no longer observed.
+    """
 
     new: list[ObservedRef] = field(default_factory=list)
-    changed: list[ObservedRef] = field(default_factory=list)
+    wider: list[ObservedRef] = field(default_factory=list)
+    marked: list[ObservedRef] = field(default_factory=list)
     gone: list[Ref] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A list that is complete now.
+
+    first: whether this is the first time under this grant.  dirty, dirty_unobserved: what was notified while the
+    list was loading.
+    """
+
+    grant: Grant
+    first: bool
+    applied: Applied = field(default_factory=Applied)
+    dirty: list[Ref] = field(default_factory=list)
+    dirty_unobserved: list[Ref] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -116,12 +128,20 @@ class After:
 class Held:
     """The partitions and refs of one member.
 
-    partitions: P.  new_look: the look state that a ref begins with; pure, called under the lock.
+    partitions: P.  new_look: the look state that a ref begins with; renewed_look: as it is after its observations
+    changed.  Both are called under the lock and touch nothing.
     """
 
-    def __init__(self, partitions: int, *, new_look: Callable[[ObservedRef], LookState]) -> None:
+    def __init__(
+        self,
+        partitions: int,
+        *,
+        new_look: Callable[[ObservedRef], LookState],
+        renewed_look: Callable[[LookState, ObservedRef], LookState],
+    ) -> None:
         self._partitions = partitions
         self._new_look = new_look
+        self._renewed_look = renewed_look
         self._lock = threading.Lock()
         self._slots: list[_Slot | None] = [None] * partitions
 
@@ -191,9 +211,9 @@ class Held:
             done = Completed(slot.grant, first=not slot.loaded_once)
             for ref in slot.refs.keys() - slot.loading.keys():
                 del slot.refs[ref]
-                done.gone.append(ref)
+                done.applied.gone.append(ref)
             for observed in slot.loading.values():
-                self._take(slot, observed, done)
+                self._take(slot, observed, done.applied)
             for ref in slot.dirty:
                 (done.dirty if ref in slot.refs else done.dirty_unobserved).append(ref)
             slot.loading, slot.dirty = {}, set()
@@ -261,7 +281,7 @@ class Held:
             held = None if slot is None or slot.handing_over else slot.refs.get(ref)
             if slot is None or held is None:
                 return None
-            return Task(ref, slot.grant.partition, slot.grant.generation, held.observed, held.look)
+            return Task(ref, slot.grant.partition, slot.grant.generation, held.observed, held.look, held.owed)
 
     def is_current(self, task: Task) -> bool:
         """Whether the ref of ``task`` is still held under the generation that it began with."""
@@ -269,25 +289,36 @@ class Held:
             slot = self._slot(task.ref)
             return slot is not None and slot.grant.generation == task.generation and task.ref in slot.refs
 
-    def owe(self, ref: Ref, change: Callable[[LookState], LookState] | None = None) -> bool:
-        """A look at ``ref`` is due for a reason that must not be lost with us; change: of its look state, made
-        under the lock (it must be pure).  False when the ref is not observed here."""
-        return self._update(ref, change, owes=True)
+    def owe(self, ref: Ref) -> bool:
+        """A look at ``ref`` is due for a reason that must not be lost with us.  False when it is not observed here."""
+        with self._lock:
+            held = self._find(ref)
+            if held is None:
+                return False
+            held.owed += 1
+            return True
 
-    def paid(self, ref: Ref) -> None:
-        """Nothing but polls is due for ``ref``."""
-        self._update(ref, None, owes=False)
+    def paid(self, task: Task) -> None:
+        """The look of ``task`` has answered every reason that there was when it began."""
+        with self._lock:
+            held = self._find(task.ref)
+            if held is not None:
+                held.paid = max(held.paid, task.owed)
 
     def update_look(self, ref: Ref, change: Callable[[LookState], LookState]) -> bool:
         """Change the look state of ``ref`` under the lock; False when it is not observed here."""
-        return self._update(ref, change, owes=None)
+        with self._lock:
+            held = self._find(ref)
+            if held is None:
+                return False
+            held.look = change(held.look)
+            return True
 
     def marked(self, ref: Ref, mark: int) -> bool:
         """A mark for ``ref`` is known to be stored: the next report names it.  True when the ref is observed here
         and no look at it is due that would."""
         with self._lock:
-            slot = self._slot(ref)
-            held = slot.refs.get(ref) if slot is not None else None
+            held = self._find(ref)
             if held is None:
                 return False
             if mark > max(held.cleared, held.observed.mark or 0):
@@ -297,8 +328,7 @@ class Held:
     def owes(self, ref: Ref) -> bool:
         """Whether a look that is not a mere poll is due or under way."""
         with self._lock:
-            slot = self._slot(ref)
-            held = slot.refs.get(ref) if slot is not None else None
+            held = self._find(ref)
             return held is not None and held.owes
 
     def reported(self, task: Task, outcome: ReportOutcome, snapshot: Snapshot) -> After | None:
@@ -360,19 +390,11 @@ class Held:
     def _slot(self, ref: Ref) -> _Slot | None:
         return self._slots[partition(ref, self._partitions)]
 
-    def _update(self, ref: Ref, change: Callable[[LookState], LookState] | None, *, owes: bool | None) -> bool:
-        with self._lock:
-            slot = self._slot(ref)
-            held = None if slot is None else slot.refs.get(ref)
-            if held is None:
-                return False
-            if change is not None:
-                held.look = change(held.look)
-            if owes is not None:
-                held.owes = owes
-            return True
+    def _find(self, ref: Ref) -> _HeldRef | None:
+        slot = self._slot(ref)
+        return None if slot is None else slot.refs.get(ref)
 
-    def _take(self, slot: _Slot, observed: ObservedRef, into: Completed | Applied) -> None:
+    def _take(self, slot: _Slot, observed: ObservedRef, into: Applied) -> None:
         held = slot.refs.get(observed.ref)
         if held is None:
             slot.refs[observed.ref] = _HeldRef(observed, self._new_look(observed))
@@ -384,14 +406,23 @@ class Held:
         mark = max((number for number in (mark, held.observed.mark) if number is not None), default=None)
         before = held.observed
         held.observed = msgspec.structs.replace(observed, mark=mark, last=_newer(observed.last, before.last))
-        wider = set(observed.wanted) - set(before.wanted) or observed.started_at != before.started_at
-        if wider or (mark is not None and mark > (before.mark or 0)):
-            into.changed.append(held.observed)
+        if not _same_request(before, observed):
+            held.look = self._renewed_look(held.look, held.observed)
+        if _wider(before, observed):
+            into.wider.append(held.observed)
+        elif mark is not None and mark > (before.mark or 0):
+            into.marked.append(held.observed)
 
 
 def _same_request(one: ObservedRef, other: ObservedRef) -> bool:
     """Whether two views of a ref come from the same observations (marks and snapshots aside)."""
     return (one.started_at, one.wanted, one.deadline) == (other.started_at, other.wanted, other.deadline)
+
+
+def _wider(before: ObservedRef, after: ObservedRef) -> bool:
+    """Whether ``after`` waits for something that ``before`` did not, or not so soon."""
+    sooner = after.deadline is not None and (before.deadline is None or after.deadline < before.deadline)
+    return bool(set(after.wanted) - set(before.wanted)) or after.started_at != before.started_at or sooner
 
 
 def _newer(one: Snapshot | None, other: Snapshot | None) -> Snapshot | None:

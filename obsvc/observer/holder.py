@@ -127,12 +127,10 @@ class Holder:
         owing = [ref for number in numbers for ref in self._held.owing(number)]
         if not self._mark([*owing, *self._waiting(numbers)], numbers, stop):
             return
-        late: list[Ref] = []
         for number, generation in asked.items():
-            refs, owing = self._held.drop(number, generation)
+            refs, _owing = self._held.drop(number, generation)
             self._agenda.forget(refs)
-            late += [ref for ref in owing if ref not in refs]  # notified while its list was loading
-        self._mark([*late, *self._waiting(numbers)], numbers, stop)
+        self._mark(self._waiting(numbers), numbers, stop)
         for number, generation in sorted(asked.items()):
             self._owner().release(number, generation)
 

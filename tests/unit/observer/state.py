@@ -47,7 +47,7 @@ def held_with(*refs: Ref, generation: int = 1) -> Held:
 
 
 def make_held() -> Held:
-    return Held(PARTITIONS, new_look=lambda _observed: "fresh")
+    return Held(PARTITIONS, new_look=lambda _observed: "fresh", renewed_look=lambda _look, _observed: "renewed")
 
 
 def notification(*refs: Ref, look: Look = Look.MERGE, state: str | None = None) -> Notification:

@@ -19,7 +19,7 @@ def test_a_ref_is_loading_until_its_list_is_complete():
     held.load({3: 1}, [observed(A)])
     assert held.standing(A) is Standing.LOADING
     done = held.complete(3, 1, 7)
-    assert [one.ref for one in done.new] == [A] and done.first
+    assert [one.ref for one in done.applied.new] == [A] and done.first
     assert held.standing(A) is Standing.OBSERVED and held.standing(B) is Standing.NOT_OBSERVED
     assert held.known() == [(3, 1, 7)] and held.loading() == []
 
@@ -41,7 +41,7 @@ def test_pages_and_completion_of_an_older_generation_are_ignored():
     held.begin(grant(3, 1))
     held.load({3: 1}, [observed(A)])
     assert held.complete(3, 1, 1) is None
-    assert held.complete(3, 2, 1).new == []
+    assert held.complete(3, 2, 1).applied.new == []
 
 
 def test_follow_brings_starts_stops_and_marks_in_order_of_version():
@@ -52,7 +52,7 @@ def test_follow_brings_starts_stops_and_marks_in_order_of_version():
     assert held.standing(A) is Standing.NOT_OBSERVED
     assert held.apply(PartitionChanges(3, 4, changed=(observed(A),)), 1).new == []
     assert held.apply(PartitionChanges(3, 9, changed=(observed(A),)), 2).new == []
-    assert [one.mark for one in held.apply(PartitionChanges(3, 6, changed=(observed(B, mark=4),)), 1).changed] == [4]
+    assert [one.mark for one in held.apply(PartitionChanges(3, 6, changed=(observed(B, mark=4),)), 1).marked] == [4]
     assert held.known() == [(3, 1, 6)]
 
 
@@ -63,7 +63,7 @@ def test_a_reload_keeps_what_is_known_and_drops_what_is_gone():
     assert held.standing(A) is Standing.LOADING and held.loading() == [(3, 1)]
     held.load({3: 1}, [observed(A)])
     done = held.complete(3, 1, 9)
-    assert done.gone == [B] and done.new == [] and not done.first
+    assert done.applied.gone == [B] and done.applied.new == [] and not done.first
     assert held.task(A).look == "fresh!"
 
 
@@ -85,7 +85,7 @@ def test_a_cleared_mark_that_follow_brings_late_is_not_taken_again():
     held.marked(A, 5)
     held.reported(held.task(A), ReportOutcome(Verdict.UNCHANGED), snapshot())
     applied = held.apply(PartitionChanges(3, 5, changed=(observed(A, mark=5, wanted=()),)), 1)
-    assert applied.changed == [] and held.task(A).observed.mark is None
+    assert applied.marked == [] and held.task(A).observed.mark is None
 
 
 def test_an_observation_started_during_the_fetch_is_not_ended_by_its_report():
@@ -134,3 +134,23 @@ def test_the_dirty_refs_of_a_lost_partition_are_owed():
     held.begin(grant(3))
     held.note_dirty(A)
     assert held.drop(3) == ([A], [A])
+
+
+def test_a_look_pays_only_what_was_owed_when_it_began():
+    held = held_with(A)
+    held.owe(A)
+    task = held.task(A)
+    held.owe(A)
+    held.paid(task)
+    assert held.owes(A)
+    held.paid(held.task(A))
+    assert not held.owes(A)
+
+
+def test_a_wider_goal_renews_the_look_state_and_a_narrower_one_makes_no_look_due():
+    held = held_with(A)
+    wider = observed(A, wanted=(Condition.ACTIVE, Condition.DELETED))
+    assert held.apply(PartitionChanges(3, 5, changed=(wider,)), 1).wider == [wider]
+    assert held.task(A).look == "renewed"
+    applied = held.apply(PartitionChanges(3, 6, changed=(observed(A),)), 1)
+    assert applied.wider == [] and applied.marked == []
