@@ -92,6 +92,13 @@ class Agenda:
         with self._lock:
             self._catching_up.difference_update(gone)
 
+    def unobserved(self, refs: list[Ref]) -> None:
+        """Nobody observes ``refs`` any more: settle what waits for them, and remember them as dropped."""
+        self.forget(refs)
+        for ref in refs:
+            self._memory.drop(ref)
+        self._unsettled.dismiss(refs)
+
     @property
     def catching_up(self) -> int:
         """Refs that a takeover or a gap made due and that were not looked at yet."""
@@ -109,7 +116,7 @@ class Agenda:
             if not self._held.owes(observed.ref):
                 self._due(observed.ref, Cause.MARKED)
         if applied.gone:
-            self._unobserved(applied.gone)
+            self.unobserved(applied.gone)
 
     def completed(self, completed: list[Completed]) -> None:
         """The lists of partitions are complete: make due what they, their dirty refs, their marks and the takeover
@@ -125,7 +132,7 @@ class Agenda:
             for ref in one.dirty:
                 self._due(ref, Cause.NOTIFIED)
             if one.dirty_unobserved:
-                self._unobserved(one.dirty_unobserved)
+                self.unobserved(one.dirty_unobserved)
             if takeover is None:  # read again, not gained
                 self.applied(one.applied)
                 continue
@@ -192,12 +199,6 @@ class Agenda:
     def _due(self, ref: Ref, cause: Cause) -> None:
         if self._held.owe(ref):
             self._queue.add(ref, cause)
-
-    def _unobserved(self, refs: list[Ref]) -> None:
-        self.forget(refs)
-        for ref in refs:
-            self._memory.drop(ref)
-        self._unsettled.dismiss(refs)
 
 
 def _log_takeovers(takeovers: dict[int, Takeover]) -> None:

@@ -1,0 +1,216 @@
+"""From a look that is due to its report, and what follows from both (DESIGN 3).
+
+A ref stays *processing* in the work queue until its report is answered, so that its looks and reports are one after
+another, and draining the queue waits for the reports too.  The sequence is taken before the request is sent, and
+what the report claims to have seen (mark, generation) is what was known then.
+
+:meth:`Looking.run` is the body of each fetch thread's Loop; :meth:`Looking.answered` is called by the reporter's
+thread for each report; neither blocks on the engine.
+"""
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+from oslo_log import log as logging
+
+from obsvc import metrics
+from obsvc.clock import Clock
+from obsvc.engine_client.reports import Report, ReportOutcome, Verdict
+from obsvc.model import Cause, Generation, PartitionId, Ref
+from obsvc.observer import looks
+from obsvc.observer.absence import AbsenceWatch
+from obsvc.observer.agenda import Agenda
+from obsvc.observer.fetched import Fetched, Outcome
+from obsvc.observer.held import After, Held, LookState, Task
+from obsvc.observer.queue import Work, WorkQueue
+from obsvc.observer.sequence import Sequence
+from obsvc.observer.unsettled import Unsettled
+
+LOG = logging.getLogger(__name__)
+
+#: Verdicts after which the engine's copy is at least as new as what the look saw.
+_SETTLING = frozenset({Verdict.ACCEPTED, Verdict.UNCHANGED, Verdict.SUPERSEDED, Verdict.NOT_OBSERVED})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look whose report is under way."""
+
+    work: Work
+    task: Task
+    fetched: Fetched
+    decision: looks.Decision
+
+
+#: Sends a report and calls back once with its outcome; None: it was given up, with nothing known of it.
+Submit = Callable[[Report, Callable[[ReportOutcome | None], None]], None]
+
+
+class Looking:
+    """Makes the looks that the queue says are due.
+
+    fetch: one request.  submit: see :data:`Submit`.  hurry: has refs marked at the engine.  stale: told of a
+    partition whose reports are refused.  wall: the engine's clock as well as this member knows it.
+    """
+
+    def __init__(
+        self,
+        settings: looks.LookSettings,
+        *,
+        held: Held,
+        queue: WorkQueue,
+        agenda: Agenda,
+        unsettled: Unsettled,
+        absences: AbsenceWatch,
+        lane_of: Callable[[Ref], object],
+        fetch: Callable[[Ref], Fetched],
+        submit: Submit,
+        hurry: Callable[[Iterable[Ref]], None],
+        stale: Callable[[PartitionId, Generation], None],
+        wall: Callable[[], float],
+        clock: Clock,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._held = held
+        self._queue = queue
+        self._agenda = agenda
+        self._unsettled = unsettled
+        self._absences = absences
+        self._lane_of = lane_of
+        self._fetch = fetch
+        self._submit = submit
+        self._hurry = hurry
+        self._stale = stale
+        self._wall = wall
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._sequence = Sequence()
+
+    # -- one look
+
+    def run(self, stop: threading.Event) -> None:
+        """Make looks until ``stop`` is set."""
+        while not stop.is_set():
+            work = self._queue.get(timeout=1.0)
+            if work is None:
+                continue
+            try:
+                self.look(work)
+            except Exception:
+                self._queue.retry(work)
+                raise
+
+    def look(self, work: Work) -> None:
+        """Fetch ``work``'s ref, decide, and report or do what follows without a report."""
+        task = self._held.task(work.ref)
+        if task is None:  # lost or handed over: whoever did that marked it
+            self._queue.done(work)
+            return
+        sequence = self._sequence.next()
+        metrics.LOOKS.labels(work.ref.resource_type, work.cause.value).inc()
+        fetched = self._fetch(work.ref)
+        decision = self._decide(work, fetched)
+        if decision is None:
+            self._queue.done(work)
+        elif decision.retry:
+            delay = self._queue.retry(work, after=fetched.retry_after)
+            LOG.info("%s partition %d generation %d: %s; next look in %.1f s",
+                     work.ref, task.partition, task.generation, decision.why, delay)
+        elif decision.report is None:
+            LOG.debug("%s partition %d generation %d: %s", work.ref, task.partition, task.generation, decision.why)
+            self._follow_up(Seen(work, task, fetched, decision), decision.next)
+        else:
+            self._report(Seen(work, task, fetched, decision), sequence)
+
+    def _decide(self, work: Work, fetched: Fetched) -> looks.Decision | None:
+        """The policy's decision, its state taken over; None when the ref is no longer ours."""
+        decisions: list[looks.Decision] = []
+        mass_absence = False
+
+        def change(state: LookState) -> LookState:
+            moment = looks.Moment(self._clock.monotonic(), self._wall(), mass_absence)
+            decisions.append(looks.decide(state, work, fetched, moment, self._settings, self._rng))
+            return decisions[-1].state
+
+        if fetched.outcome in (Outcome.FOUND, Outcome.ABSENT):
+            task = self._held.task(work.ref)
+            expected = task is not None and looks.expects_absence(task.look, work)
+            mass_absence = self._absences.note(
+                self._lane_of(work.ref), work.ref, self._clock.monotonic(),
+                absent=fetched.outcome is Outcome.ABSENT, expected=expected,
+            )
+        self._held.update_look(work.ref, change)
+        return decisions[-1] if decisions else None
+
+    def _report(self, seen: Seen, sequence: int) -> None:
+        task, snapshot = seen.task, seen.decision.report
+        assert snapshot is not None
+        report = Report(
+            task.ref, task.partition, task.generation, sequence, snapshot, seen.work.cause, mark=task.observed.mark
+        )
+        self._submit(report, lambda outcome: self.answered(seen, outcome))
+
+    # -- its report
+
+    def answered(self, seen: Seen, outcome: ReportOutcome | None) -> None:
+        """The engine's answer to the report of ``seen`` is here."""
+        task, snapshot = seen.task, seen.decision.report
+        if outcome is None or snapshot is None:
+            self._queue.retry(seen.work)
+            return
+        if outcome.verdict is Verdict.STALE_GENERATION:
+            self._refused(seen)
+            return
+        after = self._held.reported(task, outcome, snapshot)
+        if outcome.verdict in _SETTLING:
+            self._unsettled.looked(task.ref, seen.fetched.began_at)
+            self._agenda.looked(task.ref)
+        if after is None:
+            if outcome.verdict is Verdict.NOT_OBSERVED:
+                self._agenda.unobserved([task.ref])
+            self._queue.done(seen.work)
+            return
+        self._follow_up(seen, self._next(seen, outcome, after))
+        if after.remark:
+            self._agenda.marked(task.ref)
+
+    def _refused(self, seen: Seen) -> None:
+        """We do not own the partition any more: somebody else shall look, and Ownership shall know."""
+        task = seen.task
+        LOG.warning("%s partition %d generation %d: the report was refused as stale; the ref is marked",
+                    task.ref, task.partition, task.generation)
+        self._hurry([task.ref])
+        self._stale(task.partition, task.generation)
+        self._queue.done(seen.work)
+
+    def _next(self, seen: Seen, outcome: ReportOutcome, after: After) -> looks.Next | None:
+        """The look that follows the report: the decision's, or the poll for what the engine still waits for."""
+        decided = seen.decision.next
+        if outcome.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
+            return decided
+        if after.fresher:
+            outcome = msgspec.structs.replace(outcome, wanted=after.observed.wanted, deadline=after.observed.deadline)
+        polls: list[looks.Next | None] = [None]
+
+        def change(state: LookState) -> LookState:
+            moment = looks.Moment(self._clock.monotonic(), self._wall())
+            state, polls[0] = looks.after_outcome(state, outcome, moment, self._settings, self._rng)
+            return state
+
+        self._held.update_look(seen.task.ref, change)
+        return decided if decided is not None else polls[0]
+
+    def _follow_up(self, seen: Seen, following: looks.Next | None) -> None:
+        """Ask for the look that follows, and end the work."""
+        ref = seen.work.ref
+        if following is None or following.cause is Cause.POLLED:
+            self._held.paid(seen.task)
+        if following is not None:
+            self._queue.add_after(ref, following.delay, following.cause)
+        last = seen.decision.state.last
+        self._queue.done(seen.work, shows=lambda state: looks.shows(last, state))
