@@ -6,12 +6,11 @@ engine for its time when partitions of a vanished or releasing owner are taken o
 """
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-from oslo_log import log as logging
 
 from obsvc.clock import Clock
 from obsvc.engine_client.ownership import ObservedRef

@@ -9,11 +9,10 @@ Each ``run…`` method is the body of one :class:`~obsvc.threads.Loop`.
 """
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
-
-from oslo_log import log as logging
 
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRequest

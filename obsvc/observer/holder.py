@@ -8,11 +8,10 @@ Ownership's methods (``granted`` … ``status``) may be called from any thread a
 """
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
-
-from oslo_log import log as logging
 
 from obsvc.clock import Clock
 from obsvc.engine_client.ownership import Grant

@@ -9,13 +9,13 @@ thread for each report; neither blocks on the engine.
 """
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
-from oslo_log import log as logging
 
 from obsvc import metrics
 from obsvc.clock import Clock

@@ -9,10 +9,9 @@ stay unacknowledged, and what was hurried is kept and tried again.
 """
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
-
-from oslo_log import log as logging
 
 from obsvc import metrics
 from obsvc.clock import Clock
