@@ -253,7 +253,7 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
                 "since": None, "why": "released", "previous_name": request.member.name,
                 "previous_incarnation": request.member.incarnation, "previous_released": True,
                 "previous_caught_up": bool(last is not None and last.caught_up),
-                "previous_last_beat_at": None if last is None else last.last_beat_at,
+                "previous_last_beat_at": tx.now,  # a release is a sign of life as good as a beat
             })
             released.append(number)
         elif _was_released(row, request.member, generation):

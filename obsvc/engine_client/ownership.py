@@ -101,8 +101,7 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
     observation_version: the member's list of observed refs must be complete to this version before it may
     treat an unlisted ref as not observed.
     previous: who was granted it before; released: whether that owner let go by itself (the marks suffice).
-    previous_caught_up: what that owner's last beat said; previous_last_beat_at: when that was.
-    released_at: when it let go, where it did.
+    previous_caught_up: what that owner's last beat said; previous_last_beat_at: when that was, or when it let go.
     """
 
     partition: PartitionId
@@ -112,7 +111,6 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
     released: bool = False
     previous_caught_up: bool = False
     previous_last_beat_at: float | None = None
-    released_at: float | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from obsvc.engine_client.contract import Engine
@@ -29,6 +29,9 @@ FRESH_WAIT = 1.0
 #: Refs in one page of a list: a few hundred kilobytes of JSON.
 PAGE = 1000
 
+#: Seconds until the next poll after one that told of partitions asked for or lost.
+HANDING_PAUSE = 0.2
+
 #: Seconds until a request that failed is made again.
 PAUSE = 1.0
 
@@ -38,7 +41,9 @@ class Owner(Protocol):
 
     def asked_for(self, partitions: Iterable[PartitionId]) -> None: ...
 
-    def lost_by_engine(self, partitions: Iterable[PartitionId]) -> None: ...
+    def lost_by_engine(
+        self, partitions: Iterable[PartitionId], known: Mapping[PartitionId, Generation] | None = None
+    ) -> None: ...
 
 
 class Loader:
@@ -88,9 +93,9 @@ class Loader:
                 self._completed(done)
             if page.lost:
                 LOG.info("%d partitions were lost while their lists were read", len(page.lost))
-                self._owner().lost_by_engine(page.lost)
+                self._owner().lost_by_engine(page.lost, todo)
                 for number in page.lost:
-                    # Ownership drops it too, when it gets there; till then it must not be read again and again.
+                    # Ownership drops it if it knows of it; if not, it must not be read again and again.
                     self._held.hand_over(number, todo.get(number))
                     rest.pop(number, None)
             after = page.next
@@ -150,6 +155,8 @@ class Follower:
             stop.wait(PAUSE)
             return
         self.take(reply, {number: generation for number, generation, _version in known})
+        if reply.asked or reply.lost:
+            stop.wait(HANDING_PAUSE)  # till they are handed over each poll answers at once
 
     def take(self, reply: FollowReply, generations: dict[PartitionId, Generation]) -> None:
         """Apply what a poll under ``generations`` brought."""
@@ -162,10 +169,8 @@ class Follower:
                 LOG.info("partition %d generation %d: its list is read again", changes.partition, generation)
                 self._reload()
         if reply.lost:
-            self._owner().lost_by_engine(reply.lost)
+            self._owner().lost_by_engine(reply.lost, generations)
             for number in reply.lost:
                 self._held.hand_over(number, generations.get(number))
         if reply.asked:
             self._owner().asked_for(reply.asked)
-            for number in reply.asked:
-                self._held.hand_over(number, generations.get(number))

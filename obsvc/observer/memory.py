@@ -115,15 +115,11 @@ def decide(
     """
     if grant.previous is None:
         return Takeover(Remedy.NOTHING, "never owned before")
-    if grant.released:
-        if grant.released_at is None:
-            return Takeover(Remedy.MEMORY, "released", since=now - HEARING_SKEW)
-        since = now - max(0.0, engine_now - grant.released_at) - HEARING_SKEW
-    elif not grant.previous_caught_up or grant.previous_last_beat_at is None:
+    if grant.previous_last_beat_at is None or not (grant.released or grant.previous_caught_up):
         return Takeover(Remedy.RESYNC, "the last owner was not caught up")
-    else:
-        since = now - max(0.0, engine_now - grant.previous_last_beat_at) - allowed_lag
-    if heard_since is None or heard_since > since:
+    last_sign = now - max(0.0, engine_now - grant.previous_last_beat_at)
+    since = last_sign - (HEARING_SKEW if grant.released else allowed_lag)
+    if heard_since is None or heard_since > (last_sign if grant.released else since):
         return Takeover(Remedy.RESYNC, "not every bus was heard without a gap for long enough")
     if reaches_back_to > since:
         return Takeover(Remedy.RESYNC, "the memory does not reach back far enough")

@@ -227,7 +227,7 @@ def test_after_a_release_only_marks_and_first_looks_are_due(member):
     member.take(A)
     member.clock.advance(10)
     refs = seen(A, wanted=()), seen(B, wanted=(), mark=4)
-    member.gain(*refs, previous=OTHER, released=True, released_at=member.clock.time() - 1)
+    member.gain(*refs, previous=OTHER, released=True, previous_last_beat_at=member.clock.time() - 1)
     assert member.step() == [Cause.TAKEOVER] and member.fetches == [B]
 
 

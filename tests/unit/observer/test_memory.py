@@ -90,10 +90,15 @@ def test_otherwise_it_is_resynced(fields, facts):
 
 
 def test_after_a_release_the_marks_suffice_but_for_what_came_between():
-    found = verdict(grant(1, previous=OTHER, released=True, released_at=4999.0))
+    found = verdict(grant(1, previous=OTHER, released=True, previous_last_beat_at=4999.0))
     assert (found.remedy, found.since) == (Remedy.MEMORY, 999.0 - HEARING_SKEW)
 
 
+def test_a_new_member_that_hears_since_before_the_release_needs_no_resync():
+    found = verdict(grant(1, previous=OTHER, released=True, previous_last_beat_at=4999.0), heard_since=998.5)
+    assert found.remedy is Remedy.MEMORY
+
+
 def test_a_release_that_nobody_heard_after_is_resynced():
-    found = verdict(grant(1, previous=OTHER, released=True, released_at=4000.0), heard_since=500.0)
+    found = verdict(grant(1, previous=OTHER, released=True, previous_last_beat_at=4000.0), heard_since=500.0)
     assert found.remedy is Remedy.RESYNC
