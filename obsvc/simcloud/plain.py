@@ -1,0 +1,159 @@
+"""``Sim::Resource``: the plain resource of the simulated cloud, service type ``sim``, under ``/sim/v1/resources``.
+
+It takes any properties.  One whose name begins with ``!`` can't be changed in place: 409 names it.  It is
+``BUILDING`` until its build time is over, then ``ACTIVE`` (or ``ERROR``), and ``DELETING`` until it is gone.
+"""
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import falcon
+
+from obsvc.simcloud import faults
+from obsvc.simcloud.cloud import Cloud, iso, page, read_json, visible
+from obsvc.simcloud.notify import Actor
+from obsvc.simcloud.world import Resource
+
+TYPE = "sim.resource"
+#: Part of a build's time that a change, and a deletion, take.
+UPDATE_PART = 0.4
+DELETE_PART = 0.3
+
+
+class Plain:
+    """The resources of the ``sim`` service."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def add_routes(self, app: falcon.App) -> None:
+        app.add_route("/sim", self, suffix="versions")
+        app.add_route("/sim/v1", self, suffix="version")
+        app.add_route("/sim/v1/resources", self, suffix="resources")
+        app.add_route("/sim/v1/resources/{id}", self, suffix="resource")
+
+    def on_get_versions(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"versions": [self._version(req)]}
+
+    def on_get_version(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"version": self._version(req)}
+
+    def _version(self, req: falcon.Request) -> dict[str, Any]:
+        return {"id": "v1.0", "status": "CURRENT", "links": [{"rel": "self", "href": f"{req.prefix}/sim/v1/"}]}
+
+    def _tell(self, resource: Resource, event: str, actor: Actor, *, priority: str = "INFO") -> None:
+        payload = {"resource": dict(resource.last_body)}
+        self.cloud.notify("sim", "sim.api-1", f"sim.resource.{event}", payload, actor=actor, priority=priority,
+                          resource_id=resource.id)
+
+    def _found(self, resource_id: str, actor: Actor) -> tuple[Resource, Any]:
+        found = self.cloud.world.shown(TYPE, resource_id)
+        if found is None or not visible(found[0], actor):
+            raise faults.plain(404, f"Resource {resource_id} could not be found.")
+        return found
+
+    # requests
+
+    def on_get_resources(self, req: falcon.Request, resp: falcon.Response) -> None:
+        wanted = {key: req.get_param(key) for key in ("name", "status", "project_id") if req.get_param(key)}
+        since = req.get_param("changes-since") or ""
+        found = [body for resource, body in self.cloud.world.listed(TYPE)
+                 if visible(resource, req.context.actor) and body["updated_at"] >= since
+                 and all(body[key] == value for key, value in wanted.items())]
+        resp.media = {"resources": page(found, req)}
+
+    def on_post_resources(self, req: falcon.Request, resp: falcon.Response) -> None:
+        asked = read_json(req, "resource", faults.plain)
+        actor: Actor = req.context.actor
+        properties, metadata = asked.get("properties") or {}, asked.get("metadata") or {}
+        if not isinstance(properties, dict) or not isinstance(metadata, dict):
+            raise faults.plain(400, "Invalid input: 'properties' and 'metadata' have to be objects.")
+        now = iso(self.cloud.now, micro=True)
+        body = {"id": str(uuid.uuid4()), "name": str(asked.get("name") or ""), "status": "BUILDING",
+                "status_reason": None, "project_id": actor.project_id, "properties": properties,
+                "metadata": metadata, "created_at": now, "updated_at": now}
+        world = self.cloud.world
+        with world.lock:
+            resource = world.add(TYPE, body, project_id=actor.project_id)
+            course = (resource, world.begin(resource))
+            self._tell(resource, "create.start", actor)
+            fails = world.draw_failure(body["name"])
+            seconds = world.draw_build_time(TYPE)
+            world.after(seconds, lambda: self._built(resource, actor, fails=fails, event="create"), course=course)
+        resp.status = falcon.HTTP_202
+        resp.media = {"resource": body}
+
+    def _built(self, resource: Resource, actor: Actor, *, fails: bool, event: str) -> None:
+        if fails:
+            self._set(resource, status="ERROR", status_reason=f"The dials made this {event} fail.")
+            self._tell(resource, f"{event}.error", actor, priority="ERROR")
+        else:
+            self._set(resource, status="ACTIVE", status_reason=None)
+            self._tell(resource, f"{event}.end", actor)
+
+    def _set(self, resource: Resource, **updates: Any) -> None:
+        self.cloud.world.change(resource, {**updates, "updated_at": iso(self.cloud.now, micro=True)})
+
+    def on_get_resource(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        resp.media = {"resource": self._found(id, req.context.actor)[1]}
+
+    def on_put_resource(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        self.on_patch_resource(req, resp, id)
+
+    def on_patch_resource(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        asked = read_json(req, "resource", faults.plain)
+        actor: Actor = req.context.actor
+        world = self.cloud.world
+        with world.lock:
+            resource, _ = self._found(id, actor)
+            if resource.gone or resource.status == "DELETING":
+                raise faults.plain(409, f"Resource {id} is being deleted and can't be changed.")
+            old = resource.body["properties"]
+            new = asked.get("properties", old)
+            if not isinstance(new, dict) or not isinstance(asked.get("metadata", {}), dict):
+                raise faults.plain(400, "Invalid input: 'properties' and 'metadata' have to be objects.")
+            fixed = sorted(key for key in {*old, *new} if key.startswith("!") and old.get(key) != new.get(key))
+            if fixed:
+                raise faults.plain(409, f"Property {', '.join(fixed)} of resource {id} can't be changed in place: "
+                                        "replace the resource.", properties=fixed)
+            updates = {key: asked[key] for key in ("name", "metadata") if key in asked}
+            self._set(resource, **updates, properties=new, status="UPDATING")
+            course = (resource, world.begin(resource))
+            self._tell(resource, "update.start", actor)
+            fails = world.draw_failure(resource.body["name"])
+            seconds = world.draw_build_time(TYPE) * UPDATE_PART
+            world.after(seconds, lambda: self._built(resource, actor, fails=fails, event="update"), course=course)
+            resp.media = {"resource": resource.body}
+        resp.status = falcon.HTTP_202
+
+    def on_delete_resource(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        actor: Actor = req.context.actor
+        world = self.cloud.world
+        resp.status = falcon.HTTP_204
+        with world.lock:
+            resource, _ = self._found(id, actor)
+            if resource.gone or resource.status == "DELETING":
+                return
+            self._set(resource, status="DELETING")
+            course = (resource, world.begin(resource))
+            self._tell(resource, "delete.start", actor)
+            seconds = world.draw_build_time(TYPE) * DELETE_PART
+            world.after(seconds, lambda: self.behind_delete(resource, actor), course=course)
+
+    # what happens behind everybody's back, too
+
+    def behind_delete(self, resource: Resource, actor: Actor, *, notify: bool = True) -> None:
+        """The resource goes at once."""
+        self.cloud.world.remove(resource)
+        if notify:
+            self._tell(resource, "delete.end", actor)
+
+    def behind_change(self, resource: Resource, updates: dict[str, Any], actor: Actor, *, notify: bool = True) -> None:
+        """Fields change at once (``properties`` and ``metadata`` are merged)."""
+        merged = {key: {**resource.body[key], **value} if key in ("properties", "metadata") else value
+                  for key, value in updates.items()}
+        self.cloud.world.begin(resource)
+        self._set(resource, **merged)
+        if notify:
+            self._tell(resource, "update.end", actor)

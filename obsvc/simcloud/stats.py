@@ -1,0 +1,87 @@
+"""Who called what: counters and a log of every call, for tests and benchmarks to assert on."""
+from __future__ import annotations
+
+import re
+import threading
+from collections import Counter, defaultdict
+from typing import Any
+
+from obsvc.clock import Clock
+
+#: Calls kept in the log; older ones are forgotten (the counters are not).
+CALLS_KEPT = 500_000
+
+_IN_PARENTHESES = re.compile(r"\(([^()]*)\)")
+
+
+def caller_of(user_agent: str | None, user_name: str | None) -> str:
+    """``observer obs-1`` of ``obsvc/0.1.0 (observer obs-1)``, else the token's user, else ``-``.
+
+    Only an agent that begins with ``obsvc/`` names a caller: other libraries write their platform in parentheses.
+    """
+    if user_agent and "obsvc/" in user_agent:
+        found = _IN_PARENTHESES.search(user_agent, user_agent.index("obsvc/"))
+        if found and found[1].strip():
+            return found[1].strip()
+    return user_name or "-"
+
+
+class Stats:
+    """Counts of calls; every method may be called from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the numbers of the call log go on."""
+        with self._lock:
+            self._calls: list[dict[str, Any]] = []
+            self._seq = getattr(self, "_seq", 0)
+            self._by_caller: Counter[str] = Counter()
+            self._gets_by_caller: Counter[str] = Counter()
+            self._by_route: Counter[str] = Counter()
+            self._by_caller_route: defaultdict[str, Counter[str]] = defaultdict(Counter)
+            self._by_status: Counter[int] = Counter()
+            self._gets_by_resource: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def count(self, caller: str, method: str, template: str, path: str, status: int, resource_id: str | None,
+              request_id: str) -> None:
+        """Note one call that was answered; resource_id: what a GET of one resource asked for."""
+        route = f"{method} {template}"
+        with self._lock:
+            self._seq += 1
+            self._calls.append({"seq": self._seq, "time": self._clock.time(), "caller": caller, "method": method,
+                                "path": path, "route": route, "status": status, "resource_id": resource_id,
+                                "request_id": request_id})
+            if len(self._calls) > CALLS_KEPT:
+                del self._calls[: CALLS_KEPT // 10]
+            self._by_caller[caller] += 1
+            self._by_route[route] += 1
+            self._by_caller_route[caller][route] += 1
+            self._by_status[status] += 1
+            if method == "GET":
+                self._gets_by_caller[caller] += 1
+                if resource_id is not None:
+                    self._gets_by_resource[resource_id][caller] += 1
+
+    def totals(self) -> dict[str, Any]:
+        """All counters as one object."""
+        with self._lock:
+            return {
+                "calls": sum(self._by_caller.values()),
+                "by_caller": dict(self._by_caller),
+                "gets_by_caller": dict(self._gets_by_caller),
+                "by_route": dict(self._by_route),
+                "by_caller_route": {caller: dict(routes) for caller, routes in self._by_caller_route.items()},
+                "by_status": {str(status): count for status, count in self._by_status.items()},
+                "gets_by_resource": {each: dict(callers) for each, callers in self._gets_by_resource.items()},
+            }
+
+    def calls(self, since: int, limit: int) -> list[dict[str, Any]]:
+        """Calls after the one numbered ``since``, oldest first."""
+        with self._lock:
+            first = self._seq - len(self._calls) + 1
+            start = max(0, since + 1 - first)
+            return self._calls[start:start + limit]
