@@ -49,6 +49,7 @@ class Gate:
         req.context.request_id = f"req-{uuid.uuid4()}"
         req.context.template = req.path
         req.context.resource_id = None
+        self._cloud.world.last_shown("")  # forget what this thread's previous request was shown
         token = self._tokens.get(req.get_header("X-Auth-Token"))
         req.context.caller = caller_of(req.user_agent, token.user_name if token else None)
         if is_control(req.path):
@@ -79,10 +80,12 @@ class Gate:
         if req.path.startswith("/compute"):
             resp.set_header("x-compute-request-id", context.request_id)
         if not is_control(req.path):
+            resource_id = context.resource_id
+            shown = self._cloud.world.last_shown(resource_id) if resource_id and req.method == "GET" else None
             # The templates of block storage exist with and without a project: one name for both.
             template = context.template.replace("/{project}", "")
             self._cloud.stats.count(context.caller, req.method, template, req.path, resp.status_code,
-                                    context.resource_id, context.request_id)
+                                    resource_id, shown, context.request_id)
 
 
 def _answer_fault(req: falcon.Request, resp: falcon.Response, fault: faults.Fault, params: dict) -> None:

@@ -225,7 +225,8 @@ class Compute:
         if networks in (None, "auto", "none"):
             return []
         for each in networks:
-            kind, reference = ("network.port", each["port"]) if each.get("port") else ("network.network", each.get("uuid"))
+            kind = "network.port" if each.get("port") else "network.network"
+            reference = each.get("port") or each.get("uuid")
             if self.cloud.world.get(kind, str(reference)) is None:
                 raise faults.nova(400, f"{kind.removeprefix('network.').capitalize()} {reference} could not be found.")
         return list(networks)
@@ -243,8 +244,9 @@ class Compute:
         server, _ = self._found(server_id, actor)
         if server.gone:
             raise faults.nova(404, f"Instance {server_id} could not be found.")
-        if server.body[TASK] is not None:
-            raise faults.nova(409, f"Cannot '{verb}' instance {server_id} while it is in task_state {server.body[TASK]}")
+        task = server.body[TASK]
+        if task is not None:
+            raise faults.nova(409, f"Cannot '{verb}' instance {server_id} while it is in task_state {task}")
         return server
 
     def on_put_server(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:

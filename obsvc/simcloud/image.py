@@ -1,4 +1,7 @@
-"""The Image API of the simulated cloud: images, in glance's shapes.  There is no image data: an image builds by itself."""
+"""The Image API of the simulated cloud: images, in glance's shapes.
+
+There is no image data: an image becomes active by itself.
+"""
 from __future__ import annotations
 
 import json

@@ -119,7 +119,8 @@ def _subnet_for(asked: Asked, subnets: list[Asked], network_id: str) -> Asked:
         if not asked.get("subnet_id") and asked.get("ip_address") and (
                 ipaddress.ip_address(asked["ip_address"]) in ipaddress.ip_network(subnet["cidr"])):
             return subnet
-    raise refuse(400, "InvalidInput", f"Invalid input for operation: no subnet of network {network_id} fits {dict(asked)}.")
+    raise refuse(400, "InvalidInput",
+                 f"Invalid input for operation: no subnet of network {network_id} fits {dict(asked)}.")
 
 
 def _free(subnet: Asked, taken: set[str]) -> str:

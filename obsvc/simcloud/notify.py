@@ -21,9 +21,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from obsvc.clock import Clock
+from obsvc.messaging import wire
 from obsvc.simcloud.dials import Panel
 
 LOG = logging.getLogger(__name__)
@@ -92,7 +91,7 @@ def envelope(notice: Notice, now: float) -> bytes:
         "_unique_id": uuid.uuid4().hex,
         **(notice.actor.context(now) if notice.actor else {}),
     }
-    return msgspec.json.encode({"oslo.version": "2.0", "oslo.message": msgspec.json.encode(inner).decode()})
+    return wire.pack(inner)
 
 
 @dataclass

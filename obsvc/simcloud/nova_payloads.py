@@ -45,7 +45,8 @@ def unversioned(kind: str, server: Resource, step: Mapping[str, Any], actor: Act
         "instance_type_id": flavor.number, "instance_flavor_id": flavor.id, "architecture": None,
         "memory_mb": flavor.ram, "disk_gb": flavor.disk, "vcpus": flavor.vcpus, "root_gb": flavor.disk,
         "ephemeral_gb": 0, "host": body["OS-EXT-SRV-ATTR:host"], "node": body["OS-EXT-SRV-ATTR:host"],
-        "availability_zone": "nova", "cell_name": "", "created_at": iso(server.created).replace("T", " ")[:-1] + "+00:00",
+        "availability_zone": "nova", "cell_name": "",
+        "created_at": iso(server.created, zone="+00:00").replace("T", " "),
         "terminated_at": _micro(hidden.get("terminated_at")), "deleted_at": _micro(hidden.get("deleted_at")),
         "launched_at": _micro(hidden.get("launched_at")),
         "image_ref_url": f"http://127.0.0.1/image/images/{hidden['image_id']}", "os_type": None, "kernel_id": "",
@@ -75,8 +76,9 @@ def versioned(kind: str, server: Resource, step: Mapping[str, Any], actor: Actor
         reason = wrapped("ExceptionPayload", {
             "module_name": "nova.conductor.manager", "function_name": "schedule_and_build_instances",
             "exception": "NoValidHost_Remote", "exception_message": _NO_HOST, "traceback": "Traceback: simulated\n"})
-        return wrapped("ComputeTaskPayload", {"instance_uuid": server.id, "request_spec": _versioned_request_spec(server),
-                                              "state": "error", "reason": reason})
+        return wrapped("ComputeTaskPayload", {
+            "instance_uuid": server.id, "request_spec": _versioned_request_spec(server), "state": "error",
+            "reason": reason})
     data = _instance(server, step, actor)
     if kind == "update":
         state_update = {"old_state": step["was"][0], "state": step["state"], "old_task_state": step["was"][1],

@@ -45,16 +45,17 @@ class Stats:
             self._by_caller_route: defaultdict[str, Counter[str]] = defaultdict(Counter)
             self._by_status: Counter[int] = Counter()
             self._gets_by_resource: defaultdict[str, Counter[str]] = defaultdict(Counter)
+            self._gets_by_revision: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
 
     def count(self, caller: str, method: str, template: str, path: str, status: int, resource_id: str | None,
-              request_id: str) -> None:
-        """Note one call that was answered; resource_id: what a GET of one resource asked for."""
+              revision: int | None, request_id: str) -> None:
+        """Note one call that was answered; resource_id: what it asked for, revision: the one that it was shown."""
         route = f"{method} {template}"
         with self._lock:
             self._seq += 1
             self._calls.append({"seq": self._seq, "time": self._clock.time(), "caller": caller, "method": method,
                                 "path": path, "route": route, "status": status, "resource_id": resource_id,
-                                "request_id": request_id})
+                                "revision": revision, "request_id": request_id})
             if len(self._calls) > CALLS_KEPT:
                 del self._calls[: CALLS_KEPT // 10]
             self._by_caller[caller] += 1
@@ -65,6 +66,8 @@ class Stats:
                 self._gets_by_caller[caller] += 1
                 if resource_id is not None:
                     self._gets_by_resource[resource_id][caller] += 1
+                if revision is not None:
+                    self._gets_by_revision[resource_id, revision][caller] += 1
 
     def totals(self) -> dict[str, Any]:
         """All counters as one object."""
@@ -78,6 +81,25 @@ class Stats:
                 "by_status": {str(status): count for status, count in self._by_status.items()},
                 "gets_by_resource": {each: dict(callers) for each, callers in self._gets_by_resource.items()},
             }
+
+    def fetches(self, role: str) -> dict[str, Any]:
+        """GETs of single resources by callers of one role (``observer`` → ``observer obs-1`` and the like).
+
+        gets: how many.  revisions: of how many states.  repeated: those beyond the first of the same state.
+        doubled: states that two or more callers fetched, each with ``id``, ``revision`` and ``callers``.
+        """
+        with self._lock:
+            of_role = {key: {caller: count for caller, count in callers.items() if caller.split(" ")[0] == role}
+                       for key, callers in self._gets_by_revision.items()}
+        found = {key: callers for key, callers in of_role.items() if callers}
+        gets = sum(sum(callers.values()) for callers in found.values())
+        by_caller: Counter[str] = Counter()
+        for callers in found.values():
+            by_caller.update(callers)
+        return {"gets": gets, "resources": len({resource_id for resource_id, _ in found}), "revisions": len(found),
+                "repeated": gets - len(found), "by_caller": dict(by_caller),
+                "doubled": [{"id": resource_id, "revision": revision, "callers": callers}
+                            for (resource_id, revision), callers in sorted(found.items()) if len(callers) > 1]}
 
     def calls(self, since: int, limit: int) -> list[dict[str, Any]]:
         """Calls after the one numbered ``since``, oldest first."""

@@ -31,6 +31,11 @@ class Revision:
     status: str
     body: Body | None
 
+    @property
+    def task_state(self) -> str | None:
+        """What nova is doing to the server; None for every other type."""
+        return None if self.body is None else self.body.get("OS-EXT-STS:task_state")
+
 
 @dataclass
 class Resource:
@@ -65,11 +70,15 @@ class Resource:
         """The body, or the last one that it had."""
         return next(revision.body for revision in reversed(self.revisions) if revision.body is not None)
 
-    def seen(self, now: float) -> Body | None:
-        """What the API shows at ``now``; None: not found."""
+    def seen_revision(self, now: float) -> Revision:
+        """The newest revision that the API shows at ``now``."""
         while len(self._pending) > 1 and self._pending[1].visible_at <= now:
             del self._pending[0]
-        return self._pending[0].body
+        return self._pending[0]
+
+    def seen(self, now: float) -> Body | None:
+        """What the API shows at ``now``; None: not found."""
+        return self.seen_revision(now).body
 
     def revise(self, body: Body | None, now: float, visible_at: float) -> None:
         self.body = body
@@ -91,6 +100,7 @@ class World:
         self._resources: dict[str, dict[str, Resource]] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._last_shown = threading.local()
 
     # resources
 
@@ -140,8 +150,17 @@ class World:
         """The resource and its body as the API shows it now."""
         with self.lock:
             resource = self._resources.get(resource_type, {}).get(resource_id)
-            body = resource.seen(self.clock.time()) if resource is not None else None
-            return None if resource is None or body is None else (resource, body)
+            if resource is None:
+                return None
+            revision = resource.seen_revision(self.clock.time())
+            self._last_shown.seen = (resource_id, revision.number)
+            return None if revision.body is None else (resource, revision.body)
+
+    def last_shown(self, resource_id: str) -> int | None:
+        """The number of the revision that this thread was last shown, if it was of this resource; forgets it."""
+        shown, number = getattr(self._last_shown, "seen", (None, None))
+        self._last_shown.seen = (None, None)
+        return number if shown == resource_id else None
 
     def listed(self, resource_type: str) -> list[tuple[Resource, Body]]:
         """All that the API shows of the type, oldest first."""
