@@ -121,8 +121,13 @@ class Membership:
         """Leave the group, but go on seeing it; True when done (by a view without us) within ``timeout`` seconds."""
         self._wanted = False
         self._wake.set()
+        if not self._loop.alive:
+            return True
         with self._changed:
-            return self._changed.wait_for(lambda: self._view is None or self.member not in self._view.members, timeout)
+            return self._changed.wait_for(self._out, timeout)
+
+    def _out(self) -> bool:
+        return self.last_error is None and (self._view is None or self.member not in self._view.members)
 
     def view(self) -> MembershipView | None:
         """The newest view; None before the first."""

@@ -1,0 +1,73 @@
+"""Which membership view to act on: pure decisions of (view, now) (DESIGN 2).
+
+A view is acted on only after it stood unchanged for a while, and how long depends on how likely it is to be wrong:
+
+- a change like any other: ``settle`` seconds, so that a burst (a rolling restart, ten members starting) is one change;
+  a burst that does not end is acted on after two beats all the same;
+- a view without ourselves, one that lost more than one member at once, or any loss just after the connection was
+  disturbed: two whole beats unchanged.  A wiped or bounced backend looks just so, and heals within a beat.
+"""
+from __future__ import annotations
+
+import msgspec
+
+#: Beats that a doubtful view must stand.
+DOUBTFUL_BEATS = 2
+
+#: Part of a beat that an ordinary change must stand, and the most seconds of it.
+SETTLE_PART = 0.25
+SETTLE_MAX = 0.5
+
+
+class ViewState(msgspec.Struct, frozen=True):
+    """What was acted on, what is seen now, and since when; each method answers the state that follows.
+
+    acted: member names that the assignment is made of, None before the first.  seen: the newest names.
+    since: monotonic seconds when ``seen`` was first seen; changing_since: when it first differed from ``acted``.
+    """
+
+    own: str
+    beat_interval: float
+    acted: tuple[str, ...] | None = None
+    seen: tuple[str, ...] | None = None
+    since: float = 0.0
+    changing_since: float = 0.0
+    disturbed: bool = False
+
+    def saw(self, names: tuple[str, ...], now: float, *, disturbed: bool = False) -> ViewState:
+        """A view with these names (sorted) was read at ``now``."""
+        if names == self.seen:
+            return msgspec.structs.replace(self, disturbed=self.disturbed or disturbed)
+        changing_since = self.changing_since if self.changing else now
+        return msgspec.structs.replace(
+            self, seen=names, since=now, changing_since=changing_since, disturbed=disturbed
+        )
+
+    def settled(self, now: float) -> ViewState:
+        """Act on what is seen if it stood long enough."""
+        due = self.due_at()
+        if due is None or now < due:
+            return self
+        return msgspec.structs.replace(self, acted=self.seen, disturbed=False)
+
+    def due_at(self) -> float | None:
+        """When what is seen now may be acted on, monotonic seconds; None when there is nothing to act on."""
+        if not self.changing:
+            return None
+        doubted = DOUBTFUL_BEATS * self.beat_interval
+        if self.doubtful:
+            return self.since + doubted
+        settle = min(SETTLE_MAX, SETTLE_PART * self.beat_interval)
+        return min(self.since + settle, self.changing_since + doubted)
+
+    @property
+    def changing(self) -> bool:
+        return self.seen is not None and self.seen != self.acted
+
+    @property
+    def doubtful(self) -> bool:
+        """The newest view may well be wrong."""
+        if self.seen is None:
+            return False
+        lost = len(set(self.acted or ()) - set(self.seen))
+        return self.own not in self.seen or lost > 1 or (self.disturbed and lost > 0)
