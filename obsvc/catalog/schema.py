@@ -5,9 +5,11 @@ with the place.  A file in an operator's folder adds a service or replaces one o
 """
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from obsvc.model import Condition, Look
+from obsvc.model import Condition, Family, Look
 
 
 class Fetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -66,28 +68,52 @@ class ResourceType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     attributes: tuple[str, ...] = ()
 
 
+class Related(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Another resource that an event changes: a look is made at it instead (a rule changes its security group)."""
+
+    type: str
+    id: tuple[str, ...]
+
+
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one pattern of event types means; the first that matches counts.
 
     match: glob over the event type (``compute.instance.*``; ``*`` takes dots too).
-    families: only in these payload families; empty: any.
+    each: word → resource type; the event stands once for each, with ``{each}`` in match, id, project, state and
+    related replaced by the word, and ``type`` by the type.
+    families: only in these payload families; empty: any.  publishers: only from these (globs); empty: any.
     type: the resource type, a key of the service's ``types``, or any other name for one that is known but can't
     be fetched; None: about no resource, with the reason in ``why``.
+    type_field, type_map: a path whose value tells the type instead (neutron's tags).
     id, project: alternative paths into the payload, first hit counts; ``payload.`` is left out, ``[*]`` takes each
     item of a list (bulk events).  Versioned objects are unwrapped first by one rule (``x.nova_object.data`` → ``x``).
+    ``$context`` as a project: the project of the request's context (``_context_*``), the caller's.
+    related: looks go there instead of to the subject.
     state: path of the state that the payload announces, and task: a path that must be null or "" for that state
-    to be settled.  look: how urgent; phase: overrides what the event type's last part says (``none`` for none).
+    to be settled.  states: the payload's word → the API's raw status, where they differ (else the service's).
+    announces: the raw status that the event announces whatever its payload says (``DELETED``).
+    look: how urgent, where no settled state is announced (one that is asks for ``now``, unless look is ``none``).
+    phase: overrides what the event type's last part says (``none`` for none).
+    outcome: a CADF outcome of ``success`` counts as the phase ``end`` (the service sends pairs).
     """
 
     match: str
+    each: dict[str, str] = {}
     type: str | None = None
-    families: tuple[str, ...] = ()
+    type_field: str | None = None
+    type_map: dict[str, str] = {}
+    families: tuple[Family, ...] = ()
+    publishers: tuple[str, ...] = ()
     id: tuple[str, ...] = ()
     project: tuple[str, ...] = ()
+    related: tuple[Related, ...] = ()
     state: str | None = None
     task: str | None = None
+    states: dict[str, str] = {}
+    announces: str | None = None
     look: Look = Look.MERGE
-    phase: str | None = None
+    phase: Literal["start", "end", "error", "progress", "none"] | None = None
+    outcome: bool = False
     why: str | None = None
 
 
@@ -96,6 +122,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     service: the project's name (``nova``).  service_type: in the identity catalogue (``compute``), with
     aliases: older names of it.  exchanges and publishers (globs) help to tell services whose event types collide.
+    objects: namespaces of its versioned payloads (``nova_object.…``); empty: the service's name.
+    states: the words of its payloads → the API's raw statuses, for every event that has no ``states`` itself.
     """
 
     service: str
@@ -103,5 +131,7 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     aliases: tuple[str, ...] = ()
     exchanges: tuple[str, ...] = ()
     publishers: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    states: dict[str, str] = {}
     types: dict[str, ResourceType] = {}
     events: tuple[Event, ...] = ()

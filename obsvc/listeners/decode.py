@@ -1,0 +1,217 @@
+"""From the bytes on a bus to a :class:`~obsvc.model.Notification`, by the catalogue.
+
+The payload, never the topic, tells the family; the same event may come in two.  Only what decides is kept.
+
+A :class:`Decoder` is immutable and may be shared by threads.  Whatever the bytes are, ``decode`` returns a
+notification or raises :class:`~obsvc.exceptions.UndecodableMessage`; the error's text holds nothing of the payload.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from obsvc.catalog import Catalog
+from obsvc.catalog.matching import Match, Matcher
+from obsvc.catalog.schema import Event, Service
+from obsvc.catalog.snapshots import condition_of
+from obsvc.exceptions import UndecodableMessage
+from obsvc.listeners import paths
+from obsvc.messaging import wire
+from obsvc.model import Family, Look, Notification, Phase, Ref
+
+#: Longest event type that is taken: real ones are below 60 characters, and each may become a cache key.
+MAX_EVENT_TYPE = 200
+
+_PHASES = {
+    "start": Phase.START,
+    "end": Phase.END,
+    "success": Phase.END,
+    "error": Phase.ERROR,
+    "progress": Phase.PROGRESS,
+}
+_OUTCOMES = {"pending": Phase.START, "failure": Phase.ERROR}
+
+#: Items of one bulk request that are taken; the rest is left to the sweep.  neutron's bulk creates hold dozens.
+MAX_REFS = 1000
+
+
+class _Inner(msgspec.Struct, gc=False):
+    """The keys of an inner notification that decide; everything else is skipped unread."""
+
+    event_type: Any = None
+    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    priority: Any = None
+    publisher_id: Any = None
+    timestamp: Any = None
+    message_id: Any = None
+    context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
+    context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
+    context_project: Any = msgspec.field(name="_context_project", default=None)
+    context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
+
+
+_inner = msgspec.json.Decoder(_Inner)
+_payload = msgspec.json.Decoder()
+
+
+class Decoder:
+    """Reads notifications.  region: of the services that publish on this bus."""
+
+    def __init__(self, catalog: Catalog, *, region: str = "RegionOne") -> None:
+        self._catalog = catalog
+        self._region = region
+        self._matcher = Matcher(catalog)
+
+    def decode(self, body: bytes | str, *, exchange: str | None = None, routing_key: str | None = None) -> Notification:
+        """The notification in a message body: bare, in oslo's envelope, or in its AMQP 1.0 form.
+
+        exchange: where it was published, None where that is not known; it only helps to tell services apart whose
+        event types collide.  Raises UndecodableMessage.
+        """
+        inner = wire.unwrap(body)
+        try:
+            message = _inner.decode(inner)
+            if message.payload is msgspec.UNSET:
+                raise UndecodableMessage("expected a notification with a payload, got none", reason="no_payload")
+            payload = _payload.decode(message.payload)
+        except wire.DECODE_ERRORS as error:
+            raise wire.undecodable(error) from None
+        event_type = message.event_type
+        if not isinstance(event_type, str) or not event_type or len(event_type) > MAX_EVENT_TYPE:
+            raise UndecodableMessage(
+                f"expected an event_type, a text of at most {MAX_EVENT_TYPE} characters, got "
+                f"{type(event_type).__name__}", reason="no_event_type",
+            )
+        return self._notification(message, event_type, payload, exchange)
+
+    def _notification(self, message: _Inner, event_type: str, payload: Any, exchange: str | None) -> Notification:
+        namespace = paths.namespace(payload)
+        family = _family(payload, namespace)
+        publisher = message.publisher_id if isinstance(message.publisher_id, str) else None
+        about = {
+            "event_type": event_type,
+            "family": family,
+            "timestamp": _short(message.timestamp),
+            "message_id": _short(message.message_id),
+            "publisher_id": _short(publisher),
+        }
+        match = self._matcher.match(
+            event_type, family, namespace=namespace, exchange=exchange, publisher=publisher
+        )
+        if match is None:
+            service = self._matcher.service(namespace, exchange, publisher)
+            return Notification(
+                service=service.service if service else None, look=Look.NONE, guessed=service is not None,
+                phase=_phase(event_type, None, message, payload, family),
+                why_none=f"the catalogue knows no event {event_type} of family {family}", **about,
+            )
+        return self._matched(match, message, payload, about)
+
+    def _matched(self, match: Match, message: _Inner, payload: Any, about: dict[str, Any]) -> Notification:
+        event, service = match.event, match.service
+        resource_type = _resource_type(event, payload)
+        ids, listed = paths.texts(payload, event.id)
+        phase = _phase(about["event_type"], event, message, payload, about["family"])
+        refs, why_none = self._refs(event, resource_type, ids, payload)
+        state = _announced(event, service, resource_type, payload, phase) if refs else None
+        look = event.look
+        if state is not None and look is not Look.NONE:
+            look = Look.NOW
+        return Notification(
+            service=service.service, refs=refs, resource_type=resource_type, resource_ids=ids, listed=listed,
+            project_id=_project(event, message, payload), phase=phase, look=look if refs else Look.NONE,
+            state=state if look is Look.NOW else None, guessed=match.guessed, why_none=why_none, **about,
+        )
+
+    def _refs(
+        self, event: Event, resource_type: str | None, ids: tuple[str, ...], payload: Any
+    ) -> tuple[tuple[Ref, ...], str | None]:
+        """What to look at, or why there is nothing."""
+        if resource_type is None:
+            return (), event.why or "it names no resource of a type that the catalogue knows"
+        targets = [(resource_type, ids)]
+        if event.related:
+            targets = [(related.type, paths.texts(payload, related.id)[0]) for related in event.related]
+        refs = tuple(
+            Ref(self._region, target, one)
+            for target, found in targets if target in self._catalog.types
+            for one in found
+        )
+        if refs:
+            return refs[:MAX_REFS], None
+        if not any(target in self._catalog.types for target, _ in targets):
+            return (), f"{resource_type} can't be fetched"
+        return (), f"it names no {targets[0][0]}"
+
+
+def _family(payload: Any, namespace: str | None) -> Family:
+    if namespace is not None:
+        return Family.VERSIONED
+    if type(payload) is dict and isinstance(payload.get("eventType"), str) and (
+        "typeURI" in payload or ("initiator" in payload and "observer" in payload)
+    ):
+        return Family.CADF
+    return Family.UNVERSIONED
+
+
+def _resource_type(event: Event, payload: Any) -> str | None:
+    if event.type_field is None:
+        return event.type
+    value = paths.find(payload, event.type_field)
+    return event.type_map.get(value, event.type) if isinstance(value, str) else event.type
+
+
+def _phase(event_type: str, event: Event | None, message: _Inner, payload: Any, family: Family) -> Phase | None:
+    """By the event type's last part; else by CADF's outcome; else ``error`` for priority ERROR."""
+    if event is not None and event.phase is not None:
+        return None if event.phase == "none" else Phase(event.phase)
+    phase = _PHASES.get(event_type.rpartition(".")[2])
+    if phase is None and family is Family.CADF and isinstance(outcome := payload.get("outcome"), str):
+        phase = _OUTCOMES.get(outcome)
+        if phase is None and outcome == "success" and event is not None and event.outcome:
+            phase = Phase.END
+    if phase is None and isinstance(message.priority, str) and message.priority.upper() == "ERROR":
+        phase = Phase.ERROR
+    return phase
+
+
+def _project(event: Event, message: _Inner, payload: Any) -> str | None:
+    for path in event.project:
+        if path == "$context":
+            found: Any = next(
+                (value for value in (message.context_project_id, message.context_tenant_id, message.context_project,
+                                     message.context_tenant) if value), None)
+            text = paths.text_of(found)
+        else:
+            one = paths.texts(payload, (path,))[0]
+            text = one[0] if one else None
+        if text is not None:
+            return text
+    return None
+
+
+def _announced(
+    event: Event, service: Service, resource_type: str | None, payload: Any, phase: Phase | None
+) -> str | None:
+    """The settled state that the notification announces, in the API's word; None when it announces none."""
+    if phase in (Phase.START, Phase.PROGRESS):
+        return None
+    if event.announces is not None:
+        return event.announces
+    if event.state is None:
+        return None
+    word = paths.find(payload, event.state)
+    if not isinstance(word, str) or (event.task is not None and paths.find(payload, event.task) not in (None, "")):
+        return None
+    status = (event.states or service.states).get(word, word)
+    described = service.types.get(resource_type or "")
+    if described is None:
+        return None
+    condition = condition_of(described.status, status)
+    return None if condition in described.status.unsettled or condition == "unknown" else status
+
+
+def _short(value: Any) -> str | None:
+    """A text of the envelope, as it came but bounded; a time stamp may be anything."""
+    return value[:MAX_EVENT_TYPE] if isinstance(value, str) and value else None

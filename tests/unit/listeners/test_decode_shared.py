@@ -1,0 +1,75 @@
+"""Every recorded notification of the services that the catalogue describes is read as its judge says."""
+import json
+
+import pytest
+
+from obsvc.catalog import load
+from obsvc.cmd.notification import Source, describe, split
+from obsvc.listeners.decode import Decoder
+from obsvc.model import Look
+from tests.shared_data import captured, notification_files
+
+SERVICES = ("nova", "neutron", "cinder", "glance", "keystone")
+DECODER = Decoder(load())
+
+FILES = notification_files(*SERVICES)
+LINES = [(name, line) for name in ("nova-server-life", "services") for line in captured(name)]
+
+
+def accepted(expected, key):
+    return [expected[key], *expected.get(f"{key}_also_ok", [])]
+
+
+if FILES:
+
+    @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+    def test_sample_is_read_as_expected(file):
+        text = file.read_bytes()
+        (source,) = split(str(file), text)
+        line = describe(DECODER, source)
+        expected = json.loads(text)["expected"]
+        assert "error" not in line
+        assert line["service"] == expected["service"]
+        assert line["resource_type"] == expected["resource_type"]
+        assert line["phase"] == expected["phase"]
+        assert line["project_id"] in accepted(expected, "project_id")
+        assert line["resource_id"] in accepted(expected, "resource_id")
+        if "resource_ids" in expected:
+            assert line["resource_ids"] == expected["resource_ids"]
+
+    @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+    def test_wire_form_reads_the_same(file):
+        message = json.loads(file.read_bytes())["message"]
+        bare = Source("x", json.dumps(message).encode())
+        wrapped = Source("x", json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(message)}).encode())
+        assert describe(DECODER, bare) == describe(DECODER, wrapped) == describe(
+            DECODER, Source("x", file.read_bytes()))
+
+
+if LINES:
+
+    def test_captured_messages_are_all_understood():
+        for name, line in LINES:
+            notification = DECODER.decode(line["body"], exchange=line["exchange"], routing_key=line["routing_key"])
+            assert notification.refs or notification.why_none, (name, line["seq"])
+            assert notification.service is not None and not notification.guessed
+
+    def test_captured_life_announces_every_settled_state_in_order():
+        announced = [
+            notification.state
+            for line in captured("nova-server-life")
+            if (notification := DECODER.decode(line["body"])).look is Look.NOW
+        ]
+        changes = [state for state, before in zip(announced, [None, *announced], strict=False) if state != before]
+        assert changes == [
+            "ACTIVE", "SHUTOFF", "ACTIVE", "PAUSED", "ACTIVE", "SUSPENDED", "ACTIVE", "VERIFY_RESIZE", "ACTIVE",
+            "DELETED",
+        ]
+
+    def test_one_event_in_two_families_is_told_by_its_payload():
+        families = {
+            DECODER.decode(line["body"]).family
+            for line in captured("nova-server-life")
+            if "scheduler.select_destinations.start" in line["body"]
+        }
+        assert families == {"versioned", "unversioned"}
