@@ -30,6 +30,7 @@ IN_PROGRESS = (StackStatus.CREATE_IN_PROGRESS, StackStatus.DELETE_IN_PROGRESS)
 #: Kinds of due work about stacks.
 STACK_PROGRESS = "stack_progress"
 STACK_DEADLINE = "stack_deadline"
+STACK_RETENTION = "stack_retention"
 JOB_LEASE = "job_lease"
 JOB_RETRY = "job_retry"
 
@@ -162,6 +163,7 @@ class Traversal:
         self.set(status=f"{action.upper()}_COMPLETE", status_reason="")
         if self.deleting:
             self.set(live_name=None)
+            due.schedule(self.tx, STACK_RETENTION, self.stack_id, self.tx.now + self.tx.settings.retention)
         self.event(f"stack.{action}.end")
         self.emit(f"{action}.end")
         due.cancel(self.tx, STACK_PROGRESS, self.stack_id)

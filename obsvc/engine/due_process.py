@@ -1,0 +1,109 @@
+"""The child beside gunicorn's arbiter: due work and the emitter.
+
+``main(conf)`` runs until SIGTERM or SIGINT, or until its parent is gone.  It survives restarts of the database and
+of the broker: one log line when one is away, one when it is back.  Any number of them may run at once.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from oslo_config import cfg
+from oslo_log import log
+
+from obsvc import conf as configuration
+from obsvc.clock import SystemClock
+from obsvc.engine import due, service  # noqa: F401 -- service: registers every handler
+from obsvc.engine.emitter import Emitter
+from obsvc.engine.settings import EngineSettings
+from obsvc.engine.store import Store
+from obsvc.exceptions import ConfigError, ObsvcError, Unavailable
+from obsvc.messaging.publisher import Publisher
+from obsvc.threads import Loop
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two looks at the table when nothing was due: how late due work may be.
+IDLE_PAUSE = 0.2
+
+#: Seconds to wait while the database or the broker is away.
+AWAY_PAUSE = 2.0
+
+#: Seconds between two looks whether the parent still lives.
+PARENT_PAUSE = 0.5
+
+
+def main(conf: cfg.ConfigOpts) -> int:
+    """Run until told to stop; the exit code."""
+    parent = os.getppid()
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    store = open_store(conf)
+    loops = [Loop("due", lambda stop: _repeat(stop, "due work", lambda: due.run_due(store)))]
+    publisher = None
+    if conf.emit.url:
+        publisher = Publisher(conf.emit.url, conf.emit.exchange)
+        publisher_id = conf.emit.publisher_id or f"obsvc.{conf.host or socket.gethostname()}"
+        emitter = Emitter(store, publisher, topic=conf.emit.topic, publisher_id=publisher_id)
+        loops.append(Loop("emitter", lambda stop: _repeat(stop, "emitting", emitter.run_once)))
+    for loop in loops:
+        loop.start()
+    while not stopping.wait(PARENT_PAUSE):
+        if os.getppid() != parent:
+            LOG.warning("the parent process is gone: due work ends here")
+            break
+    for loop in loops:
+        loop.stop()
+    for loop in loops:
+        loop.join(5.0)
+    if publisher is not None:
+        publisher.close()
+    store.close()
+    return 0
+
+
+def open_store(conf: cfg.ConfigOpts) -> Store:
+    """The store that ``conf`` describes, with the engine's settings."""
+    return Store(
+        conf.database.url, clock=SystemClock(), pool_size=min(conf.database.pool_size, 4),
+        max_retries=conf.database.max_retries, settings=EngineSettings.from_conf(conf), emitting=bool(conf.emit.url),
+    )
+
+
+def _repeat(stop: threading.Event, what: str, once: Callable[[], int]) -> None:
+    """Call ``once`` until stopped, without pause while there is something to do."""
+    away = False
+    while not stop.is_set():
+        try:
+            busy = once() > 0
+        except (Unavailable, ConfigError) as error:
+            if not away:
+                LOG.warning("%s waits: %s", what, error)
+            away = True
+            stop.wait(AWAY_PAUSE)
+            continue
+        if away:
+            LOG.info("%s goes on", what)
+            away = False
+        if not busy:
+            stop.wait(IDLE_PAUSE)
+
+
+def _command() -> int:
+    try:
+        conf = configuration.load(sys.argv[1:])
+        log.setup(conf, "obsvc")
+        return main(conf)
+    except ObsvcError as error:
+        print(f"obsvc: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(_command())

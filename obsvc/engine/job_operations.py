@@ -1,0 +1,276 @@
+"""What workers ask of the engine: jobs with leases.
+
+A job is open to workers while ``available_at`` has come: at once, after a retry's pause, or when its lease lapsed.
+Lock order: (partitions, refs,) stack, job, due; a claim locks nothing but jobs, and passes over locked ones.
+"""
+from __future__ import annotations
+
+import random
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+
+from obsvc import metrics
+from obsvc.engine import due, observing
+from obsvc.engine.progress import stop_of_node
+from obsvc.engine.schema.stacks import job, node, stack
+from obsvc.engine.settings import EngineSettings
+from obsvc.engine.store import Store, Transaction
+from obsvc.engine.traversal import JOB_LEASE, JOB_RETRY, JobStatus, Traversal, decode
+from obsvc.engine_client import jobs
+from obsvc.engine_client.contract import Empty
+from obsvc.engine_client.jobs import Action
+from obsvc.engine_client.observations import StartItem
+from obsvc.engine_client.stacks import NodeStatus
+from obsvc.exceptions import Conflict, InvalidInput, NotFound
+from obsvc.model import Condition
+
+#: A delete has this many times the attempts of a create: services refuse one while another resource still lets go.
+DELETE_PATIENCE = 2
+
+#: Jobs in one answer.
+CLAIM_LIMIT = 100
+
+
+class JobOperations:
+    """The part of the engine's service that workers call; safe from any thread."""
+
+    store: Store
+    settings: EngineSettings
+    waiters: Any
+
+    def claim_jobs(self, request: jobs.JobClaimRequest) -> jobs.JobClaimReply:
+        """Lease jobs; waits up to ``request.wait`` seconds for the first."""
+        limit = max(1, min(request.limit, CLAIM_LIMIT))
+
+        def check() -> tuple[jobs.Job, ...] | None:
+            if not request.types or not self.store.read(lambda tx: _open(tx, request.types, 1, lock=False)):
+                return None
+            return self.store.run(lambda tx: _lease(tx, request, limit)) or None
+
+        found = check()
+        if found is None and request.wait > 0:
+            found = self.waiters.wait({"job"}, check, request.wait)
+        return jobs.JobClaimReply(found or ())
+
+    def renew_job(self, request: jobs.JobLease) -> jobs.LeaseReply:
+        """Extend the lease; Conflict where it is not (or no longer) this one."""
+        return jobs.LeaseReply(self.store.run(lambda tx: _extend(tx, request)))
+
+    def confirm_attempt(self, request: jobs.JobLease) -> jobs.LeaseReply:
+        """As :meth:`renew_job`: called just before the cloud is told, so that a lapsed worker stops there."""
+        return self.renew_job(request)
+
+    def complete_job(self, request: jobs.JobDone) -> Empty:
+        """The action was started: record its resource and observe it, in one transaction."""
+        self.store.run(lambda tx: _complete(tx, request))
+        return Empty()
+
+    def fail_job(self, request: jobs.JobFailed) -> Empty:
+        """The action could not be started: retry it later, or fail its node."""
+        self.store.run(lambda tx: _fail(tx, request))
+        return Empty()
+
+
+def _open(tx: Transaction, types: tuple[str, ...], limit: int, *, lock: bool) -> list[sa.Row]:
+    query = sa.select(job).where(job.c.available_at <= tx.now, job.c.type.in_(types))
+    query = query.order_by(job.c.available_at).limit(limit)
+    return list(tx.execute(query.with_for_update(skip_locked=True) if lock else query))
+
+
+def _lease(tx: Transaction, request: jobs.JobClaimRequest, limit: int) -> tuple[jobs.Job, ...]:
+    leased = []
+    until = tx.now + tx.settings.job_lease
+    for row in _open(tx, request.types, limit, lock=True):
+        if row.attempt >= attempts_of(tx.settings, row.action):
+            # Its last lease lapsed; failing its node takes the stack's lock, which would be out of order here.
+            tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(available_at=None))
+            due.schedule(tx, JOB_LEASE, row.job_id, tx.now)
+            continue
+        token = str(uuid.uuid4())
+        tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(
+            status=JobStatus.LEASED, lease_token=token, lease_until=until, available_at=until,
+            worker=request.worker[:255], attempt=row.attempt + 1,
+        ))
+        due.schedule(tx, JOB_LEASE, row.job_id, until)
+        leased.append(_as_job(tx, row, token))
+    if leased:
+        metrics.JOBS.labels(action="all", outcome="leased").inc(len(leased))
+    return tuple(leased)
+
+
+def _as_job(tx: Transaction, row: Any, token: str) -> jobs.Job:
+    about = tx.execute(
+        sa.select(node.c.name, node.c.marker, node.c.region.label("node_region"), stack.c.name.label("stack_name"),
+                  stack.c.region, stack.c.project_id)
+        .join(stack, stack.c.stack_id == node.c.stack_id).where(node.c.node_id == row.node_id)
+    ).one()
+    return jobs.Job(
+        job_id=row.job_id, lease_token=token, lease_seconds=tx.settings.job_lease, action=Action(row.action),
+        type=row.type, node_id=row.node_id, node_name=about.name, stack_id=row.stack_id, stack_name=about.stack_name,
+        attempt=row.attempt + 1, marker=about.marker, properties=decode(row.properties), resource_id=row.resource_id,
+        region=about.node_region or about.region, project_id=about.project_id,
+    )
+
+
+def attempts_of(settings: EngineSettings, action: str) -> int:
+    """How many leases a job of ``action`` may have."""
+    return settings.job_attempts * (DELETE_PATIENCE if action == Action.DELETE else 1)
+
+
+def _job(tx: Transaction, job_id: str, *, lock: bool) -> sa.Row:
+    query = sa.select(job).where(job.c.job_id == job_id)
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise NotFound(f"expected the id of a job, got {job_id}: there is none (any more)")
+    return row
+
+
+def _held(row: Any, token: str) -> None:
+    if row.status != JobStatus.LEASED or row.lease_token != token:
+        raise Conflict(
+            f"job {row.job_id} is not leased under this token: it is {row.status}, leased last to {row.worker}; "
+            "drop the job and claim another"
+        )
+
+
+def _extend(tx: Transaction, request: jobs.JobLease) -> float:
+    row = _job(tx, request.job_id, lock=True)
+    _held(row, request.lease_token)
+    until = tx.now + tx.settings.job_lease
+    values: dict[str, Any] = {"lease_until": until}
+    if row.available_at is not None:  # None: its stack is being deleted, nobody else may have it
+        values["available_at"] = until
+    tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(**values))
+    due.schedule(tx, JOB_LEASE, row.job_id, until)
+    return until
+
+
+def _answered(row: Any, token: str) -> bool:
+    """Whether this very lease has been answered already: an answer sent twice has no second effect."""
+    return row.status != JobStatus.LEASED and row.lease_token == token and row.status != JobStatus.CANCELLED
+
+
+def _complete(tx: Transaction, request: jobs.JobDone) -> None:
+    row = _job(tx, request.job_id, lock=False)
+    if _answered(row, request.lease_token):
+        return
+    _held(row, request.lease_token)
+    if request.ref is None and not (request.gone and row.action == Action.DELETE):
+        raise InvalidInput(f"job {row.job_id} ({row.action}): expected the ref of its resource, got none")
+    timeout = min(request.timeout or tx.settings.node_timeout, tx.settings.node_timeout)
+    gone = request.gone and row.action == Action.DELETE
+    if gone:
+        stop_of_node(tx, row.node_id)
+    else:
+        goal = Condition.DELETED if row.action == Action.DELETE else request.goal
+        started = observing.start(
+            tx, [StartItem(ref=request.ref, goal=goal, timeout=timeout)], stack_id=row.stack_id, node_id=row.node_id
+        )
+        if row.action == Action.DELETE:
+            stop_of_node(tx, row.node_id, but=[one.observation_id for one in started])
+    traversal = Traversal.lock(tx, row.stack_id)
+    row = _job(tx, request.job_id, lock=True)
+    if _answered(row, request.lease_token):
+        return
+    _held(row, request.lease_token)
+    _finish(tx, row, JobStatus.DONE)
+    _begun(traversal, row, request, gone=gone, timeout=timeout)
+    traversal.save()
+
+
+def _begun(traversal: Traversal, row: Any, request: jobs.JobDone, *, gone: bool, timeout: float) -> None:
+    """Move the node of a completed job."""
+    tx, node_row = traversal.tx, traversal.node(row.node_id)
+    if gone:
+        traversal.deleted(node_row)
+        return
+    traversal.update_node(
+        row.node_id, region=request.ref.region, resource_type=request.ref.resource_type,
+        resource_id=request.ref.resource_id, status=NodeStatus.OBSERVING, observing_at=tx.now, timeout=timeout,
+    )
+    traversal.set(progressed_at=tx.now)
+    traversal.event("node.observing", node_row, resource_id=request.ref.resource_id)
+    if traversal.deleting and row.action == Action.CREATE:
+        traversal.turn_to_delete(traversal.node(row.node_id))
+
+
+def _finish(tx: Transaction, row: Any, status: str, **values: Any) -> None:
+    tx.execute(
+        sa.update(job).where(job.c.job_id == row.job_id).values(
+            status=status, available_at=None, finished_at=tx.now, **values)
+    )
+    due.cancel(tx, JOB_LEASE, row.job_id)
+    metrics.JOBS.labels(action=row.action, outcome=status).inc()
+
+
+def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
+    row = _job(tx, request.job_id, lock=False)
+    if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
+        return
+    traversal = Traversal.lock(tx, row.stack_id)
+    row = _job(tx, request.job_id, lock=True)
+    if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
+        return
+    _held(row, request.lease_token)
+    node_row = traversal.node(row.node_id)
+    if traversal.deleting and row.action == Action.CREATE:
+        _finish(tx, row, JobStatus.FAILED, error=request.error)
+        traversal.turn_to_delete(node_row)
+    elif traversal.value("halted"):
+        _finish(tx, row, JobStatus.FAILED, error=request.error)
+        traversal.failed(node_row, request.error)
+    elif request.retriable and row.attempt < attempts_of(tx.settings, row.action):
+        _retry(tx, row, request)
+        traversal.event("node.retry", node_row, reason=request.error)
+    else:
+        _finish(tx, row, JobStatus.FAILED, error=request.error)
+        used_up = f" (after {row.attempt} attempts)" if request.retriable else ""
+        traversal.failed(node_row, request.error + used_up)
+    traversal.save()
+
+
+def _retry(tx: Transaction, row: Any, request: jobs.JobFailed) -> None:
+    pause = min(tx.settings.job_retry_max, tx.settings.job_retry_initial * 2 ** min(row.failures, 30))
+    at = tx.now + max(pause * random.uniform(0.5, 1.0), request.retry_after or 0.0)
+    tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(
+        status=JobStatus.READY, available_at=at, failures=row.failures + 1, error=request.error,
+    ))
+    due.cancel(tx, JOB_LEASE, row.job_id)
+    due.schedule(tx, JOB_RETRY, row.job_id, at)
+    metrics.JOBS.labels(action=row.action, outcome="retry").inc()
+
+
+@due.handler(JOB_RETRY)
+def _retry_is_due(tx: Transaction, job_id: str) -> None:
+    """Wake the workers: nothing else changes when a pause is over."""
+    tx.touch("job")
+
+
+@due.handler(JOB_LEASE)
+def _lease_is_over(tx: Transaction, job_id: str) -> None:
+    """A lease lapsed: offer the job again, or end it where its attempts are used up or its stack is deleted."""
+    row = tx.execute(sa.select(job).where(job.c.job_id == job_id)).one_or_none()
+    if row is None or row.status != JobStatus.LEASED:
+        return
+    traversal = Traversal.lock(tx, row.stack_id)
+    row = _job(tx, job_id, lock=True)
+    if row.status != JobStatus.LEASED:
+        return
+    if row.lease_until > tx.now:
+        due.schedule(tx, JOB_LEASE, job_id, row.lease_until)
+        return
+    node_row = traversal.node(row.node_id)
+    reason = f"worker {row.worker} did not answer within its lease"
+    metrics.JOBS.labels(action=row.action, outcome="lapsed").inc()
+    if traversal.deleting and row.action == Action.CREATE:
+        _finish(tx, row, JobStatus.CANCELLED, error=reason)
+        traversal.turn_to_delete(node_row)
+    elif traversal.value("halted") or row.attempt >= attempts_of(tx.settings, row.action):
+        _finish(tx, row, JobStatus.FAILED, error=reason)
+        traversal.failed(node_row, f"{reason} (attempt {row.attempt})")
+    else:
+        traversal.event("node.lease_lapsed", node_row, reason=reason)
+        tx.touch("job")
+    traversal.save()

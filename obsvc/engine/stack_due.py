@@ -1,0 +1,59 @@
+"""Due work about stacks: progress notifications, the stack's own deadline, and forgetting what is old."""
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from obsvc.engine import due
+from obsvc.engine.deletion import cancel, open_jobs
+from obsvc.engine.progress import waited_for
+from obsvc.engine.schema.stacks import edge, job, node, stack, stack_event
+from obsvc.engine.store import Transaction
+from obsvc.engine.traversal import STACK_DEADLINE, STACK_PROGRESS, STACK_RETENTION, JobStatus, Traversal
+from obsvc.engine_client.stacks import StackStatus
+
+
+@due.handler(STACK_PROGRESS)
+def _say_progress(tx: Transaction, stack_id: str) -> None:
+    """``obsvc.stack.progress``, or ``obsvc.stack.stalled`` with what it waits for; again after the interval."""
+    traversal = Traversal.lock(tx, stack_id)
+    if traversal is None or not traversal.in_progress:
+        return
+    waiting = waited_for(tx, stack_id)
+    quiet = tx.now - traversal.row.progressed_at
+    if quiet >= tx.settings.stalled_after:
+        names = ", ".join(one["node"] for one in waiting) or "nothing"
+        traversal.event("stack.stalled", reason=f"no progress for {quiet:.0f} s; waiting for {names}")
+        traversal.emit("stalled", priority="WARN", seconds_without_progress=quiet, waiting_for=waiting)
+    else:
+        traversal.event("stack.progress", reason=f"{traversal.row.finished} of {traversal.row.total} nodes")
+        traversal.emit("progress", seconds_without_progress=quiet, waiting_for=waiting)
+    due.schedule(tx, STACK_PROGRESS, stack_id, tx.now + tx.settings.progress_interval)
+    traversal.save()
+
+
+@due.handler(STACK_DEADLINE)
+def _time_is_over(tx: Transaction, stack_id: str) -> None:
+    """The stack's timeout has passed: it fails, and nothing new is begun; what is under way ends by itself."""
+    traversal = Traversal.lock(tx, stack_id)
+    if traversal is None or not traversal.in_progress or (traversal.row.deadline or tx.now + 1) > tx.now:
+        return
+    names = ", ".join(one["node"] for one in waited_for(tx, stack_id)) or "nothing"
+    traversal.set(halted=True)
+    traversal.fail(f"timed out after {traversal.row.timeout:.0f} s; it waited for {names}")
+    for row in open_jobs(traversal):
+        if row.status == JobStatus.READY:
+            cancel(traversal, row)
+            traversal.failed(traversal.node(row.node_id), "the stack's time was over before a worker had begun")
+    traversal.save()
+
+
+@due.handler(STACK_RETENTION)
+def _forget(tx: Transaction, stack_id: str) -> None:
+    """Forget a deleted stack with all that is kept of it."""
+    traversal = Traversal.lock(tx, stack_id)
+    if traversal is None or traversal.row.status != StackStatus.DELETE_COMPLETE:
+        return
+    nodes = sa.select(node.c.node_id).where(node.c.stack_id == stack_id)
+    tx.execute(sa.delete(edge).where(edge.c.node_id.in_(nodes)))
+    for table in (job, node, stack_event, stack):
+        tx.execute(sa.delete(table).where(table.c.stack_id == stack_id))
