@@ -1,0 +1,81 @@
+"""A breaker: leaves a failing service alone, and lets one request at a time try whether it is back.
+
+Pure: every method takes the time, monotonic seconds; not thread-safe.
+
+==========  =================================================================================================
+closed      requests go; ``failures`` *different* refs that failed with no answer between open it.  One ref that
+            fails over and over, between or without others, does not: that is the ref's trouble, and its backoff's.
+open        nothing goes until the pause is over
+half open   one request goes; its answer closes the breaker, its failure opens it for twice the pause
+==========  =================================================================================================
+"""
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable
+
+
+class State(enum.StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """failures: different refs in a row; pause, pause_max: seconds."""
+
+    def __init__(self, failures: int, pause: float, pause_max: float) -> None:
+        self._limit = failures
+        self._first_pause = pause
+        self._pause_max = max(pause, pause_max)
+        self._pause = pause
+        self._failed: set[Hashable] = set()
+        self._open_until: float | None = None
+        self._probing = False
+
+    def state(self, now: float) -> State:
+        if self._open_until is None:
+            return State.CLOSED
+        return State.OPEN if now < self._open_until else State.HALF_OPEN
+
+    def wait(self, now: float) -> float:
+        """Seconds until a request may go; 0.0: now; inf: when the one under way has ended."""
+        state = self.state(now)
+        if state is State.OPEN and self._open_until is not None:
+            return self._open_until - now
+        return float("inf") if state is State.HALF_OPEN and self._probing else 0.0
+
+    def begun(self, now: float) -> None:
+        """A request goes."""
+        if self.state(now) is State.HALF_OPEN:
+            self._probing = True
+
+    def ended(self) -> None:
+        """A request is over, whatever came of it (called after :meth:`succeeded` or :meth:`failed`, if any)."""
+        self._probing = False
+
+    def succeeded(self) -> bool:
+        """The service answered; True when this closed the breaker."""
+        was_open = self._open_until is not None
+        self._failed.clear()
+        self._open_until, self._probing, self._pause = None, False, self._first_pause
+        return was_open
+
+    def failed(self, key: Hashable, now: float, *, at_least: float = 0.0) -> float | None:
+        """No usable answer for ``key``; the seconds for which this opened the breaker, None when it did not.
+
+        at_least: what the service asked for (``Retry-After``).  Late failures of requests that began before it
+        opened change nothing.
+        """
+        state = self.state(now)
+        self._failed.add(key)
+        if state is State.OPEN or (state is State.HALF_OPEN and not self._probing):
+            return None
+        if state is State.HALF_OPEN:
+            self._pause = min(self._pause * 2, self._pause_max)
+        elif len(self._failed) < self._limit:
+            return None
+        self._probing = False
+        pause = min(max(self._pause, at_least), self._pause_max)
+        self._open_until = now + pause
+        return pause
