@@ -1,0 +1,273 @@
+"""Sessions with a cloud: authentication, endpoints, pooled connections (keystoneauth).
+
+One :class:`CloudSessions` serves a whole process; every method may be called from any thread.  Tokens are taken
+and renewed by keystoneauth, but here nobody stands in line for a Keystone that does not answer: one thread asks,
+the others wait at most ``AUTH_WAIT`` seconds, and after a failure all are told at once for ``AUTH_PAUSE`` seconds.
+
+Nothing is taken from the environment (no proxies, no netrc, no CA bundle): the configuration says it all, and each
+request is cheaper by what looking there costs (docs: baselines, fetch).
+"""
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import openstack.config
+import requests
+from keystoneauth1 import adapter as ks_adapter
+from keystoneauth1 import exceptions as ks_exceptions
+from keystoneauth1 import loading
+from keystoneauth1 import session as ks_session
+from openstack import exceptions as sdk_exceptions
+
+from obsvc.clock import Clock, SystemClock
+from obsvc.exceptions import ConfigError, NotFound, Unavailable
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds to wait for a TCP connection: a host that drops packets must not hold a thread for ``request_timeout``.
+CONNECT_TIMEOUT = 5.0
+
+#: Seconds that a thread waits while another one authenticates.
+AUTH_WAIT = 2.0
+
+#: Seconds after a failed authentication during which nobody tries again.
+AUTH_PAUSE = 2.0
+
+#: Seconds before its end at which a token is renewed, as in keystoneauth.
+TOKEN_MARGIN = 120
+
+_VERSIONED = re.compile(r"/v\d+(\.\d+)?(/|$)")
+
+
+def versioned(endpoint: str, prefix: str) -> str:
+    """``endpoint`` with the API version ``prefix`` (``/v2.0``) behind it, unless it names a version already."""
+    bare = endpoint.rstrip("/")
+    path = bare.split("://", 1)[-1].partition("/")[2]
+    return bare if not prefix or _VERSIONED.search("/" + path) else bare + prefix
+
+
+class RequestFailed(Unavailable):
+    """No answer came; ``reason`` is a short stable word for metrics."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered.  retry_after: seconds, from either form of that header (RFC 9110, 10.2.3)."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+    request_id: str | None = None
+
+
+class CloudSessions:
+    """Adapters for the services of one cloud.
+
+    session: authenticated; interface: which endpoints are used; region: the only one where clouds.yaml names one.
+    user_agent: sent as it is with each request, ``obsvc/0.1.0 (observer obs-1)``.
+    timeout: seconds for an answer.
+    """
+
+    def __init__(self, session: ks_session.Session, *, interface: str = "internal", user_agent: str = "obsvc",
+                 timeout: float = 30.0, region: str | None = None, clock: Clock | None = None) -> None:
+        self._session = session
+        self._interface = interface
+        self._user_agent = user_agent
+        self._region = region
+        self._clock = clock or SystemClock()
+        self._adapters: dict[tuple[str, str], ks_adapter.Adapter] = {}
+        self._lock = threading.Lock()
+        self._auth_lock = threading.Lock()
+        self._auth_failed: tuple[float, str] | None = None
+        #: What requests take as ``timeout``: seconds to connect, seconds to wait for the answer.
+        self.timeout = (min(CONNECT_TIMEOUT, timeout), timeout)
+
+    @classmethod
+    def from_conf(cls, conf: Any, user_agent: str, *, pool: int = 32) -> CloudSessions:
+        """As ``[cloud]`` says.  pool: connections kept to each host; as many as there are threads.
+
+        Raises ConfigError when the options, or the cloud of that name, can't be used.  Asks nothing of the cloud.
+        """
+        group = conf.cloud
+        if group.os_cloud:
+            return cls._from_clouds_yaml(group, user_agent, pool)
+        if not group.auth_type:
+            raise ConfigError("expected [cloud] os_cloud, or auth_type and the options of that plugin; found neither: "
+                              "name a cloud of clouds.yaml, or how to authenticate")
+        try:
+            auth = loading.load_auth_from_conf_options(conf, "cloud")
+            session = loading.load_session_from_conf_options(
+                conf, "cloud", auth=auth, session=_pooled(pool), user_agent=user_agent
+            )
+        except (ks_exceptions.ClientException, ValueError) as error:
+            raise ConfigError(f"the [cloud] options can't be used for auth_type {group.auth_type}: {error}") from error
+        session.timeout = group.request_timeout
+        return cls(session, interface=group.interface, user_agent=user_agent, timeout=group.request_timeout)
+
+    @classmethod
+    def _from_clouds_yaml(cls, group: Any, user_agent: str, pool: int) -> CloudSessions:
+        try:
+            cloud = openstack.config.OpenStackConfig().get_one(cloud=group.os_cloud)
+            verify, cert = cloud.get_requests_verify_args()
+            auth = cloud.get_auth()
+        except (sdk_exceptions.SDKException, ks_exceptions.ClientException, ValueError) as error:
+            raise ConfigError(f"cloud {group.os_cloud!r} of clouds.yaml can't be used: {error}") from error
+        session = ks_session.Session(auth=auth, verify=verify if verify is not None else True, cert=cert,
+                                     session=_pooled(pool), timeout=group.request_timeout, user_agent=user_agent)
+        interface = cloud.get_interface() or "public"
+        return cls(session, interface=interface if isinstance(interface, str) else interface[0],
+                   user_agent=user_agent, timeout=group.request_timeout, region=cloud.region_name or None)
+
+    def adapter(self, region: str, service_type: str, aliases: Sequence[str] = ()) -> ks_adapter.Adapter:
+        """An adapter whose ``endpoint_override`` is the service's endpoint; it raises for no status of an answer.
+
+        Raises Unavailable when the cloud can't be asked, NotFound when its catalogue has no such service there.
+        """
+        self.authenticate()
+        key = (region, service_type)
+        found = self._adapters.get(key)
+        if found is not None:
+            return found
+        made = ks_adapter.Adapter(
+            self._session,
+            service_type=service_type,
+            interface=self._interface,
+            region_name=region,
+            endpoint_override=self._endpoint(region, service_type, aliases).replace("%", "%%"),
+            user_agent=self._user_agent,
+            connect_retries=0,
+            status_code_retries=0,
+            raise_exc=False,
+        )
+        with self._lock:
+            return self._adapters.setdefault(key, made)
+
+    def get(self, region: str, service_type: str, path: str, *, aliases: Sequence[str] = (), version_prefix: str = "",
+            microversion: str | None = None) -> Answer:
+        """``GET`` of ``path`` (quoted already) below the service's endpoint: any answer that came, of any status.
+
+        Raises RequestFailed when none came, NotFound when the cloud has no such service.
+        """
+        try:
+            adapter = self.adapter(region, service_type, aliases)
+        except Unavailable as error:
+            raise RequestFailed(error.message, reason="authentication") from error
+        url = versioned(adapter.endpoint_override, version_prefix) + path
+        try:
+            response = adapter.get(url, endpoint_override=url, microversion=microversion, timeout=self.timeout,
+                                   headers={"Accept": "application/json"}, log=False)
+        except (ks_exceptions.ConnectTimeout, requests.Timeout) as error:
+            raise RequestFailed(f"no answer in time from {url}", reason="timeout") from error
+        except (ks_exceptions.ConnectFailure, requests.ConnectionError) as error:
+            self.forget(region, service_type)
+            raise RequestFailed(f"can't be reached: {_brief(error)}", reason="unreachable") from error
+        except (ks_exceptions.ClientException, requests.RequestException) as error:
+            raise RequestFailed(f"request failed: {_brief(error)}", reason="request") from error
+        headers = response.headers
+        return Answer(response.status_code, response.content, _seconds(headers.get("Retry-After"), self._clock.time()),
+                      headers.get("x-openstack-request-id"))
+
+    def forget(self, region: str, service_type: str) -> None:
+        """Look the endpoint up again at the next call: it did not answer, so it may have moved."""
+        with self._lock:
+            self._adapters.pop((region, service_type), None)
+
+    def regions(self) -> tuple[str, ...]:
+        """The regions of the cloud's catalogue, sorted; only the one that clouds.yaml names, if it names one.
+
+        Raises Unavailable when the cloud can't be asked.
+        """
+        if self._region:
+            return (self._region,)
+        self.authenticate()
+        try:
+            access = self._session.auth.get_access(self._session)  # type: ignore[union-attr]
+            entries = access.service_catalog.catalog
+        except (ks_exceptions.ClientException, AttributeError) as error:
+            raise Unavailable(f"the cloud's service catalogue can't be read: {error}") from error
+        found = {endpoint.get("region_id") or endpoint.get("region")
+                 for entry in entries for endpoint in entry.get("endpoints", ())}
+        return tuple(sorted(name for name in found if name))
+
+    def authenticate(self) -> None:
+        """Make sure that there is a token for the next request; free when there is one.
+
+        Raises Unavailable when Keystone does not give one, or another thread is still waiting for it.
+        """
+        if not self._token_needed():
+            return
+        self._tell_failure()
+        if not self._auth_lock.acquire(timeout=AUTH_WAIT):
+            raise Unavailable(f"Keystone has not answered for {AUTH_WAIT:.0f} s and more: its answer is waited for")
+        try:
+            if not self._token_needed():
+                return
+            self._tell_failure()
+            self._session.get_token()
+            self._auth_failed = None
+        except (ks_exceptions.ClientException, requests.RequestException) as error:
+            text = f"no token from Keystone: {_brief(error)}"
+            self._auth_failed = (self._clock.monotonic() + AUTH_PAUSE, text)
+            LOG.warning("%s", text)
+            raise Unavailable(text) from error
+        finally:
+            self._auth_lock.release()
+
+    def _token_needed(self) -> bool:
+        auth = self._session.auth
+        if not hasattr(auth, "auth_ref"):
+            return False  # a plugin that takes no token from Keystone
+        return auth.auth_ref is None or auth.auth_ref.will_expire_soon(TOKEN_MARGIN)
+
+    def _tell_failure(self) -> None:
+        failed = self._auth_failed
+        if failed is not None and self._clock.monotonic() < failed[0]:
+            raise Unavailable(failed[1])
+
+    def _endpoint(self, region: str, service_type: str, aliases: Sequence[str]) -> str:
+        try:
+            for name in (service_type, *aliases):
+                endpoint = self._session.get_endpoint(
+                    service_type=name, interface=self._interface, region_name=region, skip_discovery=True
+                )
+                if endpoint:
+                    return endpoint.rstrip("/")
+        except (ks_exceptions.ClientException, requests.RequestException) as error:
+            raise Unavailable(f"endpoint of {service_type} in {region} can't be looked up: {_brief(error)}") from error
+        raise NotFound(
+            f"expected a {self._interface} endpoint of {' or '.join((service_type, *aliases))} in region {region}, and "
+            "the cloud's catalogue has none: correct [cloud] interface, or the region or the catalogue entry of that "
+            "service"
+        )
+
+
+def _pooled(size: int) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, ks_session.TCPKeepAliveAdapter(pool_connections=16, pool_maxsize=size))
+    return session
+
+
+def _seconds(value: str | None, now: float) -> float | None:
+    """``Retry-After`` as seconds from ``now``; None where it is absent or can't be read."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError):
+        return None
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

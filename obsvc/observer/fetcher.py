@@ -1,0 +1,127 @@
+"""One look at one ref: the request that the catalogue describes, and what its answer means.
+
+Promises: never raises for what a cloud does; a failure of the network, of Keystone or of a service, or an answer
+that can't be read, is a ``FAILED`` fetch.  Tells the gate what the service answered.  Waits for nothing but the
+request itself: budget, breaker and the share of the threads were asked before (the work queue does it).
+
+Any thread may call; each call holds its thread for at most the connect and the answer time-out.
+"""
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import msgspec
+
+from obsvc import metrics
+from obsvc.catalog.schema import ResourceType, Service
+from obsvc.catalog.snapshots import snapshot
+from obsvc.clock import Clock, SystemClock
+from obsvc.cloud.sessions import Answer, RequestFailed
+from obsvc.exceptions import NotFound
+from obsvc.model import Ref
+from obsvc.observer.fetched import Fetched, Outcome
+from obsvc.observer.gate import ServiceGate, lanes_of
+
+#: Seconds for which a service is left alone that says 429 without saying for how long.
+THROTTLED_PAUSE = 5.0
+
+#: Answers that say nothing of the resource, and nothing bad of the service: it lives, and will not have us.
+_REFUSED = (401, 403)
+
+
+class Sessions(Protocol):
+    """What the fetcher needs of :class:`obsvc.cloud.sessions.CloudSessions`."""
+
+    def get(self, region: str, service_type: str, path: str, *, aliases: Any = (), version_prefix: str = "",
+            microversion: str | None = None) -> Answer: ...
+
+
+class Fetcher:
+    """catalog: of :func:`obsvc.catalog.load`.  gate: told of each answer; None: nobody is."""
+
+    def __init__(self, catalog: Any, sessions: Sessions, *, gate: ServiceGate | None = None,
+                 clock: Clock | None = None) -> None:
+        self._catalog = catalog
+        self._sessions = sessions
+        self._gate = gate
+        self._clock = clock or SystemClock()
+        self.lane_of = lanes_of(catalog)
+
+    def fetch(self, ref: Ref) -> Fetched:
+        """Ask the service for ``ref``, once."""
+        began_at, fetched_at = self._clock.monotonic(), self._clock.time()
+        resource_type = self._catalog.types.get(ref.resource_type)
+        if resource_type is None:
+            return Fetched(ref, Outcome.UNSUPPORTED, began_at, fetched_at, reason="type",
+                           error=f"the catalogue does not know how {ref.resource_type} is fetched")
+        service: Service = self._catalog.service_of(ref.resource_type)
+        fetch = resource_type.fetch
+        began = time.perf_counter()
+        try:
+            answer = self._sessions.get(
+                ref.region, service.service_type, fetch.path.replace("{id}", quote(ref.resource_id, safe="")),
+                aliases=service.aliases, version_prefix=fetch.version_prefix, microversion=fetch.microversion,
+            )
+        except RequestFailed as error:
+            return self._failed(ref, service, began_at, fetched_at, error.message, error.reason)
+        except NotFound as error:
+            return self._failed(ref, service, began_at, fetched_at, error.message, "no_endpoint")
+        finally:
+            metrics.FETCH_SECONDS.labels(service.service).observe(time.perf_counter() - began)
+        return self._read(ref, service, resource_type, answer, began_at, fetched_at)
+
+    def _read(self, ref: Ref, service: Service, resource_type: ResourceType, answer: Answer, began_at: float,
+              fetched_at: float) -> Fetched:
+        if answer.status == 200:
+            try:
+                body = _resource(answer.body, resource_type.fetch.key)
+                seen = snapshot(resource_type, body, fetched_at=fetched_at, request_id=answer.request_id)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                return self._failed(ref, service, began_at, fetched_at,
+                                    f"expected the resource as JSON, got {len(answer.body)} bytes: {error}",
+                                    "unreadable", answer)
+            self._answered(ref)
+            return Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, request_id=answer.request_id)
+        if answer.status in (404, 410):
+            self._answered(ref)
+            return Fetched(ref, Outcome.ABSENT, began_at, fetched_at, request_id=answer.request_id)
+        return self._failed(ref, service, began_at, fetched_at, f"HTTP {answer.status}", f"http_{answer.status}",
+                            answer)
+
+    def _failed(self, ref: Ref, service: Service, began_at: float, fetched_at: float, error: str, reason: str,
+                answer: Answer | None = None) -> Fetched:
+        metrics.FETCH_ERRORS.labels(service.service, reason).inc()
+        retry_after = answer.retry_after if answer is not None else None
+        status = answer.status if answer is not None else None
+        if status == 429 and retry_after is None:
+            retry_after = THROTTLED_PAUSE
+        if self._gate is not None:
+            now, lane = self._clock.monotonic(), self.lane_of(ref)
+            if status == 429:
+                self._gate.throttled(lane, now, retry_after or 0.0)
+            elif status in _REFUSED:
+                self._gate.answered(lane, now)
+            else:
+                self._gate.failed(lane, ref, now, retry_after=retry_after, error=error)
+        return Fetched(ref, Outcome.FAILED, began_at, fetched_at, retry_after=retry_after, reason=reason,
+                       error=f"{service.service} in {ref.region}: {error}",
+                       request_id=answer.request_id if answer is not None else None)
+
+    def _answered(self, ref: Ref) -> None:
+        if self._gate is not None:
+            self._gate.answered(self.lane_of(ref), self._clock.monotonic())
+
+
+def _resource(body: bytes, key: str | None) -> dict[str, Any]:
+    """The resource in an answer's body; raises ValueError, KeyError or TypeError when it is not there."""
+    try:
+        document = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        document = json.loads(body)  # takes what services of old write: NaN, lone surrogates
+    resource = document[key] if key is not None else document
+    if not isinstance(resource, dict):
+        raise TypeError(f"expected an object, got {type(resource).__name__}")
+    return resource
