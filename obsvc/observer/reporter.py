@@ -6,21 +6,21 @@ Promises
 * while reports wait, a newer report of a ref takes the place of an older one that was not sent yet; never of one
   that is under way;
 * one report that the engine will not read never holds up the others: its batch is halved until it stands alone;
-* ``on_outcome(report, outcome)`` is called exactly once for every report that was submitted: ``outcome`` is None for
-  one that was replaced by a newer one or dropped for its contents (``why`` says which).
+* each report's ``on_outcome`` is called exactly once: with the engine's outcome, or with None when the report was
+  given up (a newer one of its ref took its place, the engine can't read it, or its partition was withdrawn).  Only
+  a reporter that is stopped with reports waiting leaves calls out: drain it first.
 
 :meth:`Reporter.submit` may be called from any thread and never blocks; ``on_outcome`` is called on the reporter's
-thread, but for a replaced report on the submitter's.
+thread, or, for a report given up at a call of ``submit`` or ``withdraw``, on the caller's.  It must not block.
 """
 from __future__ import annotations
 
-import enum
 import logging
 import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from obsvc import metrics
 from obsvc.clock import Clock, SystemClock
@@ -37,34 +37,35 @@ BACKOFF = 0.5
 BACKOFF_MAX = 10.0
 
 
-class Fate(enum.StrEnum):
-    """What became of a report."""
-
-    ANSWERED = "answered"  #: the engine judged it: the outcome says how
-    REPLACED = "replaced"  #: a newer report of the same ref is sent in its place
-    REFUSED = "refused"  #: the engine can't read it; dropped
-    WITHDRAWN = "withdrawn"  #: its partition was given up before it was sent
-
-
 class Engine(Protocol):
     """What the reporter needs of an engine."""
 
     def report(self, request: ReportRequest) -> ReportReply: ...
 
 
-OnOutcome = Callable[[Report, ReportOutcome | None, Fate], None]
+OnOutcome = Callable[[ReportOutcome | None], None]
+
+
+class _Sent(NamedTuple):
+    """A report and whom to tell its outcome."""
+
+    report: Report
+    on_outcome: OnOutcome | None
+    since: float
+
+
+_Batch = tuple[_Sent, ...]
 
 
 class Reporter:
     """engine: any thread may call it.  batch: most reports in a request.  age: seconds that a report waits for
-    others.  limit: reports waiting at which :attr:`full` is true.  on_outcome: see the module; must not block."""
+    others.  limit: reports waiting at which :attr:`full` is true."""
 
     def __init__(
         self,
         engine: Engine,
         member: MemberId,
         *,
-        on_outcome: OnOutcome,
         clock: Clock | None = None,
         batch: int = 100,
         age: float = 0.05,
@@ -73,16 +74,15 @@ class Reporter:
     ) -> None:
         self._engine = engine
         self._member = member
-        self._on_outcome = on_outcome
         self._clock = clock or SystemClock()
         self._batch, self._age, self._limit = batch, age, limit
         self._rng = rng or random.Random()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        #: newest report not sent yet, by ref, oldest first, with the monotonic time of its coming.
-        self._waiting: OrderedDict[Ref, tuple[Report, float]] = OrderedDict()
+        #: newest report not sent yet, by ref, oldest first.
+        self._waiting: OrderedDict[Ref, _Sent] = OrderedDict()
         #: batches to be sent again as they were, or halved; the first is under way.
-        self._under_way: list[tuple[Report, ...]] = []
+        self._under_way: list[_Batch] = []
         self._failures = 0
         self._again_at = 0.0
         self._draining = False
@@ -90,42 +90,42 @@ class Reporter:
         self._loop = Loop("reporter", self._run)
 
     @classmethod
-    def from_conf(cls, conf: Any, engine: Engine, member: MemberId, *, on_outcome: OnOutcome,
-                  clock: Clock | None = None) -> Reporter:
+    def from_conf(cls, conf: Any, engine: Engine, member: MemberId, *, clock: Clock | None = None) -> Reporter:
         """As ``[observer]`` says."""
         group = conf.observer
-        return cls(engine, member, on_outcome=on_outcome, clock=clock, batch=group.report_batch, age=group.report_age,
+        return cls(engine, member, clock=clock, batch=group.report_batch, age=group.report_age,
                    limit=group.backlog_limit)
 
     def start(self) -> Reporter:
         self._loop.start()
         return self
 
-    def submit(self, report: Report) -> None:
+    def submit(self, report: Report, on_outcome: OnOutcome | None = None) -> None:
         """Have ``report`` sent; its sequence was taken before its fetch began."""
         with self._changed:
             known = self._waiting.get(report.ref)
-            if known is not None and known[0].sequence > report.sequence:
-                replaced = report
+            if known is not None and known.report.sequence > report.sequence:
+                given_up: _Sent | None = _Sent(report, on_outcome, known.since)
             else:
-                replaced = known[0] if known is not None else None
-                self._waiting[report.ref] = (report, known[1] if known else self._clock.monotonic())
+                given_up = known
+                since = known.since if known is not None else self._clock.monotonic()
+                self._waiting[report.ref] = _Sent(report, on_outcome, since)
                 if len(self._waiting) == 1 or len(self._waiting) >= self._batch:
                     self._changed.notify_all()
             metrics.REPORT_BACKLOG.set(self._size())
-        if replaced is not None:
-            self._tell(replaced, None, Fate.REPLACED)
+        if given_up is not None:
+            self._tell(given_up, None)
 
     def withdraw(self, partition: PartitionId, generation: Generation) -> int:
         """Drop what waits for a partition that was lost; what is under way is judged stale by the engine."""
         with self._changed:
-            gone = [report for report, _ in self._waiting.values()
-                    if report.partition == partition and report.generation <= generation]
-            for report in gone:
-                del self._waiting[report.ref]
+            gone = [sent for sent in self._waiting.values()
+                    if sent.report.partition == partition and sent.report.generation <= generation]
+            for sent in gone:
+                del self._waiting[sent.report.ref]
             self._changed.notify_all()
-        for report in gone:
-            self._tell(report, None, Fate.WITHDRAWN)
+        for sent in gone:
+            self._tell(sent, None)
         return len(gone)
 
     @property
@@ -185,7 +185,7 @@ class Reporter:
             if not self._under_way:
                 chosen = []
                 while self._waiting and len(chosen) < self._batch:
-                    chosen.append(self._waiting.popitem(last=False)[1][0])
+                    chosen.append(self._waiting.popitem(last=False)[1])
                 self._under_way.append(tuple(chosen))
             batch = self._under_way[0]
         self._send(batch)
@@ -203,12 +203,12 @@ class Reporter:
             return float("inf")
         if self._draining or len(self._waiting) >= self._batch:
             return 0.0
-        oldest = next(iter(self._waiting.values()))[1]
+        oldest = next(iter(self._waiting.values())).since
         return max(0.0, oldest + self._age - now)
 
-    def _send(self, batch: tuple[Report, ...]) -> None:
+    def _send(self, batch: _Batch) -> None:
         try:
-            reply = self._engine.report(ReportRequest(self._member, batch))
+            reply = self._engine.report(ReportRequest(self._member, tuple(sent.report for sent in batch)))
             if len(reply.outcomes) != len(batch):
                 raise Unavailable(f"expected {len(batch)} outcomes, got {len(reply.outcomes)}: another engine's?")
         except InvalidInput as error:
@@ -221,11 +221,11 @@ class Reporter:
             self._under_way.pop(0)
             self._failures = 0
             self.last_error = None
-        for report, outcome in zip(batch, reply.outcomes, strict=True):
+        for sent, outcome in zip(batch, reply.outcomes, strict=True):
             metrics.REPORTS.labels(outcome.verdict.value).inc()
-            self._tell(report, outcome, Fate.ANSWERED)
+            self._tell(sent, outcome)
 
-    def _unanswered(self, batch: tuple[Report, ...], error: ObsvcError) -> None:
+    def _unanswered(self, batch: _Batch, error: ObsvcError) -> None:
         with self._lock:
             self._failures += 1
             longest = min(BACKOFF * 2.0 ** min(self._failures - 1, 16), BACKOFF_MAX)
@@ -235,23 +235,25 @@ class Reporter:
         LOG.warning("%d reports got no answer (try %d, again in %.1f s): %s", len(batch), self._failures, delay,
                     error.message)
 
-    def _refused(self, batch: tuple[Report, ...], error: InvalidInput) -> None:
+    def _refused(self, batch: _Batch, error: InvalidInput) -> None:
         """Halve a batch that the engine won't read, until the one report stands alone; drop that."""
         middle = len(batch) // 2
         with self._lock:
             self._under_way[:1] = [part for part in (batch[:middle], batch[middle:]) if part] if middle else []
             self._again_at = 0.0
         if not middle:
-            report = batch[0]
+            report = batch[0].report
             LOG.error("%s: report %d (partition %d, generation %d) is dropped, the engine can't read it: %s",
                       report.ref, report.sequence, report.partition, report.generation, error.message)
-            self._tell(report, None, Fate.REFUSED)
+            self._tell(batch[0], None)
 
-    def _tell(self, report: Report, outcome: ReportOutcome | None, fate: Fate) -> None:
+    def _tell(self, sent: _Sent, outcome: ReportOutcome | None) -> None:
+        if sent.on_outcome is None:
+            return
         try:
-            self._on_outcome(report, outcome, fate)
+            sent.on_outcome(outcome)
         except Exception:  # the callback's trouble with one report is not the next one's
-            LOG.exception("%s: the outcome of report %d could not be taken", report.ref, report.sequence)
+            LOG.exception("%s: the outcome of report %d could not be taken", sent.report.ref, sent.report.sequence)
 
     def _size(self) -> int:
         return len(self._waiting) + sum(len(batch) for batch in self._under_way)

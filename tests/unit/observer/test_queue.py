@@ -429,6 +429,20 @@ def test_a_lane_gives_its_place_back_however_the_look_ends(clock):
     assert doors.inside == {"compute.server": 0}
 
 
+def test_the_lane_is_free_once_the_request_is_over_and_the_ref_still_processed(clock):
+    doors = Doors(most=1)
+    queue = WorkQueue(clock=clock, lane_of=lambda ref: ref.resource_type, gate=doors)
+    for ref in (A, B):
+        notify(queue, ref)
+    work = queue.get()
+    queue.asked(work)
+    notify(queue, A)
+    assert queue.get().ref == B
+    queue.done(work)
+    queue.done(B)
+    assert doors.inside == {"compute.server": 0}
+
+
 @pytest.mark.parametrize("cause", list(Cause))
 def test_every_cause_has_a_place(queue, cause):
     queue.add(A, cause)
