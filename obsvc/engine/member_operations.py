@@ -1,0 +1,142 @@
+"""What members ask of the engine: beats, claims, lists, reports, marks, dead letters."""
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from obsvc import metrics
+from obsvc.engine import fencing, following, observing, reporting
+from obsvc.engine.schema import core
+from obsvc.engine.settings import EngineSettings
+from obsvc.engine.store import Store, Transaction
+from obsvc.engine.waiters import Waiters
+from obsvc.engine_client import ownership, reports
+from obsvc.engine_client.contract import CONTRACT_VERSION_MIN, Empty
+from obsvc.exceptions import IncompatibleContract, InvalidInput
+
+#: Dead letters kept, the newest of them.
+DEAD_LETTERS_KEPT = 1000
+
+#: Longest excerpt kept of one, characters.
+EXCERPT_MAX = 8192
+
+#: Longest wait of one request, seconds: below what proxies and load balancers cut off.
+WAIT_MAX = 50.0
+
+#: Seconds before an owner is told again that a partition is asked for, should the first answer have been lost.
+ASKED_AGAIN = 3.0
+
+
+class MemberOperations:
+    """The part of the engine's service that members call; safe from any thread."""
+
+    store: Store
+    settings: EngineSettings
+    waiters: Waiters
+
+    def beat(self, request: ownership.Beat) -> ownership.BeatReply:
+        """Note what a member says of itself; IncompatibleContract where the two can't work together."""
+        if request.contract_version < CONTRACT_VERSION_MIN:
+            raise IncompatibleContract(
+                f"expected contract version {CONTRACT_VERSION_MIN} or newer, {request.member} speaks "
+                f"{request.contract_version}: upgrade that member"
+            )
+        if request.partitions != self.store.partitions:
+            raise IncompatibleContract(
+                f"this deployment has {self.store.partitions} partitions, {request.member} computes with "
+                f"{request.partitions}: it must take the number from the engine"
+            )
+        granted = self.store.run(lambda tx: fencing.beat(tx, request))
+        return ownership.BeatReply(self.store.clock.time(), granted)
+
+    def claim(self, request: ownership.ClaimRequest) -> ownership.ClaimReply:
+        return self.store.run(lambda tx: fencing.claim(tx, request))
+
+    def release(self, request: ownership.ReleaseRequest) -> ownership.ReleaseReply:
+        return self.store.run(lambda tx: fencing.release(tx, request))
+
+    def observed(self, request: ownership.ObservedRequest) -> ownership.ObservedPage:
+        return self.store.read(lambda tx: following.observed(tx, request))
+
+    def follow(self, request: ownership.FollowRequest) -> ownership.FollowReply:
+        """Answers as soon as there is something new; an ask that was told lately is no news."""
+        self.store.read(lambda tx: fencing.check_partitions(tx, (number for number, _, _ in request.known)))
+        last = ownership.FollowReply()
+
+        def check() -> ownership.FollowReply | None:
+            nonlocal last
+            last = self.store.read(lambda tx: following.changes_since(tx, request))
+            news = last.changes or last.lost or self._told.news(request.member, last.asked)
+            return last if news else None
+
+        found = self.waiters.wait({"partition"}, check, min(request.wait, WAIT_MAX)) or last
+        self._told.told(request.member, found.asked)
+        return found
+
+    @property
+    def _told(self) -> Told:
+        return self.__dict__.setdefault("_told_asks", Told())
+
+    def report(self, request: reports.ReportRequest) -> reports.ReportReply:
+        if not request.reports:
+            return reports.ReportReply(())
+        return self.store.run(lambda tx: reporting.report(tx, request))
+
+    def mark(self, request: reports.MarkRequest) -> reports.MarkReply:
+        marks = self.store.run(lambda tx: observing.mark(tx, request.refs, request.reason))
+        metrics.MARKS.labels(reason=request.reason[:32]).inc(sum(number is not None for number in marks))
+        return reports.MarkReply(tuple(marks))
+
+    def bury(self, request: reports.BuryRequest) -> Empty:
+        if request.letters:
+            self.store.run(lambda tx: _bury(tx, request))
+        return Empty()
+
+    def dead_letters(self, request: reports.DeadLettersRequest) -> reports.DeadLettersPage:
+        """Newest first; ``before``: the letter_id that the page before ended with."""
+        if not 1 <= request.limit <= DEAD_LETTERS_KEPT:
+            raise InvalidInput(f"expected a limit of 1 to {DEAD_LETTERS_KEPT}, got {request.limit}")
+        table = core.dead_letter
+        query = sa.select(table).order_by(table.c.letter_id.desc()).limit(request.limit)
+        if request.before is not None:
+            query = query.where(table.c.letter_id < request.before)
+        rows = self.store.read(lambda tx: tx.execute(query).all())
+        return reports.DeadLettersPage(tuple(reports.DeadLetter(**row._mapping) for row in rows))
+
+
+class Told:
+    """Which asks each member was told lately, so that its next ``follow`` waits instead of answering the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._at: dict[tuple[Any, int], float] = {}
+
+    def news(self, member: Any, asked: tuple[int, ...]) -> bool:
+        """Whether one of ``asked`` was not told within ASKED_AGAIN seconds."""
+        now = time.monotonic()
+        with self._lock:
+            return any(now - self._at.get((member, number), -ASKED_AGAIN) >= ASKED_AGAIN for number in asked)
+
+    def told(self, member: Any, asked: tuple[int, ...]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if len(self._at) > 10_000:
+                self._at = {key: at for key, at in self._at.items() if now - at < ASKED_AGAIN}
+            self._at.update({(member, number): now for number in asked})
+
+
+def _bury(tx: Transaction, request: reports.BuryRequest) -> None:
+    table = core.dead_letter
+    rows = []
+    for letter in request.letters:
+        row = msgspec.structs.asdict(letter)
+        del row["letter_id"]
+        row |= {name: row[name][:255] for name in ("bus", "reason", "member")}
+        rows.append(row | {"detail": letter.detail[:EXCERPT_MAX], "excerpt": letter.excerpt[:EXCERPT_MAX]})
+    tx.execute(sa.insert(table), rows)
+    newest = tx.execute(sa.select(sa.func.max(table.c.letter_id))).scalar_one()
+    tx.execute(sa.delete(table).where(table.c.letter_id <= newest - DEAD_LETTERS_KEPT))

@@ -1,0 +1,214 @@
+"""What the public API asks of the engine: observations, resources, the changes feed, members, partitions."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from obsvc.engine import fencing, observing
+from obsvc.engine.judging import gone
+from obsvc.engine.member_operations import WAIT_MAX
+from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of
+from obsvc.engine.schema import core
+from obsvc.engine.settings import EngineSettings
+from obsvc.engine.store import Store, Transaction
+from obsvc.engine.waiters import Waiters
+from obsvc.engine_client import observations
+from obsvc.engine_client.contract import Empty
+from obsvc.engine_client.observations import ChangesPage, ChangesRequest, Delta, Resource, ResourceRequest, Standing
+from obsvc.engine_client.ownership import Beat, MemberRecord, PartitionRecord
+from obsvc.exceptions import FeedTruncated, InvalidInput, NotFound
+from obsvc.model import Condition, Generation, MemberId, PartitionId, Ref, Version
+
+#: Rows of one page, and items of one start or stop, at most.
+PAGE_MAX = 1000
+ITEMS_MAX = 5000
+
+_beat = msgspec.json.Decoder(Beat).decode
+_names = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= PAGE_MAX:
+        raise InvalidInput(f"expected a limit of 1 to {PAGE_MAX}, got {limit}")
+
+
+class ObservationOperations:
+    """The part of the engine's service behind the public API, but for stacks; safe from any thread."""
+
+    store: Store
+    settings: EngineSettings
+    waiters: Waiters
+
+    def start(self, request: observations.StartRequest) -> observations.StartReply:
+        if len(request.items) > ITEMS_MAX:
+            raise InvalidInput(f"expected at most {ITEMS_MAX} items, got {len(request.items)}: send them in parts")
+        return observations.StartReply(tuple(self.store.run(lambda tx: observing.start(tx, request.items))))
+
+    def stop(self, request: observations.StopRequest) -> observations.StopReply:
+        if len(request.observation_ids) > ITEMS_MAX:
+            raise InvalidInput(f"expected at most {ITEMS_MAX} ids, got {len(request.observation_ids)}")
+        stopped, missing = self.store.run(
+            lambda tx: observing.stop(tx, request.observation_ids, project_id=request.project_id)
+        )
+        return observations.StopReply(tuple(stopped), tuple(missing))
+
+    def list_observations(self, request: observations.ObservationsRequest) -> observations.ObservationsPage:
+        _check_limit(request.limit)
+        table = core.observation
+        query = observing.select_observations().order_by(table.c.observation_id).limit(request.limit)
+        for name in ("resource_type", "resource_id", "region"):
+            value = getattr(request, name)
+            if value is not None:
+                query = query.where(core.resource.c[name] == value)
+        for name in ("project_id", "stack_id", "observation_id"):
+            value = getattr(request, name)
+            if value is not None:
+                query = query.where(table.c[name] == value)
+        if request.marker is not None:
+            query = query.where(table.c.observation_id > request.marker)
+        rows = self.store.read(lambda tx: tx.execute(query).all())
+        return observations.ObservationsPage(tuple(observation_of(row) for row in rows))
+
+    def read_resource(self, request: ResourceRequest) -> Resource:
+        """NotFound where nobody observes the ref."""
+        check_ref(request.ref)
+        last: Resource | None = None
+
+        def check() -> Resource | None:
+            nonlocal last
+            last = self.store.read(lambda tx: _read(tx, request.ref))
+            return last if _answers(last, request) else None
+
+        found = self.waiters.wait({"feed"}, check, min(request.wait, WAIT_MAX)) or last
+        assert found is not None
+        return found
+
+    def find_resources(self, request: observations.FindRequest) -> observations.ResourcesReply:
+        table = core.resource
+        query = sa.select(table).where(
+            table.c.resource_id == request.resource_id, table.c.resource_type == request.resource_type
+        ).order_by(table.c.region)
+
+        def read(tx: Transaction) -> list[Resource]:
+            rows = tx.execute(query).all()
+            counts = _observations_of(tx, [row.ref_key for row in rows])
+            return [resource_of(row, counts.get(row.ref_key, 0)) for row in rows]
+
+        return observations.ResourcesReply(tuple(self.store.read(read)))
+
+    def changes(self, request: ChangesRequest) -> ChangesPage:
+        """FeedTruncated where deltas after ``since`` are no longer kept, or never were."""
+        _check_limit(request.limit)
+        since = request.since
+
+        def check() -> ChangesPage | None:
+            nonlocal since
+            page = self.store.read(lambda tx: _changes(tx, msgspec.structs.replace(request, since=since)))
+            since = page.next
+            return page if page.deltas else None
+
+        found = self.waiters.wait({"feed"}, check, min(request.wait, WAIT_MAX))
+        return found or ChangesPage((), Version(since))
+
+    def members(self, request: Empty) -> observations.MembersReply:
+        """Every member that beats, holds something, or is the newest start of its name."""
+        return self.store.read(self._members)
+
+    def _members(self, tx: Transaction) -> observations.MembersReply:
+        parts = core.partition
+        granted = {
+            MemberId(row.owner_name, row.owner_incarnation): row.count
+            for row in tx.execute(
+                sa.select(parts.c.owner_name, parts.c.owner_incarnation, sa.func.count().label("count"))
+                .where(parts.c.owner_name.is_not(None)).group_by(parts.c.owner_name, parts.c.owner_incarnation)
+            )
+        }
+        rows = tx.execute(sa.select(core.member).order_by(core.member.c.name, core.member.c.last_beat_at.desc())).all()
+        found, names = [], set()
+        for row in rows:
+            held = granted.get(MemberId(row.name, row.incarnation), 0)
+            alive = fencing.is_alive(row.state, row.last_beat_at, now=tx.now, settings=tx.settings)
+            if alive or held or row.name not in names:
+                found.append(MemberRecord(_beat(row.beat), row.last_beat_at, alive, held))
+            names.add(row.name)
+        return observations.MembersReply(tuple(found), tx.now)
+
+    def partitions(self, request: observations.PartitionsRequest) -> observations.PartitionsReply:
+        return observations.PartitionsReply(tuple(self.store.read(lambda tx: _partitions(tx, request.partitions))))
+
+
+def _observations_of(tx: Transaction, keys: Sequence[str]) -> dict[str, int]:
+    table = core.observation
+    counts: dict[str, int] = {}
+    for some in chunks(keys):
+        query = sa.select(table.c.ref_key, sa.func.count()).where(table.c.ref_key.in_(some)).group_by(table.c.ref_key)
+        counts.update({key: count for key, count in tx.execute(query)})
+    return counts
+
+
+def _read(tx: Transaction, ref: Ref) -> Resource:
+    key = core.ref_key(ref)
+    row = tx.execute(sa.select(core.resource).where(core.resource.c.ref_key == key)).one_or_none()
+    if row is None:
+        raise NotFound(f"{ref} is not observed: start an observation of it first")
+    return resource_of(row, _observations_of(tx, [key]).get(key, 0))
+
+
+def _answers(found: Resource, request: ResourceRequest) -> bool:
+    newer = request.since is None or found.version > request.since
+    if request.until is not None:
+        snapshot = found.snapshot
+        return newer and snapshot is not None and (
+            snapshot.condition in (request.until, Condition.ERROR, Condition.DELETED) or gone(snapshot)
+        )
+    return found.version > (request.since or 0)
+
+
+def _changes(tx: Transaction, request: ChangesRequest) -> ChangesPage:
+    feed = tx.execute(sa.select(core.feed)).one()
+    if not feed.pruned_version <= request.since <= feed.version:
+        raise FeedTruncated(
+            f"expected a version from {feed.pruned_version} to {feed.version}, got {request.since}: read the "
+            "resources again, then follow from the newest version"
+        )
+    table = core.delta
+    query = sa.select(table).where(table.c.version > request.since, table.c.version <= feed.version)
+    for name in ("resource_type", "resource_id", "project_id", "stack_id"):
+        value = getattr(request, name)
+        if value is not None:
+            query = query.where(table.c[name] == value)
+    rows = tx.execute(query.order_by(table.c.version).limit(request.limit)).all()
+    following = rows[-1].version if len(rows) == request.limit else feed.version
+    return ChangesPage(tuple(_delta(row) for row in rows), Version(following))
+
+
+def _delta(row: Any) -> Delta:
+    return Delta(
+        version=Version(row.version), at=row.at, ref=ref_of(row), condition=Condition(row.condition),
+        before_condition=Condition(row.before_condition), standing=Standing(row.standing), status=row.status,
+        before_status=row.before_status, settled=row.settled, changed=_names(row.changed), project_id=row.project_id,
+        stack_id=row.stack_id, member=row.member, generation=row.generation, cause=row.cause,
+        fetched_at=row.fetched_at,
+    )
+
+
+def _partitions(tx: Transaction, numbers: tuple[PartitionId, ...] | None) -> list[PartitionRecord]:
+    table, refs = core.partition, core.resource
+    query = sa.select(table).order_by(table.c.partition_id)
+    counting = sa.select(refs.c.partition_id, sa.func.count()).group_by(refs.c.partition_id)
+    if numbers is not None:
+        fencing.check_partitions(tx, numbers)
+        query = query.where(table.c.partition_id.in_(numbers))
+        counting = counting.where(refs.c.partition_id.in_(numbers))
+    counts = {number: count for number, count in tx.execute(counting)}
+    return [
+        PartitionRecord(
+            partition=PartitionId(row.partition_id), generation=Generation(row.generation),
+            owner=fencing.owner_of(row), since=row.since, observation_version=row.observation_version,
+            observed=counts.get(row.partition_id, 0), asked_by=row.asked_by, asked_at=row.asked_at, why=row.why,
+        )
+        for row in tx.execute(query)
+    ]
