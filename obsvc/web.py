@@ -1,1 +1,355 @@
-"""HTTP serving that every process shares."""
+"""HTTP serving that every process shares: gunicorn, health endpoints, the one error shape, basic authentication.
+
+``serve`` takes over the calling process until it is told to end (SIGTERM, SIGINT); call it from the main thread.
+``HealthServer`` runs beside other work on a thread of its own.
+"""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import ipaddress
+import json
+import logging
+import os
+import pathlib
+import signal
+import socket
+import socketserver
+import threading
+import time
+import wsgiref.simple_server
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import falcon
+import gunicorn.app.base
+import gunicorn.glogging
+import prometheus_client
+from oslo_middleware import basic_auth
+
+from obsvc.exceptions import ConfigError, InvalidInput, ObsvcError, Unavailable
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that requests under way have to end at a stop; long polls are woken, so nothing takes that long.
+GRACEFUL_TIMEOUT = 5
+
+#: Seconds that an idle connection is kept: longer than clients' beats, so that none pays for a new one.
+KEEPALIVE = 75
+
+#: Largest request body, bytes: 500 reports of a few kilobytes each are far below.
+BODY_MAX = 64 * 1024 * 1024
+
+Ready = Callable[[], str | None]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address that ``host`` stands for is a loopback address."""
+    try:
+        found = {item[4][0] for item in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(str(one).split("%")[0]).is_loopback for one in found)
+
+
+def check_bind(auth_strategy: str, host: str, port: int | None = None) -> None:
+    """Raise ConfigError where noauth would be open to other hosts, or ``port`` (when given) can't be bound."""
+    if auth_strategy == "noauth" and not is_loopback(host):
+        raise ConfigError(
+            f"expected a loopback address with auth_strategy = noauth, got bind_host = {host}: bind to 127.0.0.1 or "
+            "choose an auth_strategy that asks who is calling"
+        )
+    if port is not None:
+        bind_socket(host, port).close()
+
+
+def bind_socket(host: str, port: int) -> socket.socket:
+    """A socket bound to (host, port); ConfigError, one line, where that can't be."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise ConfigError(f"expected an address to bind to, got {host} ({error.strerror or error})") from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(1)  # two sockets may be bound with SO_REUSEADDR; only one may listen
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"can't listen on {host} port {port}: {error.strerror or error}; choose another port or stop the process "
+            "that has it"
+        ) from error
+    return bound
+
+
+class _Logger(gunicorn.glogging.Logger):
+    """gunicorn's log, through the process's own logging; no access log."""
+
+    def setup(self, cfg: Any) -> None:
+        self.error_log.propagate = True
+        self.access_log.disabled = True
+
+    def access(self, *args: Any, **kwargs: Any) -> None:
+        return
+
+
+class _Application(gunicorn.app.base.BaseApplication):
+    def __init__(self, make_app: Callable[[], Any], options: dict[str, Any]) -> None:
+        self._make_app = make_app
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            if name in self.cfg.settings:  # a few are known to newer versions of gunicorn only
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return self._make_app()
+
+
+def serve(
+    make_app: Callable[[], Any],
+    *,
+    host: str,
+    port: int,
+    processes: int,
+    threads: int,
+    on_ready: Callable[[int], None] | None = None,
+    on_exit: Callable[[], None] | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> None:
+    """Serve until told to end; does not return: ends by SystemExit.
+
+    make_app: called once in each worker process, answers the WSGI application (so connections are made after the
+        fork).  threads: requests at once per process.
+    on_ready: called with the bound port, in the parent, once workers are being started.
+    on_stop: called in a worker, from a signal handler, when it is asked to end: wake whatever waits.
+    on_exit: called in the parent at the end.
+    """
+    bound = bind_socket(host, port)
+    port = bound.getsockname()[1]
+
+    def post_worker_init(worker: Any) -> None:
+        graceful = signal.getsignal(signal.SIGTERM)
+
+        def ends(number: int, frame: Any) -> None:
+            graceful(number, frame)  # type: ignore[operator]
+            if on_stop is not None:
+                on_stop()
+
+        signal.signal(signal.SIGTERM, ends)
+
+    options = {
+        "bind": f"fd://{bound.fileno()}", "workers": processes, "threads": threads, "worker_class": "gthread",
+        "worker_connections": threads * 2 + 1000, "keepalive": KEEPALIVE, "graceful_timeout": GRACEFUL_TIMEOUT,
+        "timeout": 120, "accesslog": None, "logger_class": _Logger, "proc_name": "obsvc",
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None, "control_socket_disable": True,
+        "post_fork": lambda arbiter, worker: die_with_parent(), "post_worker_init": post_worker_init,
+        "when_ready": lambda arbiter: on_ready(port) if on_ready else None,
+        "on_exit": lambda arbiter: on_exit() if on_exit else None,
+    }
+    _Application(make_app, options).run()
+
+
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Have this process sent ``number`` when its parent ends (Linux; elsewhere nothing happens)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, number, 0, 0, 0)
+
+
+# the one error shape
+
+
+def error_body(error: ObsvcError, request_id: str | None = None) -> dict[str, Any]:
+    """``{"error": {"code": …, "message": …}}``, with the request's id where there is one."""
+    body = {"code": error.code, "message": error.message}
+    return {"error": body | ({"request_id": request_id} if request_id else {})}
+
+
+def add_error_handlers(app: falcon.App) -> None:
+    """Every error of ``app`` is answered in the one shape; what nobody expected is logged with its traceback."""
+
+    def known(req: falcon.Request, resp: falcon.Response, error: ObsvcError, _params: Any) -> None:
+        _answer(resp, error)
+
+    def by_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: Any) -> None:
+        status = falcon.http_status_to_code(error.status)
+        text = error.description or error.title or error.status
+        code = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_input")
+        _answer(resp, ObsvcError(str(text), code=code if status < 500 else "internal"), status)
+        if error.headers:
+            resp.set_headers(error.headers)
+
+    def unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any) -> None:
+        LOG.exception("%s %s failed", req.method, req.path)
+        _answer(resp, ObsvcError(f"an error inside obsvc: {type(error).__name__}; its log has the traceback"))
+
+    app.add_error_handler(Exception, unexpected)
+    app.add_error_handler(falcon.HTTPError, by_falcon)
+    app.add_error_handler(ObsvcError, known)
+
+
+def _answer(resp: falcon.Response, error: ObsvcError, status: int | None = None) -> None:
+    resp.status = status or error.http_status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.text = json.dumps(error_body(error))
+    if isinstance(error, Unavailable):
+        resp.set_header("Retry-After", "1")
+
+
+def read_body(req: falcon.Request) -> bytes:
+    """The request's body; InvalidInput where it is larger than BODY_MAX."""
+    if (req.content_length or 0) > BODY_MAX:
+        raise InvalidInput(f"expected a body of at most {BODY_MAX} bytes, got {req.content_length}")
+    return req.bounded_stream.read()
+
+
+# health
+
+
+class _Healthz:
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.text = '{"status": "up"}'
+
+
+class _Readyz:
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        reason = self._ready()
+        resp.status = 200 if reason is None else 503
+        resp.text = json.dumps({"ready": reason is None} | ({} if reason is None else {"reason": reason}))
+
+
+class _Metrics:
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.content_type = prometheus_client.CONTENT_TYPE_LATEST
+        resp.data = prometheus_client.generate_latest()
+
+
+#: Paths that ask for no authentication.
+HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
+
+
+def add_health_routes(app: falcon.App, ready: Ready) -> None:
+    """``/healthz`` (the process is up), ``/readyz`` (``ready()``: None, or why not), ``/metrics``."""
+    app.add_route("/healthz", _Healthz())
+    app.add_route("/readyz", _Readyz(ready))
+    app.add_route("/metrics", _Metrics())
+
+
+def health_app(ready: Ready) -> falcon.App:
+    """An application of the health routes alone."""
+    app = falcon.App()
+    add_health_routes(app, ready)
+    add_error_handlers(app)
+    return app
+
+
+class _ThreadingServer(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+class _QuietHandler(wsgiref.simple_server.WSGIRequestHandler):
+    timeout = 10
+
+    def log_message(self, format: str, *args: Any) -> None:
+        LOG.debug(format, *args)
+
+
+class HealthServer:
+    """The health routes on a thread of their own; port 0: any free one, see ``port`` after ``start``."""
+
+    def __init__(self, host: str, port: int, ready: Ready) -> None:
+        self.host = host
+        self.port = port
+        self._ready = ready
+        self._server: _ThreadingServer | None = None
+
+    def start(self) -> HealthServer:
+        """Bind and serve; ConfigError where the port can't be bound."""
+        bound = bind_socket(self.host, self.port)
+        self.port = bound.getsockname()[1]
+        server = _ThreadingServer((self.host, self.port), _QuietHandler, bind_and_activate=False)
+        server.socket.close()
+        server.socket = bound
+        server.server_name, server.server_port = self.host, self.port
+        server.setup_environ()
+        server.server_activate()
+        server.set_app(health_app(self._ready))
+        self._server = server
+        threading.Thread(target=server.serve_forever, args=(0.1,), name="health", daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+
+
+# basic authentication
+
+
+class BasicAuth(basic_auth.BasicAuthMiddleware):
+    """oslo.middleware's HTTP basic authentication over an htpasswd file (bcrypt), answering in our error shape.
+
+    A right password is remembered for ``MEMORY`` seconds (as a digest), while the file is unchanged: bcrypt takes
+    tenths of a second of CPU on purpose, and members call several times a second.
+    """
+
+    MEMORY = 60.0
+
+    def __init__(self, application: Any, user_file: str, *, open_paths: Iterable[str] = HEALTH_PATHS) -> None:
+        try:
+            basic_auth.validate_auth_file(user_file)
+        except Exception as error:  # oslo.middleware's own classes, and whatever reading a file raises
+            detail = getattr(error, "detail", None) or " ".join(str(error).split())
+            raise ConfigError(
+                f"expected an htpasswd file with bcrypt passwords at {user_file} ({detail}): make it with htpasswd -B"
+            ) from error
+        super(basic_auth.BasicAuthMiddleware, self).__init__(application, None)
+        self.auth_file = user_file
+        self._open_paths = frozenset(open_paths)
+        self._good: dict[bytes, tuple[float, float]] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ.get("PATH_INFO") in self._open_paths or self._remembered(environ):
+            return self.application(environ, start_response)
+        try:
+            username, password = basic_auth.parse_token(basic_auth.parse_header(environ))
+            environ.update(basic_auth.authenticate(self.auth_file, username, password))
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here means: not let in
+            LOG.info("a request for %s was refused: %s", environ.get("PATH_INFO"), error)
+            return self._refuse(start_response)
+        self._good[self._digest(environ)] = (time.monotonic() + self.MEMORY, self._changed_at())
+        return self.application(environ, start_response)
+
+    def _remembered(self, environ: dict[str, Any]) -> bool:
+        found = self._good.get(self._digest(environ))
+        return found is not None and found[0] > time.monotonic() and found[1] == self._changed_at()
+
+    def _digest(self, environ: dict[str, Any]) -> bytes:
+        if len(self._good) > 1000:
+            self._good.clear()
+        return hashlib.sha256(environ.get("HTTP_AUTHORIZATION", "").encode("utf-8", "surrogateescape")).digest()
+
+    def _changed_at(self) -> float:
+        with contextlib.suppress(OSError):
+            return pathlib.Path(self.auth_file).stat().st_mtime
+        return -1.0
+
+    def _refuse(self, start_response: Any) -> list[bytes]:
+        error = ObsvcError("expected a user and a password that the htpasswd file has", code="unauthorized")
+        body = json.dumps(error_body(error)).encode()
+        headers = [
+            ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
+            ("WWW-Authenticate", 'Basic realm="obsvc"'),
+        ]
+        start_response("401 Unauthorized", headers)
+        return [body]

@@ -1,0 +1,62 @@
+"""The engine's HTTP API: ``POST /v1/<operation>``, driven by the contract's table of operations.
+
+The request struct comes as JSON and the reply struct goes as JSON; an error goes as ``contract.ErrorReply`` with
+its class's HTTP status.  Beside it ``/healthz``, ``/readyz`` and ``/metrics``.
+"""
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import falcon
+import msgspec
+
+from obsvc import metrics, web
+from obsvc.engine.service import EngineService
+from obsvc.engine_client.contract import OPERATIONS, Operation
+from obsvc.exceptions import InvalidInput, ObsvcError
+
+LOG = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _OperationResource:
+    """One operation at its path."""
+
+    def __init__(self, operation: Operation, service: EngineService) -> None:
+        self._name = operation.name
+        self._decode = msgspec.json.Decoder(operation.request).decode
+        self._call = getattr(service, operation.name)
+        self._waits = "wait" in getattr(operation.request, "__struct_fields__", ())
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        began = time.monotonic()
+        try:
+            request = self._decoded(web.read_body(req))
+            reply = self._call(request)
+        except Exception as error:
+            code = error.code if isinstance(error, ObsvcError) else "internal"
+            metrics.ENGINE_ERRORS.labels(operation=self._name, code=code).inc()
+            raise
+        if not (self._waits and getattr(request, "wait", 0) > 0):
+            metrics.ENGINE_REQUESTS.labels(operation=self._name).observe(time.monotonic() - began)
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = _encode(reply)
+
+    def _decoded(self, body: bytes) -> Any:
+        try:
+            return self._decode(body or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"the request of {self._name} can't be read: {error}") from error
+
+
+def make_app(service: EngineService) -> falcon.App:
+    """The WSGI application of one engine process, without authentication."""
+    app = falcon.App()
+    for operation in OPERATIONS.values():
+        app.add_route(f"/v1/{operation.name}", _OperationResource(operation, service))
+    web.add_health_routes(app, service.ready)
+    web.add_error_handlers(app)
+    return app
