@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from obsvc.engine.databases import shown
+from obsvc.engine.databases import shown, sqlite_path
 from obsvc.engine.store import Store, Transaction
 from obsvc.exceptions import ConfigError
 
@@ -35,6 +35,9 @@ def head() -> str:
 def check_schema(store: Store) -> None:
     """Raise ConfigError where the schema is missing, older or newer than this code's; Unavailable where the
     database can't be reached."""
+    path = sqlite_path(store.url)
+    if path is not None and not path.exists():  # connecting would make an empty file
+        raise ConfigError(f"there is no database {path} yet: run 'obsvc db upgrade'")
     try:
         found = store.read(_version)
     except ConfigError:

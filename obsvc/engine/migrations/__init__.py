@@ -1,0 +1,1 @@
+"""alembic's folder: one file a revision under ``versions``."""

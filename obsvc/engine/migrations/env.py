@@ -1,0 +1,29 @@
+"""alembic's environment: runs with the connection that ``obsvc.engine.upgrade`` (or a developer's URL) brings.
+
+A new revision: change the tables, then ``tools/new-revision "what changed"``.
+"""
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import context
+
+from obsvc.engine.schema.all import metadata
+
+
+def _run(connection: sa.Connection) -> None:
+    context.configure(
+        connection=connection, target_metadata=metadata, compare_type=True,
+        render_as_batch=connection.dialect.name == "sqlite",
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:
+    from obsvc.engine.databases import make_engine
+
+    with make_engine(context.config.get_main_option("sqlalchemy.url")).begin() as own:
+        _run(own)

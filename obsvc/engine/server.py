@@ -1,0 +1,126 @@
+"""The engine as a process: gunicorn's workers, and the child that runs what is due.
+
+``run`` takes over the calling process (main thread).  A wrong start ends with one ConfigError; a database that is
+away for now is waited for: the process serves, answers ``unavailable``, and ``/readyz`` says why.
+"""
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_config import cfg
+
+from obsvc import web
+from obsvc.engine import http
+from obsvc.engine.databases import shown
+from obsvc.engine.schema.version import check_schema
+from obsvc.engine.service import EngineService
+from obsvc.engine.settings import EngineSettings
+from obsvc.engine.store import Store
+from obsvc.exceptions import ConfigError, Unavailable
+from obsvc.threads import Loop
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between a death of the due child and its new start, and that it has to end by itself.
+CHILD_PAUSE = 1.0
+CHILD_PATIENCE = 6.0
+
+
+def open_store(conf: cfg.ConfigOpts) -> Store:
+    """The store that ``conf`` describes; raises ConfigError for a wrong URL, connects to nothing yet."""
+    return Store(
+        conf.database.url, pool_size=conf.database.pool_size, max_retries=conf.database.max_retries,
+        settings=EngineSettings.from_conf(conf), emitting=bool(conf.emit.url),
+    )
+
+
+def free_threads(threads: int) -> int:
+    """How many of ``threads`` long polls may hold, so that some stay free for beats, reports and health."""
+    return max(1, threads - max(3, threads // 8))
+
+
+def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
+    """Serve until told to end.  child_arguments: options of oslo.config for the due child (``--config-file`` …)."""
+    options = conf.engine
+    web.check_bind(options.auth_strategy, options.bind_host)
+    if options.auth_strategy == "http_basic":
+        web.BasicAuth(None, options.http_basic_auth_user_file)
+    _check_database(conf)
+    child = DueChild(child_arguments)
+    services: list[EngineService] = []
+
+    def make_app() -> Any:
+        service = EngineService(open_store(conf), waiters_limit=free_threads(options.threads))
+        services.append(service)
+        app = http.make_app(service)
+        if options.auth_strategy == "http_basic":
+            return web.BasicAuth(app, options.http_basic_auth_user_file)
+        return app
+
+    def ready(port: int) -> None:
+        LOG.info("engine serves on %s port %d, database %s", options.bind_host, port, shown(conf.database.url))
+        child.start()
+
+    def stop() -> None:
+        for service in services:
+            service.shutdown()
+
+    web.serve(
+        make_app, host=options.bind_host, port=options.bind_port, processes=options.processes,
+        threads=options.threads, on_ready=ready, on_exit=child.stop, on_stop=stop,
+    )
+
+
+def _check_database(conf: cfg.ConfigOpts) -> None:
+    store = open_store(conf)
+    try:
+        check_schema(store)
+        EngineService(store).prepare()
+    except Unavailable as error:
+        LOG.warning("the engine waits for its database: %s", error.message)
+    except ConfigError:
+        raise
+    finally:
+        store.close()
+
+
+class DueChild:
+    """The process ``obsvc.engine.due_process``, started again whenever it ends; it ends by itself without us."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._command = [sys.executable, "-m", "obsvc.engine.due_process", *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._loop = Loop("due-child", self._run)
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End it, by force after CHILD_PATIENCE seconds."""
+        self._stopping.set()
+        self._loop.stop()
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(CHILD_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set() and not self._stopping.is_set():
+            process = self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+            # gunicorn's arbiter reaps every child, so its exit status may be gone: only that it ended is certain
+            while process.poll() is None and not stop.wait(0.2):
+                pass
+            if not stop.is_set():
+                LOG.warning("the process for due work ended and starts again in %.0f s", CHILD_PAUSE)
+                stop.wait(CHILD_PAUSE)
