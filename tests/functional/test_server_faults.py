@@ -1,0 +1,38 @@
+"""Broker, etcd and database killed and started again in the middle of a stack: no process has to be restarted."""
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.deployment import Deployment, SimulatedCloud
+from tests.functional.servers import wait_until
+from tests.functional.test_end_to_end import TEMPLATE
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("killed", ["rabbitmq", "etcd", "postgresql"])
+def test_a_stack_completes_over_the_restart_of_a_server(killed, tmp_path, request, rabbitmq, shared_etcd,
+                                                        shared_postgresql):
+    server = request.getfixturevalue(killed)
+    etcd = server if killed == "etcd" else shared_etcd
+    database = server if killed == "postgresql" else shared_postgresql
+    cloud = SimulatedCloud(tmp_path, rabbitmq.url, "--build-time", "uniform:2,5").start()
+    try:
+        deployment = Deployment(
+            tmp_path, database=database.create_database(f"faults_{killed}"), coordination=etcd.tooz_url,
+            bus=rabbitmq.url, cloud=cloud, engines=2, observers=3, workers=2,
+            options={"coordination": {"group": tmp_path.name}},
+        )
+        with deployment:
+            pids = {name: process.pid for name, process in deployment.processes.items()}
+            deployment.create_stack("tiers", TEMPLATE)
+            wait_until(lambda: deployment.api("/v1/stacks/tiers")["nodes"].get("complete", 0) > 5, bound=60,
+                       what="a part of the stack complete")
+            server.kill()
+            server.start()
+            deployment.wait_stack("tiers", bound=200)
+            deployment.wait_owned(["observer-1", "observer-2", "observer-3"])
+            wait_until(lambda: deployment.differences("tiers") == [], bound=60, what="the engine's copy the cloud's")
+            assert all(process.running for process in deployment.processes.values()), deployment.tail()
+            assert {name: process.pid for name, process in deployment.processes.items()} == pids
+    finally:
+        cloud.process.kill()
