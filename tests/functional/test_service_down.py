@@ -1,0 +1,65 @@
+"""A service that is down delays nobody else, and its refs are settled by marks until it is back."""
+from __future__ import annotations
+
+import pytest
+
+from tests.functional.deployment import Deployment, SimulatedCloud, http_json
+from tests.functional.servers import wait_until
+
+TEMPLATE = """
+heat_template_version: 2021-04-16
+resources:
+  volume:
+    type: OS::Cinder::Volume
+    properties: {name: kept, size: 1}
+"""
+
+NETWORK = """
+heat_template_version: 2021-04-16
+resources:
+  network:
+    type: OS::Neutron::Net
+    properties: {name: quick}
+"""
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("rounds", [5, pytest.param(40, marks=pytest.mark.long)])
+def test_a_dead_service_holds_nobody_back(rounds, tmp_path, shared_rabbitmq, shared_etcd, postgresql_url):
+    """Each round builds and deletes a network while volumes answer 503: 40 rounds are about two minutes."""
+    bus = shared_rabbitmq.create_vhost(f"down-{tmp_path.name}")
+    cloud = SimulatedCloud(tmp_path, bus, "--build-time", "0.2").start()
+    try:
+        deployment = Deployment(
+            tmp_path, database=postgresql_url, coordination=shared_etcd.tooz_url, bus=bus, cloud=cloud, observers=2,
+            workers=1, options={"coordination": {"group": tmp_path.name}},
+        )
+        with deployment:
+            deployment.create_stack("volume", TEMPLATE)
+            deployment.wait_stack("volume")
+            volume = deployment.nodes("volume")[0]["resource_id"]
+            path = f"/v1/resources/block_storage.volume/{volume}"
+            version = deployment.api(path)["version"]
+
+            cloud.dial(down_services=["volume"])
+            _change(cloud, volume)
+            for number in range(rounds):
+                deployment.create_stack(f"quick{number}", NETWORK)
+                deployment.wait_stack(f"quick{number}", bound=30)
+            marked = wait_until(lambda: deployment.api(path).get("mark"), bound=30, what="the volume's look mark")
+            assert deployment.api(path)["version"] == version
+            unsettled = [deployment.metrics(name)["obsvc_unsettled_deliveries"]
+                         for name in deployment.of_kind("observer")]
+            assert sum(unsettled) == 0, f"settled by mark {marked}, still unsettled: {unsettled}"
+
+            cloud.dial(down_services=[])
+            found = wait_until(lambda: (now := deployment.api(path))["version"] > version and now, bound=90,
+                               what="the volume fetched when its service is back")
+            assert found["snapshot"]["status"] == "in-use" and not found.get("mark")
+    finally:
+        cloud.process.kill()
+
+
+def _change(cloud: SimulatedCloud, volume: str) -> None:
+    http_json(f"{cloud.url}/sim/v1/behind", method="POST",
+              body={"action": "change", "id": volume, "body": {"status": "in-use"}, "notify": True})
