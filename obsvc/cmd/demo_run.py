@@ -16,7 +16,7 @@ from obsvc.cmd import demo_summary
 from obsvc.cmd.demo_view import State, View
 from obsvc.cmd.supervisor import Child, Supervisor, obsvc_command
 from obsvc.cmd.tree import Ports, Tree
-from obsvc.exceptions import Unavailable
+from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import partition_of_id
 
 STACK = "tiers"
@@ -135,7 +135,7 @@ class Demonstration:
             stack = self._api(f"/v1/stacks/{STACK}")
             self._view.show(State(stack["nodes"], self._figures()))
             if stack["status"].endswith("_FAILED"):
-                raise Unavailable(f"the stack failed: {stack.get('status_reason')}")
+                raise ObsvcError(f"the stack failed: {stack.get('status_reason')}; logs in {self._folder}")
             return until(stack["nodes"])
 
         self._until(reached, BUILD_BOUND, "progress of the stack", interval=STEP)
