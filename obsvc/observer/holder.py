@@ -20,6 +20,7 @@ from obsvc.model import Generation, PartitionId, Ref, partition
 from obsvc.observer.agenda import Agenda
 from obsvc.observer.following import Loader
 from obsvc.observer.held import Held
+from obsvc.observer.looking import Looking
 from obsvc.observer.marker import Marker
 from obsvc.observer.queue import WorkQueue
 from obsvc.observer.unsettled import Unsettled
@@ -36,6 +37,7 @@ class Releaser(Protocol):
 
 class Holder:
     """ready: whether every bus is consumed.  status: the fields of a beat that the process knows.
+    withdraw: drops the reports of a partition that were not sent yet.
 
     drain_timeout: seconds that a hand-over waits for what is under way.
     """
@@ -50,6 +52,8 @@ class Holder:
         unsettled: Unsettled,
         marker: Marker,
         loader: Loader,
+        looking: Looking,
+        withdraw: Callable[[PartitionId, Generation], Any],
         owner: Callable[[], Releaser],
         ready: Callable[[], bool],
         status: Callable[[], dict[str, Any]],
@@ -63,6 +67,8 @@ class Holder:
         self._unsettled = unsettled
         self._marker = marker
         self._loader = loader
+        self._looking = looking
+        self._withdraw = withdraw
         self._owner = owner
         self._ready = ready
         self._status = status
@@ -90,7 +96,8 @@ class Holder:
     def lost(self, number: PartitionId, generation: Generation, why: str) -> None:
         """The partition is not ours any more: mark what is owed there."""
         refs, owing = self._held.drop(number, generation)
-        if not refs and not owing:
+        self._withdraw(number, generation)
+        if not refs:
             return
         self._agenda.forget(refs)
         left = {*owing, *self._waiting({number})}
@@ -118,9 +125,13 @@ class Holder:
 
     def _hand_over(self, asked: dict[PartitionId, Generation], stop: threading.Event) -> None:
         numbers = set(asked)
-        finished = self._queue.wait_unprocessed(
-            lambda ref: partition(ref, self._partitions) in numbers, self._drain_timeout
-        )
+
+        def concerns(ref: Ref) -> bool:
+            return partition(ref, self._partitions) in numbers
+
+        end = self._clock.monotonic() + self._drain_timeout
+        finished = self._queue.wait_unprocessed(concerns, self._drain_timeout)
+        finished &= self._looking.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
         if not finished:
             LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))
         owing = [ref for number in numbers for ref in self._held.owing(number)]

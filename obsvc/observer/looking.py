@@ -1,11 +1,12 @@
 """From a look that is due to its report, and what follows from both (DESIGN 3).
 
-A ref stays *processing* in the work queue until its report is answered, so that its looks and reports are one after
-another, and draining the queue waits for the reports too.  The sequence is taken before the request is sent, and
-what the report claims to have seen (mark, generation) is what was known then.
+The sequence is taken before the request is sent, and what a report claims to have seen (mark, generation) is what was
+known then.  A look ends in the work queue when its report was handed to the reporter; what must wait for the engine's
+answer (settling deliveries, clearing marks, the poll for what is still wanted) is done by :meth:`Looking.answered`.
+So with the engine away looks go on, and the reporter keeps the newest of each ref.
 
-:meth:`Looking.run` is the body of each fetch thread's Loop; :meth:`Looking.answered` is called by the reporter's
-thread for each report; neither blocks on the engine.
+:meth:`Looking.run` is the body of each fetch thread's Loop; :meth:`Looking.answered` is the reporter's
+``on_outcome``; neither blocks on the engine.
 """
 from __future__ import annotations
 
@@ -20,13 +21,14 @@ import msgspec
 from obsvc import metrics
 from obsvc.clock import Clock
 from obsvc.engine_client.reports import Report, ReportOutcome, Verdict
-from obsvc.model import Cause, Generation, PartitionId, Ref
+from obsvc.model import Cause, Generation, PartitionId, Ref, Snapshot
 from obsvc.observer import looks
 from obsvc.observer.absence import AbsenceWatch
 from obsvc.observer.agenda import Agenda
 from obsvc.observer.fetched import Fetched, Outcome
 from obsvc.observer.held import After, Held, LookState, Task
 from obsvc.observer.queue import Work, WorkQueue
+from obsvc.observer.reporter import Fate
 from obsvc.observer.sequence import Sequence
 from obsvc.observer.unsettled import Unsettled
 
@@ -46,14 +48,10 @@ class Seen:
     decision: looks.Decision
 
 
-#: Sends a report and calls back once with its outcome; None: it was given up, with nothing known of it.
-Submit = Callable[[Report, Callable[[ReportOutcome | None], None]], None]
-
-
 class Looking:
     """Makes the looks that the queue says are due.
 
-    fetch: one request.  submit: see :data:`Submit`.  hurry: has refs marked at the engine.  stale: told of a
+    fetch: one request.  submit: hands a report to the reporter.  hurry: has refs marked at the engine.  stale: told of a
     partition whose reports are refused.  wall: the engine's clock as well as this member knows it.
     """
 
@@ -68,7 +66,7 @@ class Looking:
         absences: AbsenceWatch,
         lane_of: Callable[[Ref], object],
         fetch: Callable[[Ref], Fetched],
-        submit: Submit,
+        submit: Callable[[Report], None],
         hurry: Callable[[Iterable[Ref]], None],
         stale: Callable[[PartitionId, Generation], None],
         wall: Callable[[], float],
@@ -90,6 +88,8 @@ class Looking:
         self._clock = clock
         self._rng = rng or random.Random()
         self._sequence = Sequence()
+        self._reported = threading.Condition()
+        self._unanswered: dict[int, Seen] = {}  # by sequence
 
     # -- one look
 
@@ -123,9 +123,10 @@ class Looking:
                      work.ref, task.partition, task.generation, decision.why, delay)
         elif decision.report is None:
             LOG.debug("%s partition %d generation %d: %s", work.ref, task.partition, task.generation, decision.why)
-            self._follow_up(Seen(work, task, fetched, decision), decision.next)
+            self._end(work, decision)
         else:
-            self._report(Seen(work, task, fetched, decision), sequence)
+            self._report(Seen(work, task, fetched, decision), decision.report, sequence)
+            self._end(work, decision)
 
     def _decide(self, work: Work, fetched: Fetched) -> looks.Decision | None:
         """The policy's decision, its state taken over; None when the ref is no longer ours."""
@@ -147,24 +148,55 @@ class Looking:
         self._held.update_look(work.ref, change)
         return decisions[-1] if decisions else None
 
-    def _report(self, seen: Seen, sequence: int) -> None:
-        task, snapshot = seen.task, seen.decision.report
-        assert snapshot is not None
-        report = Report(
-            task.ref, task.partition, task.generation, sequence, snapshot, seen.work.cause, mark=task.observed.mark
+    def _report(self, seen: Seen, snapshot: Snapshot, sequence: int) -> None:
+        task = seen.task
+        with self._reported:
+            self._unanswered[sequence] = seen
+        self._submit(
+            Report(
+                task.ref, task.partition, task.generation, sequence, snapshot, seen.work.cause, mark=task.observed.mark
+            )
         )
-        self._submit(report, lambda outcome: self.answered(seen, outcome))
+
+    def _end(self, work: Work, decision: looks.Decision) -> None:
+        """Ask for the look that follows, and end this one."""
+        if decision.next is not None:
+            self._queue.add_after(work.ref, decision.next.delay, decision.next.cause)
+        last = decision.state.last
+        self._queue.done(work, shows=lambda state: looks.shows(last, state))
 
     # -- its report
 
-    def answered(self, seen: Seen, outcome: ReportOutcome | None) -> None:
-        """The engine's answer to the report of ``seen`` is here."""
-        task, snapshot = seen.task, seen.decision.report
-        if outcome is None or snapshot is None:
-            self._queue.retry(seen.work)
-            return
+    def answered(self, report: Report, outcome: ReportOutcome | None, fate: Fate) -> None:
+        """The engine's answer to ``report`` is here, or there will be none."""
+        with self._reported:
+            seen = self._unanswered.pop(report.sequence, None)
+        try:
+            if seen is None:
+                return
+            if outcome is not None:
+                self._judged(seen, report.snapshot, outcome)
+            elif fate is Fate.REFUSED:  # no look at it will ever do better
+                self._unsettled.looked(report.ref, seen.fetched.began_at)
+                self._held.paid(seen.task)
+            # REPLACED: the newer report's answer is this one's.  WITHDRAWN: whoever lost the partition marks it.
+        finally:
+            with self._reported:
+                self._reported.notify_all()
+
+    def wait_answered(self, concerns: Callable[[Ref], bool], timeout: float) -> bool:
+        """Wait until no report that ``concerns`` says yes to is unanswered; True when that came about."""
+
+        def free() -> bool:
+            return not any(concerns(seen.task.ref) for seen in self._unanswered.values())
+
+        with self._reported:
+            return self._reported.wait_for(free, timeout)
+
+    def _judged(self, seen: Seen, snapshot: Snapshot, outcome: ReportOutcome) -> None:
+        task = seen.task
         if outcome.verdict is Verdict.STALE_GENERATION:
-            self._refused(seen)
+            self._refused(task)
             return
         after = self._held.reported(task, outcome, snapshot)
         if outcome.verdict in _SETTLING:
@@ -173,26 +205,24 @@ class Looking:
         if after is None:
             if outcome.verdict is Verdict.NOT_OBSERVED:
                 self._agenda.unobserved([task.ref])
-            self._queue.done(seen.work)
             return
-        self._follow_up(seen, self._next(seen, outcome, after))
+        following = seen.decision.next
+        if following is None or following.cause is Cause.POLLED:
+            self._held.paid(task)
+        if following is None and outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
+            self._poll(task, outcome, after)
         if after.remark:
             self._agenda.marked(task.ref)
 
-    def _refused(self, seen: Seen) -> None:
+    def _refused(self, task: Task) -> None:
         """We do not own the partition any more: somebody else shall look, and Ownership shall know."""
-        task = seen.task
         LOG.warning("%s partition %d generation %d: the report was refused as stale; the ref is marked",
                     task.ref, task.partition, task.generation)
         self._hurry([task.ref])
         self._stale(task.partition, task.generation)
-        self._queue.done(seen.work)
 
-    def _next(self, seen: Seen, outcome: ReportOutcome, after: After) -> looks.Next | None:
-        """The look that follows the report: the decision's, or the poll for what the engine still waits for."""
-        decided = seen.decision.next
-        if outcome.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
-            return decided
+    def _poll(self, task: Task, outcome: ReportOutcome, after: After) -> None:
+        """Poll for what the engine still waits for, where no look is to follow anyway."""
         if after.fresher:
             outcome = msgspec.structs.replace(outcome, wanted=after.observed.wanted, deadline=after.observed.deadline)
         polls: list[looks.Next | None] = [None]
@@ -202,15 +232,6 @@ class Looking:
             state, polls[0] = looks.after_outcome(state, outcome, moment, self._settings, self._rng)
             return state
 
-        self._held.update_look(seen.task.ref, change)
-        return decided if decided is not None else polls[0]
-
-    def _follow_up(self, seen: Seen, following: looks.Next | None) -> None:
-        """Ask for the look that follows, and end the work."""
-        ref = seen.work.ref
-        if following is None or following.cause is Cause.POLLED:
-            self._held.paid(seen.task)
-        if following is not None:
-            self._queue.add_after(ref, following.delay, following.cause)
-        last = seen.decision.state.last
-        self._queue.done(seen.work, shows=lambda state: looks.shows(last, state))
+        self._held.update_look(task.ref, change)
+        if polls[0] is not None:
+            self._queue.add_after(task.ref, polls[0].delay, polls[0].cause)

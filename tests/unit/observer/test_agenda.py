@@ -16,6 +16,7 @@ from obsvc.observer.intake import Intake
 from obsvc.observer.looking import Looking
 from obsvc.observer.memory import TakeoverMemory
 from obsvc.observer.queue import WorkQueue
+from obsvc.observer.reporter import Fate
 from obsvc.observer.unsettled import Unsettled
 from tests.unit.observer.state import (
     OTHER,
@@ -57,7 +58,7 @@ class Member:
         self.looking = Looking(
             settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
             absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=lambda report, answered: self.reports.append((report, answered)), hurry=self.hurried.extend,
+            submit=self.reports.append, hurry=self.hurried.extend,
             stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
             rng=random.Random(1),
         )
@@ -78,8 +79,8 @@ class Member:
 
     def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
         pending, self.reports = self.reports, []
-        for _report, answered in pending:
-            answered(ReportOutcome(verdict, **fields))
+        for report in pending:
+            self.looking.answered(report, ReportOutcome(verdict, **fields), Fate.ANSWERED)
 
     def gain(self, *refs, number=3, dirty=(), **fields):
         self.held.begin(grant(number, **fields))
@@ -185,7 +186,7 @@ def test_a_mark_that_came_during_the_look_is_looked_at_again(member):
     member.agenda.applied(member.held.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
     assert member.step() == []
     member.answer()
-    assert member.step() and member.reports[0][0].mark == 7
+    assert member.step() and member.reports[0].mark == 7
 
 
 def test_polling_goes_on_while_the_engine_waits_for_a_goal(member):
