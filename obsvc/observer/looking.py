@@ -51,8 +51,8 @@ class Seen:
 class Looking:
     """Makes the looks that the queue says are due.
 
-    fetch: one request.  submit: hands a report to the reporter.  hurry: has refs marked at the engine.  stale: told of a
-    partition whose reports are refused.  wall: the engine's clock as well as this member knows it.
+    fetch: one request.  submit: hands a report to the reporter.  hurry: has refs marked at the engine.  stale: is told
+    of a partition whose reports are refused.  wall: the engine's clock as well as this member knows it.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 import random
 
 import pytest
+from obsvc.observer.reporter import Fate
 
 from obsvc.clock import ManualClock
 from obsvc.engine_client.ownership import PartitionChanges
@@ -16,7 +17,6 @@ from obsvc.observer.intake import Intake
 from obsvc.observer.looking import Looking
 from obsvc.observer.memory import TakeoverMemory
 from obsvc.observer.queue import WorkQueue
-from obsvc.observer.reporter import Fate
 from obsvc.observer.unsettled import Unsettled
 from tests.unit.observer.state import (
     OTHER,

@@ -1,0 +1,83 @@
+"""The observer process: the engine is waited for, the observer is run, a signal ends it.
+
+SIGTERM or SIGINT hands every partition over and ends (bounded by ``[observer] drain_timeout``); a second one ends at
+once.  Whatever makes a start impossible is raised as a ConfigError or IncompatibleContract: one line, no traceback.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+
+from oslo_config import cfg
+
+import obsvc
+from obsvc import engine_client, web
+from obsvc.observer.wiring import Observer
+from obsvc.partitioning.ownership import check_engine, wait_for_engine
+
+LOG = logging.getLogger(__name__)
+
+#: Exit code of a process that ended before everything was handed over.
+EXIT_NOT_DRAINED = 1
+
+
+class Signals:
+    """``ending`` is set by the first signal, ``now`` by the second."""
+
+    def __init__(self) -> None:
+        self.ending = threading.Event()
+        self.now = threading.Event()
+
+    def install(self) -> Signals:
+        """Take SIGTERM and SIGINT; for the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.told())
+        return self
+
+    def told(self) -> None:
+        (self.now if self.ending.is_set() else self.ending).set()
+
+
+def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
+    """Run until told to end; the exit code."""
+    signals = signals or Signals().install()
+    host = conf.host or socket.gethostname()
+    name = conf.observer.name or host
+    user_agent = f"obsvc/{obsvc.__version__} (observer {name})"
+    current: list[Observer] = []
+    health = web.HealthServer(
+        conf.observer.health_host, conf.observer.health_port,
+        lambda: current[0].not_ready() if current else "waits for the engine",
+    )
+    health.start()
+    try:
+        engine = engine_client.from_conf(conf, user_agent)
+        info = wait_for_engine(engine, signals.ending)
+        if info is None:
+            return 0
+        check_engine(info, conf.coordination.partitions)
+        observer = Observer(
+            conf, name=name, user_agent=user_agent, engine=engine, info=info, host=host,
+            address=f"{conf.observer.health_host}:{health.port}",
+        )
+        current.append(observer)
+        return _serve(observer, signals, conf.observer.drain_timeout)
+    finally:
+        health.stop()
+
+
+def _serve(observer: Observer, signals: Signals, drain_timeout: float) -> int:
+    observer.start()
+    LOG.info("observer %s runs, process %d", observer.member, os.getpid())
+    signals.ending.wait()
+    LOG.info("observer %s ends: its partitions are handed over", observer.member)
+    drained: list[bool] = []
+    draining = threading.Thread(target=lambda: drained.append(observer.drain(drain_timeout)), daemon=True)
+    draining.start()
+    while draining.is_alive() and not signals.now.is_set():
+        draining.join(0.1)
+    observer.stop()
+    return 0 if drained == [True] else EXIT_NOT_DRAINED

@@ -1,0 +1,260 @@
+"""One observer, put together: which part talks to which, and in what order they begin and end.
+
+The parts know each other only by the callables handed to them here.  ``Ownership`` and the listeners are the two ends:
+the one says what is ours, the others bring what happened.  Everything in between is state (``held``, ``memory``,
+``unsettled``, ``queue``) and loops over it.
+
+:meth:`Observer.start`, :meth:`Observer.drain` and :meth:`Observer.stop` are for one thread; the rest for any.
+"""
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Any
+
+from oslo_config import cfg
+
+from obsvc import catalog as catalogs
+from obsvc import metrics
+from obsvc.clock import Clock, SystemClock
+from obsvc.cloud.sessions import CloudSessions
+from obsvc.engine_client.contract import Engine, EngineInfo
+from obsvc.engine_client.ownership import ObservedRef
+from obsvc.engine_client.reports import BuryRequest, DeadLetter
+from obsvc.model import MemberId
+from obsvc.observer import looks
+from obsvc.observer.absence import AbsenceWatch
+from obsvc.observer.agenda import Agenda, AgendaSettings
+from obsvc.observer.buses import Buses
+from obsvc.observer.engine_clock import EngineClock
+from obsvc.observer.fetcher import Fetcher
+from obsvc.observer.following import Follower, Loader
+from obsvc.observer.gate import GateSettings, ServiceGate
+from obsvc.observer.held import Held
+from obsvc.observer.holder import Holder
+from obsvc.observer.intake import Intake
+from obsvc.observer.looking import Looking
+from obsvc.observer.marker import Marker
+from obsvc.observer.memory import TakeoverMemory
+from obsvc.observer.queue import QueueSettings, WorkQueue
+from obsvc.observer.rates import Rates
+from obsvc.observer.reporter import Reporter
+from obsvc.observer.unsettled import Unsettled
+from obsvc.partitioning.membership import Membership
+from obsvc.partitioning.ownership import Ownership, OwnershipSettings
+from obsvc.threads import Loop
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that each thread is given to end.
+JOIN = 5.0
+
+#: Share of a service's request budget that a resync may take.
+RESYNC_SHARE = 0.5
+
+
+class Observer:
+    """One member.
+
+    name: of the member.  engine, info: reached, and found to fit.  address: of its health server, for the page.
+    Raises ConfigError for options that can't be used.
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, *, name: str, user_agent: str, engine: Engine, info: EngineInfo, host: str = "",
+        address: str = "", clock: Clock | None = None,
+    ) -> None:
+        options = conf.observer
+        self._options = options
+        self._clock = clock or SystemClock()
+        self._engine = engine
+        self.member = MemberId(name, secrets.token_hex(4))
+        self._wall = EngineClock(engine, info, self._clock)
+        self._look_settings = looks.LookSettings.from_conf(conf)
+        catalog = catalogs.load()
+        self._state(info.partitions)
+        self._cloud(conf, catalog, user_agent)
+        self._decisions(conf.cloud.requests_per_second)
+        self._carriers(info.partitions)
+        self.buses = Buses(
+            conf, member_name=name, catalog=catalog, take=self.intake.take, on_gap=self._gap, bury=self._bury,
+            may_take=self.may_take, clock=self._clock,
+        )
+        coordination = conf.coordination
+        self.membership = Membership(
+            coordination.backend_urls, coordination.group, self.member, lease=coordination.lease,
+            beat_interval=coordination.beat_interval, clock=self._clock,
+        )
+        self.ownership = Ownership(
+            engine, self.membership, self.member, info.partitions, self.holder, self._clock,
+            OwnershipSettings.from_conf(conf, host=host, address=address),
+        )
+        self._loops = self._make_loops()
+        self._rates = Rates(self._clock)
+
+    # -- putting it together
+
+    def _state(self, partitions: int) -> None:
+        options = self._options
+        self.held = Held(partitions, new_look=self._new_look, renewed_look=looks.renewed)
+        self.memory = TakeoverMemory(
+            window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
+        )
+        self.unsettled = Unsettled(clock=self._clock)
+
+    def _new_look(self, observed: ObservedRef) -> looks.LookState:
+        return looks.new_state(observed, looks.Moment(self._clock.monotonic(), self._wall.time()))
+
+    def _cloud(self, conf: cfg.ConfigOpts, catalog: Any, user_agent: str) -> None:
+        options = self._options
+        self.gate = ServiceGate(GateSettings.from_conf(conf))
+        sessions = CloudSessions.from_conf(conf, user_agent, pool=options.fetch_threads)
+        self.fetcher = Fetcher(catalog, sessions, gate=self.gate, clock=self._clock)
+        self.queue = WorkQueue(
+            QueueSettings(coalesce_interval=options.coalesce_interval, limit=options.backlog_limit),
+            clock=self._clock, lane_of=self.fetcher.lane_of, gate=self.gate,
+        )
+
+    def _decisions(self, requests_per_second: float) -> None:
+        options = self._options
+        self.agenda = Agenda(
+            AgendaSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
+            self._look_settings,
+            held=self.held, memory=self.memory, unsettled=self.unsettled, queue=self.queue,
+            engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
+        )
+        self.marker = Marker(
+            engine=self._engine, member=self.member, held=self.held, unsettled=self.unsettled,
+            due=self.agenda.marked, mark_after=options.mark_after, clock=self._clock,
+        )
+        self.intake = Intake(
+            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
+            hurry=lambda ref: self.marker.hurry([ref]),
+        )
+        self.reporter = Reporter(
+            self._engine, self.member, on_outcome=lambda *answer: self.looking.answered(*answer), clock=self._clock,
+            batch=options.report_batch, age=options.report_age, limit=options.backlog_limit,
+        )
+        self.looking = Looking(
+            self._look_settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
+            absences=AbsenceWatch(), lane_of=self.fetcher.lane_of, fetch=self.fetcher.fetch,
+            submit=self.reporter.submit, hurry=self.marker.hurry,
+            stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
+            clock=self._clock,
+        )
+
+    def _carriers(self, partitions: int) -> None:
+        self.loader = Loader(
+            engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
+            completed=self._completed,
+        )
+        self.follower = Follower(
+            engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
+            applied=self.agenda.applied, reload=self.loader.wake,
+        )
+        self.holder = Holder(
+            partitions=partitions, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
+            marker=self.marker, loader=self.loader, looking=self.looking, withdraw=self.reporter.withdraw,
+            owner=lambda: self.ownership, ready=lambda: self.buses.consuming(), status=self.status,
+            drain_timeout=self._options.drain_timeout, clock=self._clock,
+        )
+
+    def _completed(self, completed: list[Any]) -> None:
+        self.agenda.completed(completed)
+        self.follower.completed()
+
+    def _make_loops(self) -> list[Loop]:
+        loops = [
+            Loop("loader", self.loader.run), Loop("follow-steady", self.follower.run_steady),
+            Loop("follow-fresh", self.follower.run_fresh), Loop("marker", self.marker.run),
+            Loop("hand-over", self.holder.run),
+        ]
+        return loops + [Loop(f"fetch-{place}", self.looking.run) for place in range(self._options.fetch_threads)]
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin: listen first, then join."""
+        self.reporter.start()
+        for loop in self._loops:
+            loop.start()
+        self.buses.start()
+        self.ownership.start()
+        LOG.info("member %s listens on %s", self.member, ", ".join(self.buses.names))
+
+    def drain(self, timeout: float) -> bool:
+        """Hand every partition over; True when that was done within ``timeout`` seconds."""
+        done = self.ownership.drain(timeout)
+        if not done:
+            LOG.warning("member %s ends with %d partitions held: the others take them when its lease is over",
+                        self.member, len(self.held.generations()))
+        return done
+
+    def stop(self) -> None:
+        """End every thread and connection; what is not settled stays in the broker."""
+        self.ownership.stop()
+        self.buses.stop()
+        self.queue.close()
+        for loop in self._loops:
+            loop.stop()
+        self.loader.wake()
+        self.follower.completed()
+        self.reporter.stop()
+        for loop in self._loops:
+            if not loop.name.startswith("follow") and not loop.join(JOIN):
+                LOG.warning("thread %s did not end within %.0f s", loop.name, JOIN)
+
+    # -- what others ask
+
+    def not_ready(self) -> str | None:
+        """Why this member does not do its work (yet); None when it does."""
+        if not self.buses.consuming():
+            return f"does not consume every bus: {', '.join(self.buses.missing())}"
+        if self.ownership.state.value == "joining":
+            return "has not joined the group yet"
+        return self.ownership.last_error
+
+    def may_take(self) -> bool:
+        """Whether there is room for more notifications."""
+        return not (self.queue.full or self.reporter.full or len(self.unsettled) >= self._options.backlog_limit)
+
+    def caught_up(self) -> bool:
+        """Whether all that this member heard, but for the last ``allowed_lag`` seconds, is settled."""
+        return (
+            self.buses.consuming()
+            and not self.buses.paused_longer_than(self._options.allowed_lag)
+            and self.unsettled.oldest_age() <= self._options.allowed_lag
+            and not self.agenda.catching_up
+            and not self.held.loading()
+            and not self.marker.pending
+        )
+
+    def status(self) -> dict[str, Any]:
+        """The fields of a beat that only the process knows."""
+        oldest = self.unsettled.oldest_age()
+        metrics.UNSETTLED.set(len(self.unsettled))
+        return {
+            "caught_up": self.caught_up(),
+            "backlog": self.queue.depth,
+            "unsettled": len(self.unsettled),
+            "oldest_unsettled": round(oldest, 3),
+            "buses": self.buses.statuses(),
+            "rates": self._rates.read(),
+            "open_breakers": self.gate.open_breakers(self._clock.monotonic()),
+            "last_error": self._last_error(),
+        }
+
+    def _last_error(self) -> str | None:
+        crashed = next((f"thread {loop.name}: {loop.last_error}" for loop in self._loops if loop.last_error), None)
+        return self.reporter.last_error or self.buses.last_error() or self.ownership.last_error or crashed
+
+    # -- what the listeners tell
+
+    def _gap(self, bus: str, reason: str) -> None:
+        """Notifications of ``bus`` may have been missed."""
+        region = self.buses.region(bus)
+        if not self.agenda.resync(region, f"bus {bus}: {reason}"):
+            LOG.info("bus %s: %s; nothing is held of %s", bus, reason, region)
+
+    def _bury(self, letter: DeadLetter) -> None:
+        self._engine.bury(BuryRequest((letter,)))
