@@ -5,8 +5,8 @@ known then.  A look ends in the work queue when its report was handed to the rep
 answer (settling deliveries, clearing marks, the poll for what is still wanted) is done by :meth:`Looking.answered`.
 So with the engine away looks go on, and the reporter keeps the newest of each ref.
 
-:meth:`Looking.run` is the body of each fetch thread's Loop; :meth:`Looking.answered` is the reporter's
-``on_outcome``; neither blocks on the engine.
+:meth:`Looking.run` is the body of each fetch thread's Loop; :meth:`Looking.answered` is called on the reporter's
+thread and does not block.
 """
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from obsvc.observer.agenda import Agenda
 from obsvc.observer.fetched import Fetched, Outcome
 from obsvc.observer.held import After, Held, LookState, Task
 from obsvc.observer.queue import Work, WorkQueue
-from obsvc.observer.reporter import Fate
 from obsvc.observer.sequence import Sequence
 from obsvc.observer.unsettled import Unsettled
 
@@ -66,7 +65,7 @@ class Looking:
         absences: AbsenceWatch,
         lane_of: Callable[[Ref], object],
         fetch: Callable[[Ref], Fetched],
-        submit: Callable[[Report], None],
+        submit: Callable[[Report, Callable[[ReportOutcome | None], None]], None],
         hurry: Callable[[Iterable[Ref]], None],
         stale: Callable[[PartitionId, Generation], None],
         wall: Callable[[], float],
@@ -152,11 +151,10 @@ class Looking:
         task = seen.task
         with self._reported:
             self._unanswered[sequence] = seen
-        self._submit(
-            Report(
-                task.ref, task.partition, task.generation, sequence, snapshot, seen.work.cause, mark=task.observed.mark
-            )
+        report = Report(
+            task.ref, task.partition, task.generation, sequence, snapshot, seen.work.cause, mark=task.observed.mark
         )
+        self._submit(report, lambda outcome: self.answered(report, outcome))
 
     def _end(self, work: Work, decision: looks.Decision) -> None:
         """Ask for the look that follows, and end this one."""
@@ -167,19 +165,17 @@ class Looking:
 
     # -- its report
 
-    def answered(self, report: Report, outcome: ReportOutcome | None, fate: Fate) -> None:
-        """The engine's answer to ``report`` is here, or there will be none."""
+    def answered(self, report: Report, outcome: ReportOutcome | None) -> None:
+        """The engine's answer to ``report`` is here; None: it was given up.
+
+        Given up is a report whose newer one is sent instead (its answer will do), whose partition was lost (whoever
+        lost it marks what it owes), or which the engine can't read (what waits for it is marked when it is overdue).
+        """
         with self._reported:
             seen = self._unanswered.pop(report.sequence, None)
         try:
-            if seen is None:
-                return
-            if outcome is not None:
+            if seen is not None and outcome is not None:
                 self._judged(seen, report.snapshot, outcome)
-            elif fate is Fate.REFUSED:  # no look at it will ever do better
-                self._unsettled.looked(report.ref, seen.fetched.began_at)
-                self._held.paid(seen.task)
-            # REPLACED: the newer report's answer is this one's.  WITHDRAWN: whoever lost the partition marks it.
         finally:
             with self._reported:
                 self._reported.notify_all()

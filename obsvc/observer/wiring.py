@@ -132,8 +132,8 @@ class Observer:
             hurry=lambda ref: self.marker.hurry([ref]),
         )
         self.reporter = Reporter(
-            self._engine, self.member, on_outcome=lambda *answer: self.looking.answered(*answer), clock=self._clock,
-            batch=options.report_batch, age=options.report_age, limit=options.backlog_limit,
+            self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
+            limit=options.backlog_limit,
         )
         self.looking = Looking(
             self._look_settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,

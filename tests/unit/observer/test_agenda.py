@@ -2,7 +2,6 @@
 import random
 
 import pytest
-from obsvc.observer.reporter import Fate
 
 from obsvc.clock import ManualClock
 from obsvc.engine_client.ownership import PartitionChanges
@@ -58,7 +57,7 @@ class Member:
         self.looking = Looking(
             settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
             absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=self.reports.append, hurry=self.hurried.extend,
+            submit=lambda report, _answered: self.reports.append(report), hurry=self.hurried.extend,
             stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
             rng=random.Random(1),
         )
@@ -80,7 +79,7 @@ class Member:
     def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
         pending, self.reports = self.reports, []
         for report in pending:
-            self.looking.answered(report, ReportOutcome(verdict, **fields), Fate.ANSWERED)
+            self.looking.answered(report, ReportOutcome(verdict, **fields))
 
     def gain(self, *refs, number=3, dirty=(), **fields):
         self.held.begin(grant(number, **fields))
