@@ -95,8 +95,7 @@ def _lease(tx: Transaction, request: jobs.JobClaimRequest, limit: int) -> tuple[
         ))
         due.schedule(tx, JOB_LEASE, row.job_id, until)
         leased.append(_as_job(tx, row, token))
-    if leased:
-        metrics.JOBS.labels(action="all", outcome="leased").inc(len(leased))
+        metrics.JOBS.labels(action=row.action, outcome=JobStatus.LEASED).inc()
     return tuple(leased)
 
 
@@ -148,8 +147,8 @@ def _extend(tx: Transaction, request: jobs.JobLease) -> float:
 
 
 def _answered(row: Any, token: str) -> bool:
-    """Whether this very lease has been answered already: an answer sent twice has no second effect."""
-    return row.status != JobStatus.LEASED and row.lease_token == token and row.status != JobStatus.CANCELLED
+    """Whether this very lease has completed its job already: an answer sent twice has no second effect."""
+    return row.status == JobStatus.DONE and row.lease_token == token
 
 
 def _complete(tx: Transaction, request: jobs.JobDone) -> None:

@@ -70,8 +70,9 @@ def _check(raw: dict[str, Any]) -> None:
         place, value, depth = waiting.pop()
         values += 1
         if values > MAX_VALUES or depth > MAX_DEPTH:
-            refuse(place, f"the template is deeper than {MAX_DEPTH} levels or has more than {MAX_VALUES} values "
-                          "(aliases counted): simplify it")
+            refuse(".".join(place.path.split(".")[:4]),
+                   f"the template is deeper than {MAX_DEPTH} levels or has more than {MAX_VALUES} values "
+                   "(aliases counted): simplify it")
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, str):

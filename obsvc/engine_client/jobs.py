@@ -22,7 +22,9 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     lease_seconds: how long the lease holds from its claim or last renewal.
     attempt: counts the leases of this job from 1.  marker: text that the create request must carry.
     type: the HOT resource type, e.g. ``OS::Nova::Server``.
-    properties: resolved, no functions left.  resource_id: of the live copy, for update and delete.
+    properties: resolved, no functions left (empty for a delete).
+    resource_id: of the live copy, for update and delete.  None in a delete: a create was begun and its answer never
+    came; ``marker`` is that create's, by which a copy is found; where there is none the job is done as ``gone``.
     """
 
     job_id: str

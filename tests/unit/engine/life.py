@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import sqlalchemy as sa
 
@@ -40,7 +41,7 @@ class Life(StackOperations, JobOperations):
         self.store.settings = self.settings
         self.store.emitting = True
         self.waiters = NoWait()
-        self.sequence = 0
+        self.sequence = itertools.count(1)
         self.store.run(lambda tx: tx.execute(sa.update(core.partition).values(
             owner_name=MEMBER.name, owner_incarnation=MEMBER.incarnation, generation=1)))
 
@@ -78,13 +79,14 @@ class Life(StackOperations, JobOperations):
 
     def seen(self, ref: Ref, condition: Condition, status: str | None = None, **more) -> str:
         """An observer reports what it saw; the verdict."""
-        self.sequence += 1
+        sequence = next(self.sequence)
         mark = self.store.read(lambda tx: tx.execute(
             sa.select(core.resource.c.mark).where(core.resource.c.ref_key == core.ref_key(ref))).scalar())
         snapshot = Snapshot(
             exists=condition is not Condition.DELETED, condition=condition, status=status or condition.upper(),
             settled=condition is not Condition.PENDING, fetched_at=self.clock.time(), **more)
-        report = Report(ref, partition(ref, 8), Generation(1), self.sequence, snapshot, Cause.NOTIFIED, mark)
+        where = partition(ref, self.store.partitions)
+        report = Report(ref, where, Generation(1), sequence, snapshot, Cause.NOTIFIED, mark)
         reply = self.store.run(lambda tx: reporting.report(tx, ReportRequest(MEMBER, (report,))))
         return reply.outcomes[0].verdict
 

@@ -1,0 +1,148 @@
+"""Stacks on each database with many workers, observers and due loops at once: nothing twice, nothing lost."""
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import threading
+
+import pytest
+
+from obsvc.clock import SystemClock
+from obsvc.engine import due
+from obsvc.engine.emitter import Emitter
+from obsvc.engine.store import Store
+from obsvc.exceptions import Conflict, Unavailable
+from obsvc.messaging import wire
+from obsvc.model import Condition
+from tests.functional.servers import wait_until
+from tests.unit.engine.life import Life, template
+from tests.unit.engine_store import new_store
+
+
+@pytest.fixture
+def life(database_url):
+    made = Life(store=new_store(clock=SystemClock(), url=database_url), job_retry_initial=0.01)
+    yield made
+    made.store.close()
+
+
+def run_all(target, count):
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        for done in [pool.submit(target, number) for number in range(count)]:
+            done.result(timeout=120)
+
+
+def test_no_job_is_leased_twice(life):
+    names = [f"n{number}" for number in range(60)]
+    life.create(template(**{name: [] for name in names}))
+    leased, lock = collections.Counter(), threading.Lock()
+
+    def work(number):
+        empty = 0
+        while empty < 3:
+            jobs = life.claim(limit=3, worker=f"w{number}")
+            empty = 0 if jobs else empty + 1
+            with lock:
+                leased.update(list(jobs))
+
+    run_all(work, 8)
+    assert leased == dict.fromkeys(names, 1)
+
+
+def test_a_stack_ends_whatever_runs_at_once(life):
+    """8 threads are worker and observer at once; some creates fail first; events have no gap; then away with it."""
+    requires = {f"n{number}": [f"n{other}" for other in {number // 2, number // 3} if other != number]
+                for number in range(40)}
+    life.create(template(**requires))
+    began, lock, over = collections.Counter(), threading.Lock(), threading.Event()
+
+    def work(number):
+        while not over.is_set():
+            for name, job in life.claim(limit=2, worker=f"w{number}").items():
+                if job.action == "create" and job.attempt == 1 and hash(name) % 5 == 0:
+                    life.fail(job, "busy", retriable=True)
+                    continue
+                ref = life.begin(job)
+                with lock:
+                    began[name, str(job.action)] += 1
+                life.seen(ref, Condition.PENDING)
+                life.seen(ref, Condition.DELETED if job.action == "delete" else Condition.ACTIVE)
+            due.run_due(life.store)
+
+    def ended(what):
+        return lambda: life.stack().status == what
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(work, number) for number in range(8)]
+        try:
+            wait_until(ended("CREATE_COMPLETE"), bound=90, what="the stack is complete")
+            life.delete()
+            wait_until(ended("DELETE_COMPLETE"), bound=90, what="the stack is deleted")
+        finally:
+            over.set()
+        for one in running:
+            one.result(timeout=60)
+    assert began == {(name, action): 1 for name in requires for action in ("create", "delete")}
+    events = life.events()
+    assert [event.event_id for event in events] == list(range(1, len(events) + 1))
+    assert life.observed() == 0
+
+
+def test_due_work_is_carried_out_once_by_several_runs(life):
+    life.store.run(lambda tx: [due.schedule(tx, "count", f"k{number}", tx.now) for number in range(50)])
+    counted, lock = collections.Counter(), threading.Lock()
+
+    @due.handler("count")
+    def count(tx, key):
+        with lock:
+            counted[key] += 1
+
+    try:
+        run_all(lambda number: [due.run_due(life.store, 5) for _ in range(30)], 4)
+    finally:
+        del due._handlers["count"]
+    assert len(counted) == 50 and set(counted.values()) == {1}
+
+
+def test_one_name_is_taken_once(life):
+    made, lock = [], threading.Lock()
+
+    def create(number):
+        try:
+            stack = life.create(template(a=[], b=["a"]), name="same")
+        except Conflict:
+            return
+        with lock:
+            made.append(stack.stack_id)
+
+    run_all(create, 6)
+    assert len(made) == 1
+
+
+def test_the_outbox_goes_out_once_each_with_two_emitters(life):
+    class Bus:
+        def __init__(self):
+            self.seen = collections.Counter()
+
+        def publish(self, routing_key, body):
+            self.seen[wire.unpack(body)["message_id"]] += 1
+
+    for number in range(30):
+        life.create(template(a=[]), name=f"s{number}")
+    bus = Bus()
+    one = [Emitter(life.store, bus, topic="t", publisher_id="p") for _ in range(2)]
+    run_all(lambda number: [one[number].run_once() for _ in range(10)], 2)
+    assert len(bus.seen) >= 30 and set(bus.seen.values()) == {1}
+
+
+def test_the_database_going_away_is_told_as_unavailable_and_work_goes_on_after(postgresql):
+    url = postgresql.create_database("away")
+    store: Store = new_store(clock=SystemClock(), url=url)
+    life = Life(store=store)
+    life.create(template(a=[]))
+    postgresql.kill()
+    with pytest.raises(Unavailable):
+        due.run_due(store)
+    postgresql.start()
+    wait_until(lambda: life.claim(), bound=60, what="jobs are offered again")
+    store.close()
