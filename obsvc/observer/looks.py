@@ -8,9 +8,11 @@ At most one further look waits for a ref (the queue keeps one entry a ref), so e
 that something is still expected of.
 
 ==========  ======================================================================================================
-settle      An API can be behind its notification.  Unless the snapshot shows, settled, the state that the newest
-            notification announced, one more look follows ``settle_delay`` later; where a state was announced and
-            is still not shown, two more, each twice as far off.  After that polling stands behind.
+settle      An API can be behind its notification.  One more look follows ``settle_delay`` later, unless the
+            snapshot shows, settled, the state that the newest notification announced *and* differs from the one
+            before (an API that is behind can show an old ``ACTIVE``), or the look itself was begun
+            ``settle_delay`` after the newest notification came.  Where a state was announced and is still not
+            shown, two more follow, each twice as far off.  After that polling stands behind.
 confirm     404 becomes ``deleted`` only when it is answered again ``settle_delay`` later; for a ref that nobody
             has ever seen, only from ``appear_timeout`` after its observation began.
 poll        While a goal is not reached, or the service has something under way: sparse, growing, jittered; news
@@ -206,7 +208,7 @@ def decide(state: LookState, work: Work, fetched: Fetched, moment: Moment, setti
            rng: random.Random) -> Decision:
     """What follows from ``fetched``, the answer to ``work``."""
     if fetched.outcome is Outcome.FOUND and fetched.snapshot is not None:
-        return _found(state, work, fetched.snapshot, moment, settings, rng)
+        return _found(state, work, fetched, fetched.snapshot, moment, settings, rng)
     if fetched.outcome is Outcome.ABSENT:
         return _absent(state, work, fetched, moment, settings, rng)
     if fetched.outcome is Outcome.UNSUPPORTED:
@@ -216,9 +218,9 @@ def decide(state: LookState, work: Work, fetched: Fetched, moment: Moment, setti
     return Decision(state, retry=True, why=fetched.error or "failed")
 
 
-def _found(state: LookState, work: Work, snapshot: Snapshot, moment: Moment, settings: LookSettings,
-           rng: random.Random) -> Decision:
-    owed, settle = _settle(state, work, snapshot, settings)
+def _found(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, moment: Moment,
+           settings: LookSettings, rng: random.Random) -> Decision:
+    owed, settle = _settle(state, work, fetched, snapshot, settings)
     state = replace(state, last=snapshot, owed=owed, absent_since=None, absences=0,
                     polls=0 if work.news else state.polls)
     if settle is not None:
@@ -230,16 +232,30 @@ def _found(state: LookState, work: Work, snapshot: Snapshot, moment: Moment, set
     return _poll(state, snapshot, moment, settings, rng)
 
 
-def _settle(state: LookState, work: Work, snapshot: Snapshot,
+def _settle(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot,
             settings: LookSettings) -> tuple[Owed | None, Next | None]:
     """The settle look that follows, if one does."""
-    owed = Owed(work.announced[-1] if work.announced else None, 0) if work.news else state.owed
-    if owed is None or (owed.state is not None and shows(snapshot, owed.state)):
+    owed = state.owed
+    if work.news:
+        late = fetched.began_at - work.latest >= settings.settle_delay  # this look is its own settle look
+        owed = Owed(work.announced[-1] if work.announced else None, 1 if late else 0)
+    if owed is None:
         return None, None
-    if owed.looks >= (SETTLE_LOOKS if owed.state is None else SETTLE_LOOKS_ANNOUNCED):
+    shown = owed.state is not None and shows(snapshot, owed.state)
+    if shown and (owed.looks or differs(state.last, snapshot)):
+        return None, None
+    if owed.looks >= (SETTLE_LOOKS if shown or owed.state is None else SETTLE_LOOKS_ANNOUNCED):
         return None, None
     delay = settings.settle_delay * 2.0 ** owed.looks
     return Owed(owed.state, owed.looks + 1), Next(delay, _follow_cause(work))
+
+
+def differs(before: Snapshot | None, after: Snapshot) -> bool:
+    """Whether the second snapshot says anything else of the resource than the first."""
+    if before is None:
+        return True
+    return msgspec.structs.replace(before, fetched_at=0.0, request_id=None) != msgspec.structs.replace(
+        after, fetched_at=0.0, request_id=None)
 
 
 def _absent(state: LookState, work: Work, fetched: Fetched, moment: Moment, settings: LookSettings,

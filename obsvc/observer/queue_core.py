@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from obsvc.model import Cause, Ref
 from obsvc.observer.lanes import Gate, Lanes, OpenGate
-from obsvc.observer.work import NEWS, Entry, Priority, Work, priority_of
+from obsvc.observer.work import Entry, Priority, Work, priority_of
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class QueueCore:
         if entry.ready and wanted < entry.priority:
             self.lanes.remove(ref, entry.priority)
             self.lanes.push(ref, wanted)
-        entry.join(cause, now, wanted, announced, 1, cause in NEWS)
+        entry.join(cause, now, wanted, announced)
         return entry, new
 
     def _place(self, ref: Ref, entry: Entry, now: float) -> None:
@@ -141,7 +141,7 @@ class QueueCore:
             return None, min(wait, upcoming)
         entry = self.entries.pop(ref)
         work = Work(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
-                    entry.news, entry.priority)
+                    entry.news, entry.priority, entry.latest)
         self.processing[ref] = work
         self._inside.add(ref)
         return work, 0.0
@@ -233,9 +233,7 @@ class QueueCore:
         entry = self.entries.get(work.ref)
         if entry is None:
             entry = self.entries[work.ref] = Entry(cause, work.since, work.priority)
-        newer = entry.announced
-        entry.announced = work.announced
-        entry.join(cause, work.since, work.priority, newer, work.adds, work.news)
+        entry.join_older(work, cause)
         entry.by(due)
 
     def _settle(self, ref: Ref, now: float, shows: Callable[[str], bool] | None) -> None:

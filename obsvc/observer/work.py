@@ -66,6 +66,7 @@ class Work:
     attempt: 1, and one more for each failure of this ref in a row before.
     adds: how many requests became this one look.
     news: something may have changed (a start, a notification, a mark, a takeover), not only routine.
+    latest: when the newest of the news came, monotonic seconds.
     """
 
     ref: Ref
@@ -76,6 +77,7 @@ class Work:
     adds: int = 1
     news: bool = False
     priority: Priority = Priority.HIGH
+    latest: float = 0.0
 
 
 class Entry:
@@ -88,8 +90,8 @@ class Entry:
     heap are told by it.
     """
 
-    __slots__ = ("adds", "after_quiet", "announced", "cause", "due", "news", "place", "placed_due", "priority",
-                 "ready", "since", "urgent")
+    __slots__ = ("adds", "after_quiet", "announced", "cause", "due", "latest", "news", "place", "placed_due",
+                 "priority", "ready", "since", "urgent")
 
     def __init__(self, cause: Cause, since: float, priority: Priority) -> None:
         self.cause = cause
@@ -98,6 +100,7 @@ class Entry:
         self.announced: tuple[str | None, ...] = ()
         self.adds = 0
         self.news = False
+        self.latest = 0.0
         self.due: float | None = None
         self.after_quiet = False
         self.urgent: list[str | None] = []
@@ -105,15 +108,24 @@ class Entry:
         self.place = 0
         self.placed_due = 0.0
 
-    def join(self, cause: Cause, since: float, priority: Priority, announced: tuple[str | None, ...], adds: int,
-             news: bool) -> None:
-        """Take in one more request; it is the newer one."""
+    def join(self, cause: Cause, now: float, priority: Priority, announced: tuple[str | None, ...]) -> None:
+        """Take in one more request, the newest."""
         self.cause = more_telling(self.cause, cause)
-        self.since = min(self.since, since)
         self.priority = min(self.priority, priority)
         self.announced = joined(self.announced, announced)
-        self.adds += adds
-        self.news = self.news or news
+        self.adds += 1
+        if cause in NEWS:
+            self.news, self.latest = True, now
+
+    def join_older(self, work: Work, cause: Cause) -> None:
+        """Take in a look that was begun before all of this and is to be made (again)."""
+        self.cause = more_telling(self.cause, cause)
+        self.since = min(self.since, work.since)
+        self.priority = min(self.priority, work.priority)
+        self.announced = joined(work.announced, self.announced)
+        self.adds += work.adds
+        self.news = self.news or work.news
+        self.latest = max(self.latest, work.latest)
 
     def by(self, due: float) -> None:
         """Be looked at no later than ``due``: earliest wins."""
