@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from obsvc.clock import ManualClock
-from obsvc.engine import fencing
+from obsvc.engine.service import EngineService
+from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.carrier import Carrier
-from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, EngineInfo, Operation
+from obsvc.engine_client.contract import Operation
 from obsvc.engine_client.local import LocalEngine
-from obsvc.engine_client.ownership import BeatReply, Grant
+from obsvc.engine_client.observations import PartitionsRequest
+from obsvc.engine_client.ownership import Grant, PartitionRecord
 from obsvc.exceptions import Unavailable
 from obsvc.model import Generation, MemberId, PartitionId
 from obsvc.partitioning.membership import MembershipView
@@ -19,33 +21,6 @@ from tests.unit.engine_store import new_store
 
 PARTITIONS = 16
 SETTINGS = OwnershipSettings(lease=10.0, beat_interval=2.0)
-
-
-class OwnershipService:
-    """The engine's operations that members use to own partitions."""
-
-    def __init__(self, store) -> None:
-        self.store = store
-        self.partition_count = PARTITIONS
-        self.contract = (CONTRACT_VERSION, CONTRACT_VERSION_MIN)
-
-    def info(self, request: Empty) -> EngineInfo:
-        return EngineInfo(*self.contract, "db", self.partition_count, self.store.clock.time(), 30.0, 10.0)
-
-    def beat(self, request):
-        return BeatReply(self.store.clock.time(), self.store.run(lambda tx: fencing.beat(tx, request)))
-
-    def claim(self, request):
-        return self.store.run(lambda tx: fencing.claim(tx, request))
-
-    def release(self, request):
-        return self.store.run(lambda tx: fencing.release(tx, request))
-
-    def partitions(self, request):
-        return self.store.read(lambda tx: fencing.partitions(tx, request))
-
-    def members(self, request):
-        return self.store.read(fencing.members)
 
 
 class FlakyEngine(Carrier):
@@ -167,7 +142,7 @@ class Cluster:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = new_store(partitions=PARTITIONS, clock=self.clock)
-        self.service = OwnershipService(self.store)
+        self.service = EngineService(self.store, EngineSettings())
         self.group: set[MemberId] = set()
         self.nodes: list[Node] = []
 
@@ -199,10 +174,12 @@ class Cluster:
 
     def tell_asked(self, node: Node) -> None:
         """As FollowReply.asked would."""
-        rows = self.store.read(lambda tx: fencing.partitions(tx, None)).partitions
-        asked = [row.partition for row in rows if row.owner == node.member and row.asked_by]
+        asked = [row.partition for row in self.records() if row.owner == node.member and row.asked_by]
         if asked:
             node.ownership.asked_for(asked)
 
     def owners(self) -> list[MemberId | None]:
-        return [row.owner for row in self.store.read(lambda tx: fencing.partitions(tx, None)).partitions]
+        return [row.owner for row in self.records()]
+
+    def records(self) -> tuple[PartitionRecord, ...]:
+        return self.service.partitions(PartitionsRequest()).partitions

@@ -1,0 +1,307 @@
+"""Ownership's promises, on the real engine's fencing and in virtual time."""
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from obsvc.engine_client.contract import Empty
+from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, MemberState, PartitionClaim
+from obsvc.exceptions import ConfigError, IncompatibleContract, Unavailable
+from obsvc.model import MemberId, partition_of_id
+from obsvc.partitioning import ownership as ownership_module
+from obsvc.partitioning.assignment import assign
+from obsvc.partitioning.ownership import Ownership
+from tests.unit.partitioning_cluster import PARTITIONS, SETTINGS, Cluster
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def assigned(*names: str) -> list[str]:
+    return list(assign(names, PARTITIONS))
+
+
+def owner_names(cluster: Cluster) -> list[str | None]:
+    return [owner.name if owner is not None else None for owner in cluster.owners()]
+
+
+def reasons(node) -> set[ClaimReason]:
+    return {claim.reason for request in node.engine.requests("claim") for claim in request.claims}
+
+
+def test_one_member_gets_everything_in_pages_ascending(cluster, monkeypatch):
+    monkeypatch.setattr(ownership_module, "PAGE", 5)
+    a = cluster.add("a")
+    cluster.rounds(4)
+    assert sorted(a.held) == list(range(PARTITIONS)) and set(a.held.values()) == {1}
+    pages = [[claim.partition for claim in request.claims] for request in a.engine.requests("claim")]
+    assert pages == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14], [15]]
+    assert reasons(a) == {ClaimReason.VACANT}
+    assert sorted(a.holder.grants) == list(range(PARTITIONS))
+
+
+def test_nothing_is_joined_or_claimed_before_the_holder_is_ready(cluster):
+    a = cluster.add("a")
+    a.holder.is_ready = False
+    cluster.rounds(5)
+    assert cluster.group == set() and a.held == {} and a.ownership.state is MemberState.JOINING
+    a.holder.is_ready = True
+    cluster.rounds(4)
+    assert len(a.held) == PARTITIONS and a.ownership.state is MemberState.ACTIVE
+
+
+def test_a_joining_member_asks_and_the_owners_hand_over(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    b = cluster.add("b")
+    cluster.rounds(8)
+    assert owner_names(cluster) == assigned("a", "b")
+    assert sorted(a.held) == [p for p, name in enumerate(assigned("a", "b")) if name == "a"]
+    assert reasons(b) <= {ClaimReason.PLANNED, ClaimReason.VACANT}
+    assert sorted(a.holder.asked_partitions) == sorted(b.held) and a.holder.ends == []
+    assert all(grant.released for grant in b.holder.grants.values())
+
+
+def test_a_partition_is_asked_of_its_holder_once_and_kept_until_it_is_drained(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    a.holder.keeps = True
+    b = cluster.add("b")
+    cluster.rounds(8)
+    moving = [p for p, name in enumerate(assigned("a", "b")) if name == "b"]
+    assert b.held == {} and sorted(a.holder.asked_partitions) == moving
+    assert set(moving) <= set(a.held)
+    a.holder.let_go(moving[0])
+    cluster.rounds(3)
+    assert set(b.held) == {moving[0]}
+
+
+def test_a_dead_members_partitions_are_claimed_at_once_as_vanished(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    assert owner_names(cluster) == assigned("a", "b")
+    cluster.die(b)
+    cluster.rounds(3)
+    assert sorted(a.held) == list(range(PARTITIONS))
+    assert ClaimReason.VANISHED in reasons(a)
+
+
+def test_a_draining_member_is_asked_though_it_left_the_view_and_robbed_of_nothing(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    b.holder.keeps = True
+    assert not b.ownership.drain(timeout=0)
+    had = b.held
+    cluster.rounds(6)
+    assert b.held == had, "others wait until it is drained"
+    assert b.ownership.state is MemberState.DRAINING and b.member not in cluster.group
+    for partition in had:
+        b.holder.let_go(partition)
+    cluster.rounds(4)
+    assert b.held == {} and b.ownership.drain(timeout=0)
+    assert sorted(a.held) == list(range(PARTITIONS))
+    assert ClaimReason.VANISHED not in reasons(a) and b.holder.ends == []
+
+
+def test_a_lost_answer_is_asked_for_again_under_the_same_claim(cluster):
+    a = cluster.add("a")
+    a.engine.lose_answers.add("claim")
+    cluster.rounds(4)
+    assert a.held == {} and set(owner_names(cluster)) == {"a"}
+    a.engine.lose_answers.clear()
+    cluster.rounds(2)
+    requests = a.engine.requests("claim")
+    assert len(requests) > 1 and len({request.claim_id for request in requests}) == 1
+    assert set(a.held.values()) == {1}, "the same grant, not a new generation"
+
+
+def test_an_orphaned_grant_is_claimed_anew_or_let_go(cluster):
+    """Granted to us, but we never heard: the beats tell."""
+    a = cluster.add("a")
+    cluster.rounds(4)
+    with a.ownership._grants._lock:
+        del a.ownership._grants._held[3]
+    a.holder.grants.pop(3)
+    cluster.rounds(6)
+    assert 3 in a.held and a.held[3] > 1
+    assert dict(a.held) == {p: record.generation for p, record in enumerate(cluster.records())}
+
+
+def test_a_stale_report_drops_the_partition_and_it_is_claimed_after_a_pause(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    a.ownership.stale(3, 99)
+    assert 3 in a.held, "another generation than ours says nothing about ours"
+    a.ownership.stale(3, 1)
+    assert 3 not in a.held and a.holder.ends == [(3, 1, "a report was refused as stale_generation")]
+    cluster.round(0.1)
+    assert 3 not in a.held, "not at once"
+    cluster.rounds(8)
+    assert a.held[3] == 2
+
+
+def test_what_the_engine_took_is_lost_within_a_beat(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    thief = cluster.add("a", "2")
+    thief.ownership.step()
+    thief.holder.is_ready = True
+    cluster.nodes.remove(thief)
+    cluster.group.add(thief.member)
+    thief.membership.look()
+    for _ in range(3):
+        thief.ownership.step()
+        cluster.clock.advance(1.0)
+        thief.membership.look()
+    assert len(thief.held) == PARTITIONS, "a newer incarnation of the name takes all"
+    a.holder.is_ready = False  # its queues are consumed by the other now
+    cluster.round()
+    assert a.held == {} and len(a.holder.ends) == PARTITIONS
+    cluster.rounds(10)
+    assert a.held == {}, "and nothing is taken back while not ready"
+
+
+def test_without_coordination_what_is_held_stays_and_nothing_is_claimed(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    a.membership.cut_off = True
+    had = a.held
+    cluster.rounds(20)
+    claimed = len(a.engine.requests("claim"))
+    cluster.die(b)
+    cluster.rounds(20)
+    assert a.held == had and len(a.engine.requests("claim")) == claimed
+    a.membership.cut_off = False
+    cluster.rounds(4)
+    assert len(a.held) == PARTITIONS
+
+
+def test_a_release_is_sent_until_it_is_answered(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    a.engine.lose_requests.add("release")
+    b = cluster.add("b")
+    cluster.rounds(6)
+    assert b.held == {}
+    a.engine.lose_requests.clear()
+    cluster.rounds(4)
+    assert owner_names(cluster) == assigned("a", "b") and b.held
+
+
+def test_what_our_view_gives_us_is_not_handed_over_to_one_whose_view_is_behind(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    a.ownership.asked_for([3])
+    cluster.rounds(3)
+    assert 3 in a.held and a.holder.asked_partitions == []
+
+
+def test_a_follow_answer_about_an_older_generation_takes_nothing(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    a.ownership.lost_by_engine([3], {3: 0})
+    assert 3 in a.held
+    a.ownership.lost_by_engine([3])
+    assert 3 not in a.held
+
+
+def test_the_beat_says_what_the_holder_and_the_ring_know(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    [record] = cluster.service.members(Empty()).members
+    beat = record.beat
+    assert beat.member == a.member and beat.partitions == PARTITIONS and beat.state is MemberState.ACTIVE
+    assert beat.held == PARTITIONS and beat.view == ("a",) and beat.caught_up and beat.backlog == 3
+    assert record.granted == PARTITIONS
+
+
+def test_a_leader_that_has_not_reached_the_engine_for_a_lease_stops(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    generation = a.ownership.leads("sweep compute RegionOne")
+    assert generation == a.held[partition_of_id("sweep compute RegionOne", PARTITIONS)]
+    a.engine.lose_requests.add("beat")
+    cluster.clock.advance(SETTINGS.lease + 1)
+    cluster.round()
+    assert a.ownership.leads("sweep compute RegionOne") is None
+    a.engine.lose_requests.clear()
+    cluster.round()
+    assert a.ownership.leads("sweep compute RegionOne") == generation
+
+
+def test_goodbye_is_said_to_the_engine(cluster):
+    a = cluster.add("a")
+    a.ownership.start()
+    a.ownership.stop()
+    [record] = cluster.service.members(Empty()).members
+    assert record.beat.state is MemberState.LEFT and not record.alive
+
+
+def make(cluster, partitions: int) -> Ownership:
+    node = cluster.add("x")
+    return Ownership(node.engine, node.membership, node.member, partitions, node.holder, cluster.clock, SETTINGS)
+
+
+def test_another_number_of_partitions_ends_the_start_with_one_line(cluster):
+    with pytest.raises(ConfigError, match=r"8 partitions.*16") as raised:
+        make(cluster, 8).start()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("newest", "oldest"), [(0, 0), (9, 9)])
+def test_a_contract_without_overlap_ends_the_start_with_one_line(cluster, newest, oldest):
+    info = cluster.service.info(Empty())
+    other = type(info)(newest, oldest, *[getattr(info, name) for name in info.__struct_fields__[2:]])
+    with pytest.raises(IncompatibleContract, match="upgrade"):
+        ownership_module.check_engine(other, PARTITIONS)
+
+
+def test_the_start_waits_for_the_engine_with_one_line(cluster, caplog):
+    info = cluster.service.info(Empty())
+    tries = []
+
+    class Away:
+        def info(self, request):
+            tries.append(request)
+            if len(tries) < 4:
+                raise Unavailable("http://127.0.0.1:9190: no connection")
+            return info
+
+    assert ownership_module.wait_for_engine(Away(), threading.Event(), pause=0) == info
+    assert [record.getMessage() for record in caplog.records if "waiting" in record.getMessage()] == [
+        "waiting for the engine: http://127.0.0.1:9190: no connection"
+    ]
+
+
+def test_what_was_handed_over_while_cut_off_is_not_claimed_back_by_an_old_view(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    a.membership.cut_off = True
+    cluster.rounds(20)
+    a.ownership.asked_for([3])
+    cluster.rounds(6)
+    assert 3 not in a.held and a.holder.asked_partitions == [3]
+    a.membership.cut_off = False
+    cluster.rounds(4)
+    assert 3 in a.held
+
+
+def test_a_grant_that_nobody_heard_of_is_let_go_when_it_is_not_assigned_to_us(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    lost = sorted(b.held)[0]
+    cluster.service.claim(ClaimRequest(a.member, "x", (PartitionClaim(lost, ClaimReason.VANISHED),)))
+    cluster.rounds(12)
+    assert owner_names(cluster) == assigned("a", "b") and lost in b.held and lost not in a.holder.grants
+
+
+def test_nothing_is_claimed_in_the_name_of_another_incarnation(cluster):
+    a = cluster.add("a")
+    a.ownership.step()
+    cluster.group.clear()
+    cluster.group.add(MemberId("a", "0"))
+    cluster.rounds(6)
+    assert a.held == {} and a.engine.requests("claim") == []
