@@ -25,6 +25,9 @@ from obsvc.messaging import filesystem
 
 LOG = logging.getLogger(__name__)
 
+#: What :meth:`Broker.connect` makes.
+Connection = kombu.Connection
+
 #: Seconds to wait for a broker to accept.
 CONNECT_TIMEOUT = 5.0
 
@@ -74,7 +77,7 @@ class Broker:
         self._urls = [url.strip() for url in urls.split(";") if url.strip()]
         if not self._urls:
             raise ConfigError("expected a broker URL such as amqp://user:password@host:5672//, got an empty one")
-        self._heartbeat = heartbeat
+        self._heartbeat = round(heartbeat)  # AMQP has whole seconds
         self._tls = tls or Tls()
         self._connect_timeout = connect_timeout
         self._first = 0

@@ -149,13 +149,14 @@ class Channel(virtual.Channel):
 
     def basic_consume(self, queue: str, no_ack: bool, callback: Any, consumer_tag: str, **kwargs: Any) -> None:
         """As AMQP's exclusive consume.  Raises QueueTaken while another process consumes the queue."""
-        lock = (self._control / f"{_checked(queue)}.consumer").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise QueueTaken(f"ACCESS_REFUSED - queue {queue!r} in exclusive use") from error
-        self._locks[queue] = lock
+        if queue not in self._locks:
+            lock = (self._control / f"{_checked(queue)}.consumer").open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                lock.close()
+                raise QueueTaken(f"ACCESS_REFUSED - queue {queue!r} in exclusive use") from error
+            self._locks[queue] = lock
         super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:

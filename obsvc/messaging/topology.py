@@ -17,6 +17,7 @@ from typing import Any
 import amqp.exceptions
 import kombu
 
+from obsvc.exceptions import Unavailable
 from obsvc.messaging.connection import translated
 
 LOG = logging.getLogger(__name__)
@@ -47,9 +48,11 @@ class QueueSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """What came of a declaration: whether the queue had to be made, and exchanges that could not be bound."""
+    """What came of a declaration: whether the queue had to be made, which exchanges had to be, and which of them
+    could not be bound."""
 
     queue_was_missing: bool
+    exchanges_were_missing: tuple[str, ...] = ()
     unbound: tuple[str, ...] = ()
 
 
@@ -73,9 +76,6 @@ def ensure_exchange(connection: kombu.Connection, name: str, *, durable: bool = 
                 return False
             except amqp.exceptions.PreconditionFailed:
                 return True  # somebody else declared it in between
-            except amqp.exceptions.AccessRefused as error:
-                LOG.warning("exchange %s is missing and we may not declare it: %s", name, error.reply_text)
-                raise
 
 
 def _exists(connection: kombu.Connection, name: str) -> bool:
@@ -102,28 +102,28 @@ def declare_own_queue(
     """
     keys = tuple(routing_keys)
     missing = _declare_queue(connection, queue)
-    unbound = []
+    made, unbound = [], []
     for exchange in exchanges:
         try:
-            with translated(connection, f"binding {queue.name} to exchange {exchange}"):
-                with contextlib.suppress(amqp.exceptions.AccessRefused):
-                    _bind(connection, queue.name, exchange, keys)
-                    continue
-        except Exception as error:
+            if not _bind(connection, queue.name, exchange, keys):
+                made.append(exchange)
+        except Unavailable as error:
             if not isinstance(error.__cause__, amqp.exceptions.AccessRefused):
                 raise
-        unbound.append(exchange)
-        LOG.warning("queue %s is not bound to exchange %s: the broker refuses it", queue.name, exchange)
-    return Declared(missing, tuple(unbound))
+            unbound.append(exchange)
+            LOG.warning("queue %s is not bound to exchange %s: %s", queue.name, exchange, error.message)
+    return Declared(missing, tuple(made), tuple(unbound))
 
 
-def _bind(connection: kombu.Connection, queue: str, exchange: str, routing_keys: tuple[str, ...]) -> None:
-    ensure_exchange(connection, exchange)
-    with _channel(connection) as channel:
-        if not connection.transport.driver_type == "amqp":
+def _bind(connection: kombu.Connection, queue: str, exchange: str, routing_keys: tuple[str, ...]) -> bool:
+    """Bind, and see that the exchange is there; True when it was."""
+    there = ensure_exchange(connection, exchange)
+    with translated(connection, f"binding {queue} to exchange {exchange}"), _channel(connection) as channel:
+        if _virtual(connection):
             channel.exchange_declare(exchange=exchange, type="topic", durable=False)  # each process must know it
         for key in routing_keys:
             channel.queue_bind(queue=queue, exchange=exchange, routing_key=key)
+    return there
 
 
 def _declare_queue(connection: kombu.Connection, queue: QueueSettings) -> bool:

@@ -1,0 +1,72 @@
+"""Bringing messages that can't be read to the engine, without stopping the intake.
+
+One thread a bus sends the letters in order.  A delivery is settled when its letter is stored; while the engine is
+away it stays unsettled, so the message stays in the broker and comes again after a restart.  Bounded by the bus's
+prefetch: nothing more is delivered than may be unacknowledged.
+"""
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from obsvc import metrics
+from obsvc.engine_client.reports import DeadLetter
+from obsvc.exceptions import Unavailable
+from obsvc.threads import Loop
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two attempts while the engine is away.
+_RETRY = 2.0
+
+
+class Settleable(Protocol):
+    def settle(self) -> None: ...
+
+
+class Burial:
+    """The thread that buries; ``bury`` returns when the letter is stored, or raises Unavailable."""
+
+    def __init__(self, bus: str, bury: Callable[[DeadLetter], None]) -> None:
+        self._bus = bus
+        self._bury = bury
+        self._letters: queue.Queue[tuple[DeadLetter, Settleable] | None] = queue.Queue()
+        self._loop = Loop(f"burial-{bus}", self._run)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End after the letter under way; the others' messages are still in the broker."""
+        self._loop.stop()
+        self._letters.put(None)
+
+    def join(self, timeout: float | None = None) -> bool:
+        return self._loop.join(timeout)
+
+    def put(self, letter: DeadLetter, delivery: Settleable) -> None:
+        """Have ``letter`` stored and ``delivery`` settled after that; any thread; returns at once."""
+        metrics.DEAD_LETTERS.labels(self._bus, letter.reason).inc()
+        self._letters.put((letter, delivery))
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            item = self._letters.get()
+            if item is None:
+                continue
+            letter, delivery = item
+            told = False
+            while not stop.is_set():
+                try:
+                    self._bury(letter)
+                except Unavailable as error:
+                    if not told:
+                        LOG.warning("bus %s: a dead letter waits for the engine: %s", self._bus, error)
+                        told = True
+                    stop.wait(_RETRY)
+                else:
+                    delivery.settle()
+                    break

@@ -1,0 +1,251 @@
+"""One bus, listened to: from its queue to the sink, and back to the broker when settled (DESIGN 1).
+
+A :class:`BusListener` has one thread, which owns the connection, decodes, calls the sink and acknowledges; the sink
+must not block.  Deliveries may be settled from any thread, any number of times, also after their channel is gone.
+
+It never gives up: a broker that is away is tried again with growing pauses, a queue that another process consumes
+is waited for, a message that can't be read is buried, a bug in the sink costs that one message its meaning (it is
+buried too) and not the intake.
+"""
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+
+from obsvc import metrics
+from obsvc.clock import Clock, SystemClock
+from obsvc.engine_client.ownership import BusStatus
+from obsvc.engine_client.reports import DeadLetter
+from obsvc.exceptions import Unavailable, UndecodableMessage
+from obsvc.listeners import redact
+from obsvc.listeners.burial import Burial
+from obsvc.listeners.decode import Decoder
+from obsvc.listeners.session import Session
+from obsvc.listeners.settings import BusSettings
+from obsvc.listeners.settlement import Entry, Ledger
+from obsvc.messaging.consumer import Arrived, QueueInUse
+from obsvc.messaging.topology import queue_name
+from obsvc.model import Family, Notification
+from obsvc.threads import Loop
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds of the first and the longest pause between two attempts to connect; jittered by a half either way.
+RECONNECT_INITIAL = 0.5
+RECONNECT_MAX = 15.0
+
+#: Seconds between two attempts at a queue that another process consumes.
+IN_USE_RETRY = 5.0
+
+
+class Delivery:
+    """One message on its way: settle it when nothing more is owed for it.
+
+    arrived: monotonic seconds of this process's clock.
+    """
+
+    __slots__ = ("_entry", "_listener", "arrived")
+
+    def __init__(self, listener: BusListener, entry: Entry, arrived: float) -> None:
+        self._listener = listener
+        self._entry = entry
+        self.arrived = arrived
+
+    def settle(self) -> None:
+        """It may be acknowledged.  Thread-safe, idempotent, harmless after the channel died."""
+        self._listener._settled(self._entry)
+
+
+Sink = Callable[[Notification, Delivery], None]
+
+
+class BusListener:
+    """Listens to ``bus`` for the member ``member_name``.
+
+    sink: called with each notification on the listener's thread.
+    on_gap(bus name, reason): notifications may have been missed; reasons: ``reconnected``, ``queue_vanished``,
+        ``exchange_missing``, ``queue_nearly_full``.
+    bury: stores a dead letter, or raises Unavailable (it is tried again; its delivery stays unsettled meanwhile).
+    may_take: False while no more is to be taken in.
+    Raises ConfigError for a URL that can't be used.
+    """
+
+    def __init__(
+        self,
+        bus: BusSettings,
+        member_name: str,
+        decoder: Decoder,
+        sink: Sink,
+        *,
+        on_gap: Callable[[str, str], None],
+        bury: Callable[[DeadLetter], None],
+        may_take: Callable[[], bool] = lambda: True,
+        clock: Clock | None = None,
+    ) -> None:
+        self._bus = bus
+        self._member = member_name
+        self._decoder = decoder
+        self._sink = sink
+        self._on_gap = on_gap
+        self._may_take = may_take
+        self._clock = clock or SystemClock()
+        self._ledger = Ledger()
+        self._broker = bus.broker()
+        self._burial = Burial(bus.name, bury)
+        self._loop = Loop(f"bus-{bus.name}", self._run)
+        self._session: Session | None = None
+        self._heard_since: float | None = None
+        self._had_session = False
+        self._last_error: str | None = None
+        self._by_family = {family: metrics.NOTIFICATIONS.labels(bus.name, family) for family in Family}
+        self._connected = metrics.BUS_CONNECTED.labels(bus.name)
+
+    @property
+    def queue(self) -> str:
+        """The name of our own queue on this bus."""
+        return queue_name(self._member, self._bus.name)
+
+    @property
+    def consuming(self) -> bool:
+        """Whether messages come in right now (also while back-pressure holds them back)."""
+        return self._heard_since is not None
+
+    @property
+    def unsettled(self) -> int:
+        """Deliveries taken and not settled."""
+        return self._ledger.unsettled
+
+    def status(self) -> BusStatus:
+        """How the bus is doing; ``heard_since`` is in seconds since the epoch by this machine's clock."""
+        since = self._heard_since
+        if since is not None:
+            since = self._clock.time() - (self._clock.monotonic() - since)
+        return BusStatus(
+            name=self._bus.name, connected=self.consuming, heard_since=since, queue=self.queue,
+            last_error=self._last_error,
+        )
+
+    def start(self) -> BusListener:
+        """Begin; returns at once (see :attr:`consuming`)."""
+        self._burial.start()
+        self._loop.start()
+        return self
+
+    def stop(self, timeout: float = 5.0) -> bool:
+        """Leave the queue; True when the thread ended in ``timeout`` seconds.  What is unsettled stays in
+        the broker."""
+        self._loop.stop()
+        self._burial.stop()
+        session = self._session
+        if session is not None:
+            session.wake()
+        return self._loop.join(timeout) and self._burial.join(timeout)
+
+    # the thread
+
+    def _run(self, stop: threading.Event) -> None:
+        pause, in_use = RECONNECT_INITIAL, False
+        while not stop.is_set():
+            heard = False
+            try:
+                with self._opened() as session:
+                    heard, in_use = True, False
+                    while not stop.is_set():
+                        reason = session.step(take=self._may_take())
+                        if reason is not None:
+                            self._gap(reason)
+                return
+            except QueueInUse as error:
+                self._last_error = error.message
+                if not in_use:
+                    LOG.error(
+                        "bus %s: queue %s is consumed by another process: is a second observer named %r running? "
+                        "Waiting until it ends; give one of them another [observer] name",
+                        self._bus.name, self.queue, self._member,
+                    )
+                    in_use = True
+                stop.wait(IN_USE_RETRY)
+            except Unavailable as error:
+                if heard:
+                    pause = RECONNECT_INITIAL
+                if heard or self._last_error != error.message:
+                    LOG.warning("bus %s: %s; trying again", self._bus.name, error.message)
+                self._last_error = error.message
+                stop.wait(pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 2, RECONNECT_MAX)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Session]:
+        """A session from its opening to its end, whatever ends it."""
+        try:
+            yield self._begin()
+        finally:
+            self._end()
+
+    def _begin(self) -> Session:
+        session = Session(self._bus, self.queue, self._broker, self._ledger, self._arrived, self._clock)
+        self._session = session  # from here on _end closes it
+        session.open()
+        self._heard_since = self._clock.monotonic()
+        self._last_error = None
+        self._connected.set(1)
+        LOG.info("bus %s: consuming %s", self._bus.name, self.queue)
+        if self._had_session:
+            self._gap("queue_vanished" if session.queue_was_missing else "reconnected")
+        self._had_session = True
+        return session
+
+    def _end(self) -> None:
+        session, self._session = self._session, None
+        self._heard_since = None
+        self._connected.set(0)
+        if session is not None:
+            session.close()
+        self._ledger.reset()
+
+    def _gap(self, reason: str) -> None:
+        LOG.warning("bus %s: gap: %s: notifications may have been missed", self._bus.name, reason)
+        metrics.GAPS.labels(self._bus.name, reason).inc()
+        self._heard_since = self._clock.monotonic()
+        try:
+            self._on_gap(self._bus.name, reason)
+        except Exception:
+            LOG.exception("bus %s: the gap %s could not be handled", self._bus.name, reason)
+
+    def _arrived(self, message: Arrived) -> None:
+        delivery = Delivery(self, self._ledger.arrived(message.tag), self._clock.monotonic())
+        try:
+            notification = self._decoder.decode(
+                message.body, exchange=message.exchange, routing_key=message.routing_key
+            )
+        except UndecodableMessage as error:
+            self._bury(message, delivery, error.reason, error.message)
+            return
+        except Exception as error:
+            LOG.exception("bus %s: decoding failed on a message of %d bytes", self._bus.name, len(message.body))
+            self._bury(message, delivery, "decoder_failed", type(error).__name__)
+            return
+        self._by_family[notification.family].inc()
+        try:
+            self._sink(notification, delivery)
+        except Exception as error:
+            LOG.exception("bus %s: %s could not be taken in", self._bus.name, notification.event_type)
+            self._bury(message, delivery, "intake_failed", type(error).__name__)
+
+    def _bury(self, message: Arrived, delivery: Delivery, reason: str, detail: str) -> None:
+        size = len(message.body)
+        LOG.warning("bus %s: a message of %d bytes becomes a dead letter: %s", self._bus.name, size, reason)
+        letter = DeadLetter(
+            bus=self._bus.name, reason=reason, detail=redact.redact(detail)[:500], received_at=self._clock.time(),
+            excerpt=redact.excerpt(message.body), size=size, member=self._member,
+        )
+        self._burial.put(letter, delivery)
+
+    def _settled(self, entry: Entry) -> None:
+        if self._ledger.settle(entry):
+            session = self._session
+            if session is not None:
+                session.settled()

@@ -1,0 +1,140 @@
+"""One connection's life on a bus: opened, stepped until it fails, closed.
+
+Everything here runs on the listener's thread, but for :meth:`Session.settled` and :meth:`Session.wake`.
+"""
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+from obsvc.clock import Clock
+from obsvc.exceptions import Unavailable
+from obsvc.listeners.settings import BusSettings
+from obsvc.listeners.settlement import Ledger
+from obsvc.messaging import Broker, topology
+from obsvc.messaging.connection import Connection, release
+from obsvc.messaging.consumer import Arrived, Consumer, QueueVanished, consume
+
+#: Settled deliveries that are acknowledged together, and seconds that fewer of them wait.  Acknowledging each
+#: message triples the broker's CPU (BASELINES).
+ACK_BATCH = 100
+ACK_INTERVAL = 0.1
+
+#: Seconds between two looks at our queue's length and bindings.
+CHECK_INTERVAL = 10.0
+
+#: Share of the queue's maximum length at which it counts as a gap, and below which it counts anew.
+NEARLY_FULL = 0.9
+CALM_AGAIN = 0.7
+
+
+class Session:
+    """Our queue on one connection.  queue_was_missing: the broker did not have it any more (or never had)."""
+
+    def __init__(
+        self,
+        bus: BusSettings,
+        queue: str,
+        broker: Broker,
+        ledger: Ledger,
+        on_message: Callable[[Arrived], None],
+        clock: Clock,
+    ) -> None:
+        self._bus = bus
+        self._queue = queue
+        self._broker = broker
+        self._ledger = ledger
+        self._on_message = on_message
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._consumer: Consumer | None = None
+        self._taking = True
+        self._nearly_full = False
+        self._ack_at = self._check_at = self._heartbeat_at = 0.0
+        self._woken = threading.Event()
+        self.queue_was_missing = False
+
+    def open(self) -> None:
+        """Connect, see to exchanges, queue and bindings, and consume.  Raises Unavailable, QueueInUse."""
+        self._connection = self._broker.connect()
+        self.queue_was_missing = self._declare().queue_was_missing
+        self._ledger.reset()
+        self._consumer = consume(self._connection, self._queue, self._on_message, self._bus.prefetch)
+        self._check_at = self._clock.monotonic() + CHECK_INTERVAL
+
+    def step(self, *, take: bool) -> str | None:
+        """Take what comes within a moment, acknowledge, do what is due.
+
+        take: False holds the intake back.  Returns the reason of a gap that was found, else None.  Raises
+        Unavailable when the connection, and QueueVanished when the queue is lost.
+        """
+        if take is not self._taking:
+            self._consumer.resume() if take else self._consumer.pause()
+            self._taking = take
+        self._consumer.run(ACK_INTERVAL)
+        self._woken.clear()
+        self._acknowledge()
+        now = self._clock.monotonic()
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + (self._bus.heartbeat or 60.0) / 2
+            self._consumer.heartbeat()
+        if now >= self._check_at:
+            self._check_at = now + CHECK_INTERVAL
+            return self._check()
+        return None
+
+    def settled(self) -> None:
+        """A delivery was settled: end the wait when a batch of them can be acknowledged.  Any thread."""
+        if self._ledger.settled >= min(ACK_BATCH, self._bus.prefetch // 2 or 1) and not self._woken.is_set():
+            self._woken.set()
+            self.wake()
+
+    def wake(self) -> None:
+        """End the wait of :meth:`step`; any thread."""
+        consumer = self._consumer
+        if consumer is not None:
+            consumer.wake()
+
+    def close(self) -> None:
+        """Acknowledge what is settled, as far as that works, and disconnect."""
+        if self._consumer is not None:
+            with contextlib.suppress(Unavailable):
+                self._acknowledge(everything=True)
+            self._consumer.close()
+        if self._connection is not None:
+            release(self._connection)
+
+    def _acknowledge(self, *, everything: bool = False) -> None:
+        now = self._clock.monotonic()
+        settled = self._ledger.settled
+        if not settled or not (everything or settled >= ACK_BATCH or now >= self._ack_at):
+            return
+        self._ack_at = now + ACK_INTERVAL
+        crowded = self._ledger.unacknowledged >= self._bus.prefetch // 2
+        ackable = self._ledger.take(singles=everything or crowded)
+        if ackable.prefix:
+            self._consumer.acknowledge(ackable.prefix, multiple=True)
+        if ackable.singles:
+            self._consumer.acknowledge(ackable.singles, multiple=False)
+
+    def _declare(self) -> topology.Declared:
+        wanted = topology.QueueSettings(
+            self._queue, self._bus.queue_expires, self._bus.queue_max_length, self._bus.queue_type
+        )
+        return topology.declare_own_queue(
+            self._connection, wanted, self._bus.exchanges, self._bus.routing_keys()
+        )
+
+    def _check(self) -> str | None:
+        length = topology.queue_length(self._connection, self._queue)
+        if length is None:
+            raise QueueVanished(f"queue {self._queue} is gone")
+        if self._declare().exchanges_were_missing:
+            return "exchange_missing"
+        if length >= NEARLY_FULL * self._bus.queue_max_length and not self._nearly_full:
+            self._nearly_full = True
+            return "queue_nearly_full"
+        if length < CALM_AGAIN * self._bus.queue_max_length:
+            self._nearly_full = False
+        return None
