@@ -129,7 +129,7 @@ def make_app(cloud: Cloud) -> falcon.App:
     images = Images(cloud)
     plain = Plain(cloud)
     volumes = Volumes(cloud)
-    compute = Compute(cloud, network, images)
+    compute = Compute(cloud, network, images, volumes)
     behind = {"compute.server": compute, "block_storage.volume": volumes, "image.image": images,
               "sim.resource": plain, **{kind: network for kind in network.types}}
     for part in (identity, compute, network, volumes, images, plain, Control(cloud, tokens, behind)):

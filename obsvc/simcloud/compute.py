@@ -11,9 +11,12 @@ import falcon
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud, iso, page, read_json, visible
 from obsvc.simcloud.flavors import FLAVORS
+from obsvc.simcloud.image import Images
+from obsvc.simcloud.network import Network
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.sequences import server_status
 from obsvc.simcloud.server_life import POWER, STATE, TASK, TYPE, ServerLife
+from obsvc.simcloud.volume import Volumes
 from obsvc.simcloud.world import Resource
 
 #: Microversion from which each field is in a server's body (nova's API microversion history).
@@ -52,12 +55,13 @@ def microversion(req: falcon.Request) -> int:
 
 
 class Compute:
-    """Servers and flavors; network: told of the ports that servers take."""
+    """Servers and flavors; the other services are told of the ports and volumes that servers take."""
 
-    def __init__(self, cloud: Cloud, network: Any, images: Any) -> None:
+    def __init__(self, cloud: Cloud, network: Network, images: Images, volumes: Volumes) -> None:
         self.cloud = cloud
         self.network = network
         self.images = images
+        self.volumes = volumes
         self.life = ServerLife(cloud)
 
     def add_routes(self, app: falcon.App) -> None:
@@ -206,6 +210,13 @@ class Compute:
         elif state == "active":
             addresses = self.network.plug(server, server.hidden["networks"], actor)
             self.cloud.world.change(server, {"addresses": addresses})
+            self.volumes.attach(server, actor)
+
+    def _leaving(self, server: Resource, state: str, actor: Actor, *, notify: bool = True) -> None:
+        """Ports and volumes are given back when the server is deleted."""
+        if state == "deleted":
+            self.network.unplug(server, actor, notify=notify)
+            self.volumes.detach(server, actor, notify=notify)
 
     def _image(self, asked: Mapping[str, Any], actor: Actor) -> dict[str, Any] | str:
         reference = asked.get("imageRef")
@@ -321,7 +332,7 @@ class Compute:
             self.cloud.world.change(server, {TASK: "deleting"})
             placed = server.body["OS-EXT-SRV-ATTR:host"] is not None
             self.life.run(server, "delete" if placed else "delete_unplaced", actor,
-                          on_saved=lambda state: self.network.unplug(server, actor) if state == "deleted" else None)
+                          on_saved=lambda state: self._leaving(server, state, actor))
 
     # behind everybody's back
 
@@ -329,9 +340,9 @@ class Compute:
         """The server goes at once (``notify``: all the messages of a deletion go out at once, too)."""
         if notify:
             self.life.run(server, "delete", actor, seconds=0.0,
-                          on_saved=lambda state: self.network.unplug(server, actor) if state == "deleted" else None)
+                          on_saved=lambda state: self._leaving(server, state, actor))
             return
-        self.network.unplug(server, actor, notify=False)
+        self._leaving(server, "deleted", actor, notify=False)
         self.cloud.world.remove(server)
 
     def behind_change(self, server: Resource, updates: dict[str, Any], actor: Actor, *, notify: bool = True) -> None:

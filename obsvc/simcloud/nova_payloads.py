@@ -19,6 +19,9 @@ POWER = {"pending": 0, "running": 1, "paused": 3, "shutdown": 4, "crashed": 6, "
 _VERSIONS = {"InstanceUpdatePayload": "2.1", "InstanceCreatePayload": "1.13", "InstanceActionPayload": "1.9",
              "InstanceExistsPayload": "2.1", "InstanceActionResizePrepPayload": "1.4", "FlavorPayload": "1.4",
              "RequestSpecPayload": "1.1", "ImageMetaPropsPayload": "1.20", "ExceptionPayload": "1.1"}
+#: Unversioned events that tell the server's addresses.
+_WITH_ADDRESSES = frozenset(f"compute.instance.{event}" for event in (
+    "create.end", "resize.start", "resize.end", "finish_resize.start", "finish_resize.end", "resize.confirm.end"))
 _NO_HOST = "No valid host was found. "
 
 
@@ -60,11 +63,16 @@ def unversioned(kind: str, server: Resource, step: Mapping[str, Any], actor: Act
         payload |= {"audit_period_beginning": _hour(now), "audit_period_ending": iso(now, micro=True)}
     if kind == "update":
         payload |= {"old_state": step["was"][0], "old_task_state": step["was"][1], "new_task_state": task}
+    if step["event"] in _WITH_ADDRESSES:
+        payload["fixed_ips"] = hidden.get("fixed_ips", [])
+    if step["event"] == "compute.instance.resize.prep.end":
+        new = hidden.get("new_flavor") or flavor
+        payload |= {"new_instance_type": new.name, "new_instance_type_id": new.number}
     if kind == "create":
         payload["image_name"] = hidden["image_name"]
         if state == "active":
             del payload["image_name"]
-            payload |= {"fixed_ips": hidden.get("fixed_ips", []), "message": "Success"}
+            payload["message"] = "Success"
     return payload
 
 

@@ -84,6 +84,7 @@ class ServerLife:
         was = step.was or (None, None)
         return {"state": state if step.state == "same" else step.state, "task": step.task,
                 "power": step.power or words.get(power, "pending"),
+                "event": step.unversioned,
                 "was": (state if was[0] == "same" else was[0], was[1])}
 
     def save(self, server: Resource, step: sequences.Step) -> None:

@@ -158,6 +158,30 @@ class Volumes:
             world.after(seconds * 0.1, lambda: self._tell(volume, "delete.start", actor), course=course)
             world.after(seconds, lambda: self.behind_delete(volume, actor), course=course)
 
+    # for nova
+
+    def attach(self, server: Resource, actor: Actor) -> None:
+        """The server's volumes are in use from now on; one that is not there, or not available, is left alone."""
+        for each in server.last_body["os-extended-volumes:volumes_attached"]:
+            volume = self.cloud.world.get(TYPE, each["id"])
+            if volume is not None and volume.status == "available":
+                attachment = {"id": volume.id, "attachment_id": str(uuid.uuid4()), "volume_id": volume.id,
+                              "server_id": server.id, "host_name": server.last_body["OS-EXT-SRV-ATTR:host"],
+                              "device": "/dev/vda", "attached_at": iso(self.cloud.now, micro=True)}
+                self._tell(volume, "attach.start", actor)
+                self._set(volume, status="in-use", attachments=[attachment])
+                self._tell(volume, "attach.end", actor)
+
+    def detach(self, server: Resource, actor: Actor, *, notify: bool = True) -> None:
+        """A server gives back its volumes."""
+        for volume in self.cloud.world.live(TYPE):
+            if any(each["server_id"] == server.id for each in volume.body["attachments"]):
+                if notify:
+                    self._tell(volume, "detach.start", actor)
+                self._set(volume, status="available", attachments=[])
+                if notify:
+                    self._tell(volume, "detach.end", actor)
+
     # behind everybody's back
 
     def behind_delete(self, volume: Resource, actor: Actor, *, notify: bool = True) -> None:
