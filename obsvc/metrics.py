@@ -30,6 +30,7 @@ COORDINATION_UP = Gauge("obsvc_coordination_connected", "1 while the coordinatio
 # observer
 QUEUE_DEPTH = Gauge("obsvc_queue_depth", "Refs that wait for a look now")
 LOOKS = Counter("obsvc_looks_total", "Fetches made", ["resource_type", "cause"])
+FETCHES_IN_FLIGHT = Gauge("obsvc_fetches_in_flight", "Fetches under way now")
 FETCH_SECONDS = Histogram("obsvc_fetch_seconds", "Time of one fetch, seconds", ["service"])
 FETCH_ERRORS = Counter("obsvc_fetch_errors_total", "Fetches without a usable answer", ["service", "reason"])
 BREAKER_OPEN = Gauge("obsvc_breaker_open", "1 while a service is left alone", ["region", "service"])

@@ -61,10 +61,11 @@ class Fetcher:
         fetch = resource_type.fetch
         began = time.perf_counter()
         try:
-            answer = self._sessions.get(
-                ref.region, service.service_type, fetch.path.replace("{id}", quote(ref.resource_id, safe="")),
-                aliases=service.aliases, version_prefix=fetch.version_prefix, microversion=fetch.microversion,
-            )
+            with metrics.FETCHES_IN_FLIGHT.track_inprogress():
+                answer = self._sessions.get(
+                    ref.region, service.service_type, fetch.path.replace("{id}", quote(ref.resource_id, safe="")),
+                    aliases=service.aliases, version_prefix=fetch.version_prefix, microversion=fetch.microversion,
+                )
         except RequestFailed as error:
             return self._failed(ref, service, began_at, fetched_at, error.message, error.reason)
         except NotFound as error:
