@@ -9,6 +9,7 @@ request is cheaper by what looking there costs (docs: baselines, fetch).
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -237,11 +238,12 @@ class CloudSessions:
     def _endpoint(self, region: str, service_type: str, aliases: Sequence[str]) -> str:
         try:
             for name in (service_type, *aliases):
-                endpoint = self._session.get_endpoint(
-                    service_type=name, interface=self._interface, region_name=region, skip_discovery=True
-                )
-                if endpoint:
-                    return endpoint.rstrip("/")
+                with contextlib.suppress(ks_exceptions.EndpointNotFound):
+                    endpoint = self._session.get_endpoint(
+                        service_type=name, interface=self._interface, region_name=region, skip_discovery=True
+                    )
+                    if endpoint:
+                        return endpoint.rstrip("/")
         except (ks_exceptions.ClientException, requests.RequestException) as error:
             raise Unavailable(f"endpoint of {service_type} in {region} can't be looked up: {_brief(error)}") from error
         raise NotFound(
