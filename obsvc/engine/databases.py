@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import enum
 import pathlib
+import sqlite3
+import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -128,7 +130,7 @@ def _sqlite(url: sa.URL, pool_size: int) -> sa.Engine:
     def _set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions begin where we say so, below
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -140,6 +142,19 @@ def _sqlite(url: sa.URL, pool_size: int) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _use_wal(cursor: Any) -> None:
+    """Switch to WAL where that is not done yet; the switch ignores SQLite's own time-out for locks."""
+    for _ in range(LOCK_TIMEOUT * 20):
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            time.sleep(0.05)
 
 
 _POSTGRESQL = {
@@ -174,17 +189,13 @@ def trouble(error: sa.exc.SQLAlchemyError) -> Trouble:
     if isinstance(error, sa.exc.IntegrityError):
         return Trouble.CONFLICT
     original = error.orig
-    sqlstate = getattr(original, "sqlstate", None)
-    if sqlstate is not None:
-        return Trouble.LOST if sqlstate.startswith("08") else _POSTGRESQL.get(sqlstate, Trouble.OTHER)
     module = type(original).__module__
     if module.startswith("psycopg"):
-        return Trouble.LOST if isinstance(error, sa.exc.OperationalError) else Trouble.OTHER
+        return _of_postgresql(original.sqlstate, error)
     if module.startswith("pymysql"):
         number = original.args[0] if original.args else None
-        if number == 0:  # PyMySQL's InterfaceError(0, "") on a connection that is closed
-            return Trouble.LOST
-        return _MARIADB.get(number, Trouble.OTHER)
+        # 0: PyMySQL's InterfaceError(0, "") on a connection that is closed
+        return Trouble.LOST if number == 0 else _MARIADB.get(number, Trouble.OTHER)
     text = str(original)
     if "locked" in text or "busy" in text:
         return Trouble.BUSY
@@ -193,3 +204,9 @@ def trouble(error: sa.exc.SQLAlchemyError) -> Trouble:
     if "unable to open database file" in text:
         return Trouble.LOST
     return Trouble.OTHER
+
+
+def _of_postgresql(sqlstate: str | None, error: sa.exc.DBAPIError) -> Trouble:
+    if sqlstate is None:  # libpq's own errors: no server, or the connection broke
+        return Trouble.LOST if isinstance(error, sa.exc.OperationalError) else Trouble.OTHER
+    return Trouble.LOST if sqlstate.startswith("08") else _POSTGRESQL.get(sqlstate, Trouble.OTHER)
