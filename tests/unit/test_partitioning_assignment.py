@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import subprocess
 import sys
+import zlib
 from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from obsvc.partitioning import table
 from obsvc.partitioning.assignment import assign, capacity
 
 NAMES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=12)
@@ -46,7 +49,27 @@ def test_the_hash_seed_of_the_process_does_not_matter(seed):
         "import zlib; from obsvc.partitioning.assignment import assign;"
         "print(zlib.crc32(','.join(assign({'1', '11', 'a', 'aa', 'b'}, 256)).encode()))"
     )
-    here = __import__("zlib").crc32(",".join(assign(["1", "11", "a", "aa", "b"], 256)).encode())
+    here = zlib.crc32(",".join(assign(["1", "11", "a", "aa", "b"], 256)).encode())
     env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONWARNINGS": "ignore"}
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=60)
     assert int(out.stdout) == here
+
+
+def test_values_that_members_agree_on_are_pinned():
+    """A change of these moves partitions in every deployment, and members of both versions would disagree."""
+    assert assign(["a", "b", "c"], 16) == tuple("bbbbcbbcaccaacaa")
+    assert zlib.crc32(",".join(assign([f"obs-{number}" for number in range(10)], 1024)).encode()) == 723241001
+
+
+def test_balance_and_movement_from_3_to_50_members():
+    every = [step for family in table.FAMILIES for step in table.steps(family, range(3, 51))]
+    assert max(step.balance for step in every) <= 1.12
+    assert sum(step.joined for step in every) / len(every) <= 1.4
+    assert sum(step.left for step in every) / len(every) <= 1.4
+    assert max(max(step.joined, step.left) for step in every if step.members <= 10) <= 1.4
+
+
+def test_the_documented_table_is_the_computed_one():
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "partitioning.md").read_text()
+    documented = text.split("<!-- table: python -m obsvc.partitioning.table -->\n")[1].split("<!-- end of table -->")[0]
+    assert documented == table.render()
