@@ -108,11 +108,6 @@ class WorkQueue:
             self._work.notify()  # one wakes the next: more may have become possible than one add or end said
         return found, due_in
 
-    def asked(self, work: Work) -> None:
-        """The request of this look is over, though its report is not: the lane's place goes to another look, while
-        the ref stays processed.  Not calling it is harmless; the end of the work does the same."""
-        self._end(lambda now: self._core.asked(work.ref, now))
-
     def done(self, work: Work | Ref, *, shows: Callable[[str], bool] | None = None) -> None:
         """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
 

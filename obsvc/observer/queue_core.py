@@ -59,7 +59,6 @@ class QueueCore:
         self.entries: dict[Ref, Entry] = {}
         self.processing: dict[Ref, Work | None] = {}
         self.coalesced = 0
-        self._inside: set[Ref] = set()  # processed, and entered the gate
         self._forgotten: set[Ref] = set()  # forgotten while processed
         self._heap: list[tuple[float, int, Ref]] = []  # (due, place, ref); outdated ones stay until they ripen
         self._places = 0
@@ -143,7 +142,6 @@ class QueueCore:
         work = Work(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
                     entry.news, entry.priority, entry.latest)
         self.processing[ref] = work
-        self._inside.add(ref)
         return work, 0.0
 
     def ripen(self, now: float) -> None:
@@ -172,12 +170,6 @@ class QueueCore:
             if entry is not None:
                 entry.place = 0
         return taken
-
-    def asked(self, ref: Ref, now: float) -> None:
-        """The request is over, its processing is not: leave the gate."""
-        if ref in self._inside:
-            self._inside.discard(ref)
-            self.gate.leave(self.lanes.lane_of(ref), now)
 
     # -- ending ------------------------------------------------------------------------------------------------
 
@@ -221,8 +213,8 @@ class QueueCore:
         """End the processing of ``ref``; False where there is nothing more to do for it."""
         if ref not in self.processing:
             return False
-        self.asked(ref, now)
-        del self.processing[ref]
+        if self.processing.pop(ref) is not None:
+            self.gate.leave(self.lanes.lane_of(ref), now)
         if ref in self._forgotten:
             self._forgotten.discard(ref)
             return False

@@ -346,6 +346,11 @@ def test_drain_waits_for_the_queue_and_for_processing(queue, clock):
     assert queue.get() is None, "what was not due is dropped"
 
 
+def test_drain_waits_for_what_is_due_though_nothing_is_processed(queue):
+    notify(queue, A)
+    assert not queue.drain(0.0)
+
+
 def test_nothing_is_taken_in_while_draining(queue):
     queue.drain(0.0)
     assert not notify(queue, A)
@@ -426,20 +431,6 @@ def test_a_lane_gives_its_place_back_however_the_look_ends(clock):
         assert other is not None and other.ref != work.ref
         queue.done(other)
         queue.forget([A, B])
-    assert doors.inside == {"compute.server": 0}
-
-
-def test_the_lane_is_free_once_the_request_is_over_and_the_ref_still_processed(clock):
-    doors = Doors(most=1)
-    queue = WorkQueue(clock=clock, lane_of=lambda ref: ref.resource_type, gate=doors)
-    for ref in (A, B):
-        notify(queue, ref)
-    work = queue.get()
-    queue.asked(work)
-    notify(queue, A)
-    assert queue.get().ref == B
-    queue.done(work)
-    queue.done(B)
     assert doors.inside == {"compute.server": 0}
 
 

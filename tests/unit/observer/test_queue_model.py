@@ -43,7 +43,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock, self.gate = ManualClock(), Gate()
         self.queue = WorkQueue(QueueSettings(), clock=self.clock, lane_of=lambda ref: ref.resource_type,
                                gate=self.gate, rng=random.Random(1))
-        self.under_way, self.owed, self.asked = {}, set(), set()
+        self.under_way, self.owed = {}, set()
 
     @rule(ref=refs, state=states, urgent=st.booleans())
     def notify(self, ref, state, urgent):
@@ -71,17 +71,9 @@ class QueueMachine(RuleBasedStateMachine):
             self.owed.discard(work.ref)
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data())
-    def request_over(self, data):
-        ref = data.draw(st.sampled_from(sorted(self.under_way)))
-        self.queue.asked(self.under_way[ref])
-        self.asked.add(ref)
-
-    @precondition(lambda self: self.under_way)
     @rule(data=st.data(), shown=states)
     def done(self, data, shown):
         work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
-        self.asked.discard(work.ref)
         self.queue.done(work, shows=lambda state: state == shown)
 
     @precondition(lambda self: self.under_way)
@@ -93,7 +85,6 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             self.queue.retry(work)
         self.owed.add(work.ref)
-        self.asked.discard(work.ref)
 
     @rule(seconds=delays)
     def wait(self, seconds):
@@ -108,7 +99,7 @@ class QueueMachine(RuleBasedStateMachine):
         core = self.queue._core
         assert self.queue.processing == set(self.under_way)
         assert set(core.entries) == self.owed, "every add is owed exactly one look"
-        assert sum(self.gate.inside.values()) == len(self.under_way) - len(self.asked)
+        assert sum(self.gate.inside.values()) == len(self.under_way)
         ready = {ref for ref, entry in core.entries.items() if entry.ready}
         assert len(core.lanes) == len(ready) and not ready & set(self.under_way)
         placed = {ref for _, place, ref in core._heap if ref in core.entries and core.entries[ref].place == place}
