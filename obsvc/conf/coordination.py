@@ -18,9 +18,9 @@ OPTIONS = [
         help="Seconds between two beats of a member, to the backend and to the engine. A fifth of the lease: "
              "several may be lost.",
     ),
-    cfg.IntOpt("partitions", default=1024, min=1,
-               help="Number of partitions, as the engine's database was made with (obsvc db upgrade --partitions). A "
-                    "member with another number refuses to start."),
+    cfg.IntOpt("partitions", min=1,
+               help="Number of partitions that this member expects; it refuses to start where the engine's database "
+                    "was made with another (obsvc db upgrade --partitions). Default: the engine's."),
     cfg.IntOpt("virtual_nodes", default=128, min=1,
                help="Points per member on the hash ring. All members must have the same."),
 ]

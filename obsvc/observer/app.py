@@ -58,7 +58,7 @@ def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
         info = wait_for_engine(engine, signals.ending)
         if info is None:
             return 0
-        check_engine(info, conf.coordination.partitions)
+        check_engine(info, conf.coordination.partitions or info.partitions)
         observer = Observer(
             conf, name=name, user_agent=user_agent, engine=engine, info=info, host=host,
             address=f"{conf.observer.health_host}:{health.port}",
