@@ -21,6 +21,9 @@ from obsvc.messaging.consumer import Arrived, Consumer, QueueVanished, consume
 ACK_BATCH = 100
 ACK_INTERVAL = 0.1
 
+#: Looks a heartbeat interval at whether one is due: py-amqp sends at the first look after half an interval.
+HEARTBEAT_CHECKS = 8
+
 #: Seconds between two looks at our queue's length and bindings.
 CHECK_INTERVAL = 10.0
 
@@ -77,7 +80,7 @@ class Session:
         self._acknowledge()
         now = self._clock.monotonic()
         if now >= self._heartbeat_at:
-            self._heartbeat_at = now + (self._bus.heartbeat or 60.0) / 2
+            self._heartbeat_at = now + (self._bus.heartbeat or 60.0) / HEARTBEAT_CHECKS
             self._consumer.heartbeat()
         if now >= self._check_at:
             self._check_at = now + CHECK_INTERVAL

@@ -60,7 +60,7 @@ class Consumer(Protocol):
         """Ask for messages again.  Raises QueueInUse when another process took the queue meanwhile."""
 
     def heartbeat(self) -> None:
-        """Send a heartbeat where one is due; call it twice a heartbeat interval."""
+        """Send a heartbeat where one is due; call it several times a heartbeat interval."""
 
     def wake(self) -> None:
         """End a wait in :meth:`run`; any thread; never raises."""
@@ -134,7 +134,9 @@ class _AmqpConsumer:
         with translated(self._connection, f"consuming {self._queue}"):
             wait = timeout
             while self._readable(wait):
-                self._connection.drain_events()
+                # One frame at a time: drain_events goes on until a *message* is whole, and so blocks behind the
+                # broker's heartbeat until the next message, while ours go unsent and the broker hangs up.
+                self._connection.connection.blocking_read()
                 if self._cancelled:
                     raise QueueVanished(f"the broker ended our consumption of {self._queue}: it was deleted")
                 if self._taken - before >= self._BURST:
