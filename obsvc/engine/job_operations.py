@@ -49,9 +49,7 @@ class JobOperations:
                 return None
             return self.store.run(lambda tx: _lease(tx, request, limit)) or None
 
-        found = check()
-        if found is None and request.wait > 0:
-            found = self.waiters.wait({"job"}, check, request.wait)
+        found = self.waiters.wait({"job"}, check, request.wait) if request.wait > 0 else check()
         return jobs.JobClaimReply(found or ())
 
     def renew_job(self, request: jobs.JobLease) -> jobs.LeaseReply:
@@ -161,14 +159,14 @@ def _complete(tx: Transaction, request: jobs.JobDone) -> None:
     timeout = min(request.timeout or tx.settings.node_timeout, tx.settings.node_timeout)
     gone = request.gone and row.action == Action.DELETE
     if gone:
-        stop_of_node(tx, row.node_id)
+        stop_of_node(tx, row.stack_id, row.node_id)
     else:
         goal = Condition.DELETED if row.action == Action.DELETE else request.goal
         started = observing.start(
             tx, [StartItem(ref=request.ref, goal=goal, timeout=timeout)], stack_id=row.stack_id, node_id=row.node_id
         )
         if row.action == Action.DELETE:
-            stop_of_node(tx, row.node_id, but=[one.observation_id for one in started])
+            stop_of_node(tx, row.stack_id, row.node_id, but=[one.observation_id for one in started])
     traversal = Traversal.lock(tx, row.stack_id)
     row = _job(tx, request.job_id, lock=True)
     if _answered(row, request.lease_token):

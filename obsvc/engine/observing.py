@@ -265,9 +265,10 @@ def _by_ids(tx: Transaction, ids: Sequence[str], project_id: str | None) -> list
     return found
 
 
-def of_node(tx: Transaction, node_id: str) -> list[Observation]:
+def of_node(tx: Transaction, stack_id: str, node_id: str) -> list[Observation]:
     """The observations that belong to one node of a stack."""
-    rows = tx.execute(select_observations().where(core.observation.c.node_id == node_id))
+    table = core.observation
+    rows = tx.execute(select_observations().where(table.c.stack_id == stack_id, table.c.node_id == node_id))
     return [observation_of(row) for row in rows]
 
 

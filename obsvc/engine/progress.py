@@ -72,7 +72,7 @@ def _see(traversal: Traversal, draft: DeltaDraft, touched: TouchedObservation) -
 def _see_deleting(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
     if touched.standing is Standing.MET:
         # Its partition is locked already: the report was about this very ref.
-        stop_of_node(traversal.tx, row.node_id)
+        stop_of_node(traversal.tx, row.stack_id, row.node_id)
         traversal.deleted(row)
     elif touched.standing is Standing.FAILED and draft.after.status != decode(row.attributes).get("status"):
         # A resource that was in error before its deletion began stays so until it is gone: that is no failure.
@@ -105,10 +105,11 @@ def facts(snapshot: Snapshot) -> dict[str, Any]:
     return {**own, **snapshot.attributes}
 
 
-def stop_of_node(tx: Transaction, node_id: str, *, but: Iterable[str] = ()) -> None:
+def stop_of_node(tx: Transaction, stack_id: str, node_id: str, *, but: Iterable[str] = ()) -> None:
     """Stop the observations of a node (other than ``but``, ids); takes their partitions' locks."""
     kept = set(but)
-    ids = [one.observation_id for one in observing.of_node(tx, node_id) if one.observation_id not in kept]
+    known = observing.of_node(tx, stack_id, node_id)
+    ids = [one.observation_id for one in known if one.observation_id not in kept]
     if ids:
         observing.stop(tx, ids)
 
