@@ -37,10 +37,13 @@ AWAY_PAUSE = 2.0
 #: Seconds between two looks whether the parent still lives.
 PARENT_PAUSE = 0.5
 
+#: Environment variable by which the parent says its process id: it may be gone before we first look for it.
+PARENT_VARIABLE = "OBSVC_PARENT_PID"
+
 
 def main(conf: cfg.ConfigOpts) -> int:
     """Run until told to stop; the exit code."""
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -6,6 +6,7 @@ away for now is waited for: the process serves, answers ``unavailable``, and ``/
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -117,7 +118,8 @@ class DueChild:
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set() and not self._stopping.is_set():
-            process = self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+            environment = {**os.environ, "OBSVC_PARENT_PID": str(os.getpid())}
+            process = self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, env=environment)
             # gunicorn's arbiter reaps every child, so its exit status may be gone: only that it ended is certain
             while process.poll() is None and not stop.wait(0.2):
                 pass

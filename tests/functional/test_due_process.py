@@ -57,9 +57,13 @@ def start(tmp_path):
             """))
         command = [sys.executable, "-m", "obsvc.engine.due_process", "--config-file", str(path)]
         if through_parent:
-            parent = "import subprocess, sys; one = subprocess.Popen(sys.argv[1:]); print(one.pid, flush=True); one.wait()"
+            parent = (
+                "import os, subprocess, sys; env = {**os.environ, 'OBSVC_PARENT_PID': str(os.getpid())}; "
+                "one = subprocess.Popen(sys.argv[1:], env=env, stdout=2); print(one.pid, flush=True); one.wait()"
+            )
             command = [sys.executable, "-c", parent, *command]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        errors = subprocess.DEVNULL if through_parent else subprocess.STDOUT
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         began.append(process)
         return process
 
