@@ -51,7 +51,11 @@ class Emitter:
 
     def run_once(self) -> int:
         """Emit one batch; how many were confirmed.  Raises Unavailable when the broker or the database is away."""
-        rows = self._store.run(self._claim)
+        depth = self._store.read(lambda tx: tx.execute(sa.select(sa.func.count()).select_from(outbox)).scalar_one())
+        metrics.OUTBOX_DEPTH.set(depth)
+        if not depth:
+            return 0
+        rows = self._store.run(lambda tx: self._claim(tx, depth - self._limit))
         confirmed = []
         try:
             for row in rows:
@@ -72,11 +76,9 @@ class Emitter:
             LOG.info("notifications are emitted again")
         return len(confirmed)
 
-    def _claim(self, tx: Transaction) -> list[sa.Row]:
-        depth = tx.execute(sa.select(sa.func.count()).select_from(outbox)).scalar_one()
-        metrics.OUTBOX_DEPTH.set(depth)
-        if depth > self._limit:
-            oldest = sa.select(outbox.c.outbox_id).order_by(outbox.c.outbox_id).limit(depth - self._limit)
+    def _claim(self, tx: Transaction, too_many: int) -> list[sa.Row]:
+        if too_many > 0:
+            oldest = sa.select(outbox.c.outbox_id).order_by(outbox.c.outbox_id).limit(too_many)
             ids = [row.outbox_id for row in tx.execute(oldest)]
             for start in range(0, len(ids), 500):
                 tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(ids[start:start + 500])))

@@ -157,7 +157,7 @@ def test_what_is_not_confirmed_stays_and_goes_out_when_the_broker_is_back_with_o
 
 def test_a_killed_emitters_rows_are_taken_up_by_another(store):
     fill(store, 1)
-    store.run(emitter(store, Bus())._claim)
+    store.run(lambda tx: emitter(store, Bus())._claim(tx, 0))
     bus = Bus()
     assert emitter(store, bus).run_once() == 0
     store.clock.advance(61)
