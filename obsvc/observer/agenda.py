@@ -70,8 +70,7 @@ class Agenda:
         """A notification named ``ref``, which is observed here; True when that made a look due."""
         task = self._held.task(ref)
         self._held.owe(ref)
-        last = None if task is None else task.look.last
-        urgent = looks.is_urgent(notification.look, notification.state, last)
+        urgent = looks.is_urgent(notification.look, notification.state, None if task is None else task.look)
         return self._queue.add(ref, Cause.NOTIFIED, announced=notification.state, urgent=urgent)
 
     def marked(self, ref: Ref) -> None:

@@ -160,8 +160,7 @@ class Looking:
         """Ask for the look that follows, and end this one."""
         if decision.next is not None:
             self._queue.add_after(work.ref, decision.next.delay, decision.next.cause)
-        last = decision.state.last
-        self._queue.done(work, shows=lambda state: looks.shows(last, state))
+        self._queue.done(work, shows=lambda announced: looks.answered(decision.state, announced))
 
     # -- its report
 

@@ -111,7 +111,7 @@ class WorkQueue:
     def done(self, work: Work | Ref, *, shows: Callable[[str], bool] | None = None) -> None:
         """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
 
-        shows: whether the look showed an announced state (:func:`obsvc.observer.looks.shows`).
+        shows: whether the looks so far answer an announced state (:func:`obsvc.observer.looks.answered`).
         """
         self._end(lambda now: self._core.done(_ref(work), now, shows=shows))
 

@@ -79,16 +79,24 @@ def test_a_notification_that_announced_no_state_is_followed_by_one_settle_look()
 def test_the_newest_announcement_decides():
     assert Scene(last=STOPPED).look(ACTIVE, announced=["SHUTOFF", "ACTIVE"]).next is None
     assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", "SHUTOFF"]).next is not None
-    assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", None]).next is not None
+    assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", None]).next == Next(1.0, Cause.SETTLE)
 
 
-def test_an_announced_state_that_is_not_shown_is_looked_for_a_bounded_number_of_times():
+def test_an_announced_state_that_is_not_shown_is_looked_for_in_growing_steps_and_not_for_ever():
     scene = Scene(last=ACTIVE)
     decision, delays = scene.look(ACTIVE, announced=["SHUTOFF"]), []
     while decision.next is not None:
         delays.append(decision.next.delay)
         decision = scene.follow(decision, ACTIVE)
-    assert delays == [1.0, 2.0, 4.0]
+    assert delays == list(looks.ANNOUNCED_STEPS) and delays == sorted(delays)
+
+
+def test_an_announced_state_is_still_looked_for_when_the_next_operation_begins():
+    scene = Scene(last=ACTIVE)
+    scene.look(ACTIVE, announced=["SHUTOFF"])
+    assert scene.look(ACTIVE, announced=[None]).next.delay == 0.15
+    passed = Snapshot(True, Condition.PENDING, "SHUTOFF", settled=False)
+    assert scene.look(passed, announced=[None]).next.delay == 1.0, "it was there: too late to see it"
 
 
 def test_the_settle_look_that_shows_it_is_the_last():
@@ -112,11 +120,12 @@ def test_a_look_that_began_settle_delay_after_the_news_is_its_own_settle_look():
     assert Scene(last=ACTIVE).look(ACTIVE, announced=["ACTIVE"], age=1.0).next is None
     assert Scene(last=ACTIVE).look(ACTIVE, announced=[None], age=0.9).next is not None
     missing = Scene(last=ACTIVE).look(ACTIVE, announced=["SHUTOFF"], age=1.0)
-    assert missing.next == Next(2.0, Cause.SETTLE), "announced and not shown: it is still looked for"
+    assert missing.next == Next(0.15, Cause.SETTLE), "announced and not shown: it is still looked for"
 
 
 def test_not_settled_is_not_shown():
     assert Scene(last=BUILD).look(STOPPING, announced=["ACTIVE"]).next == Next(1.0, Cause.SETTLE)
+    assert Scene(last=STOPPED).look(BUILD, announced=["ACTIVE"]).next == Next(0.15, Cause.SETTLE)
 
 
 def test_the_first_look_counts_as_made_on_a_notification():
@@ -152,7 +161,15 @@ def test_shows(snapshot, word, answer):
     (Look.MERGE, "ACTIVE", BUILD, False),
 ])
 def test_urgent_is_what_announces_something_new_now(look, announced, last, urgent):
-    assert looks.is_urgent(look, announced, last) is urgent
+    assert looks.is_urgent(look, announced, LookState(0.0, last=last)) is urgent
+    assert looks.is_urgent(Look.NOW, "ACTIVE", None)
+
+
+def test_what_is_looked_for_already_is_not_urgent_again():
+    scene = Scene(last=STOPPED)
+    scene.look(STOPPED, announced=["ACTIVE"])
+    assert not looks.is_urgent(Look.NOW, "active", scene.state)
+    assert looks.is_urgent(Look.NOW, "PAUSED", scene.state)
 
 
 # -- 404
