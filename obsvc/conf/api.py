@@ -10,6 +10,8 @@ OPTIONS = [
                help="noauth binds loopback addresses only."),
     cfg.StrOpt("http_basic_auth_user_file", default="/etc/obsvc/api.htpasswd",
                help="htpasswd file (bcrypt) for http_basic."),
+    cfg.StrOpt("default_region", default="RegionOne",
+               help="Region of a resource or stack where a request names none."),
     cfg.FloatOpt("max_wait", default=60.0, min=0.0, help="Longest wait of a long poll, seconds."),
 ]
 

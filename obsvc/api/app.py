@@ -1,0 +1,115 @@
+"""The public API: its routes as one falcon application, and the process that serves it under gunicorn.
+
+Every error is answered as ``{"error": {"code": …, "message": …}}``; a foreign resource answers as a missing one.
+"""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+from oslo_config import cfg
+
+import obsvc
+from obsvc import web
+from obsvc.api import auth
+from obsvc.api.context import Api
+from obsvc.api.policy import Caller, Policy
+from obsvc.api.render import answer
+from obsvc.api.resources import cluster, observations, refs, stacks
+from obsvc.api.ring import Ring
+from obsvc.engine_client.contract import CONTRACT_VERSION, Empty
+from obsvc.exceptions import ObsvcError
+
+LOG = logging.getLogger(__name__)
+
+
+class Versions:
+    """``GET /``: which versions of this API there are."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        links = [{"rel": "self", "href": f"{req.prefix}/v1/"}]
+        answer(resp, {"name": "obsvc", "version": obsvc.__version__, "contract_version": CONTRACT_VERSION,
+                      "versions": [{"id": "v1", "status": "CURRENT", "links": links}]})
+
+
+def make_app(api: Api, identify: Callable[[dict[str, Any]], Caller] = auth.operator) -> falcon.App:
+    """The API as a WSGI application.  identify: who asks, from the WSGI environment."""
+    app = falcon.App(middleware=[auth.Identify(identify)])
+    app.req_options.auto_parse_qs_csv = False
+    app.add_route("/", Versions())
+    app.add_route("/v1/observations", observations.Observations(api))
+    app.add_route("/v1/observations/{observation_id}", observations.ObservationById(api))
+    app.add_route("/v1/observations/{observation_id}/wait", observations.ObservationWait(api))
+    resource = refs.ResourceByRef(api)
+    app.add_route("/v1/resources/{resource_type}/{resource_id}", resource)
+    app.add_route("/v1/resources/{resource_type}/{resource_id}/check", resource, suffix="check")
+    app.add_route("/v1/resources/{resource_type}/{resource_id}/owner", resource, suffix="owner")
+    app.add_route("/v1/changes", refs.Changes(api))
+    app.add_route("/v1/stacks", stacks.Stacks(api))
+    stack = stacks.StackByName(api)
+    app.add_route("/v1/stacks/{stack}", stack)
+    app.add_route("/v1/stacks/{stack}/resources", stack, suffix="resources")
+    app.add_route("/v1/stacks/{stack}/events", stack, suffix="events")
+    app.add_route("/v1/members", cluster.Members(api))
+    app.add_route("/v1/partitions", cluster.Partitions(api))
+    app.add_route("/v1/partitions/{partition}", cluster.Partitions(api), suffix="one")
+    app.add_route("/v1/dead-letters", cluster.DeadLetters(api))
+    web.add_health_routes(app, lambda: engine_reached(api))
+    web.add_error_handlers(app)
+    return app
+
+
+def engine_reached(api: Api) -> str | None:
+    """None when an engine answers, else why not."""
+    try:
+        api.engine.info(Empty())
+    except ObsvcError as error:
+        return str(error)
+    return None
+
+
+def ring_from_conf(conf: cfg.ConfigOpts) -> Ring:
+    """The ring over the members that the coordination backend names."""
+    from obsvc.partitioning.assignment import assign
+    from obsvc.partitioning.backend import read_members
+
+    group = conf.coordination
+    return Ring(
+        lambda: read_members(group.backend_urls, group.group, lease=group.lease),
+        lambda names, partitions: assign(names, partitions, virtual_nodes=group.virtual_nodes),
+    )
+
+
+def from_conf(conf: cfg.ConfigOpts) -> Callable[..., Any]:
+    """The application as the configuration wants it, behind its authentication; to be called in each process."""
+    from obsvc import catalog, engine_client
+
+    user_agent = f"obsvc/{obsvc.__version__} (api {conf.host or 'local'})"
+    api = Api(
+        engine=engine_client.from_conf(conf, user_agent), policy=Policy(conf), ring=ring_from_conf(conf),
+        max_wait=conf.api.max_wait, region=conf.api.default_region, types=frozenset(catalog.load().types),
+    )
+    if conf.api.auth_strategy == "keystone":
+        return auth.behind_keystone(make_app(api, auth.keystone), conf)
+    app = make_app(api)
+    if conf.api.auth_strategy == "http_basic":
+        return web.BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=auth.OPEN)
+    return app
+
+
+def run(conf: cfg.ConfigOpts) -> int:
+    """Serve until told to end.  Raises ConfigError before the first request for what can't be used."""
+    from obsvc.partitioning.backend import check_urls
+
+    web.check_bind(conf.api.auth_strategy, conf.api.bind_host)
+    check_urls(conf.coordination.backend_urls)
+    if conf.api.auth_strategy == "http_basic":
+        web.BasicAuth(None, conf.api.http_basic_auth_user_file)
+    web.serve(
+        lambda: from_conf(conf), host=conf.api.bind_host, port=conf.api.bind_port, processes=conf.api.processes,
+        threads=conf.api.threads,
+        on_ready=lambda port: LOG.info("the API listens on http://%s:%d", conf.api.bind_host, port),
+    )
+    return 0

@@ -1,0 +1,95 @@
+"""What every resource class of the API works with: engine, policy, ring, limits; and the built-in tenancy."""
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import falcon
+
+from obsvc.api.policy import Caller, Policy
+from obsvc.api.ring import Ring
+from obsvc.clock import Clock, SystemClock
+from obsvc.engine_client.contract import Empty, Engine
+from obsvc.engine_client.observations import (
+    FindRequest,
+    Observation,
+    ObservationsRequest,
+    Resource,
+    ResourceRequest,
+)
+from obsvc.exceptions import Conflict, InvalidInput, NotFound
+from obsvc.model import Ref
+
+
+@dataclass
+class Api:
+    """max_wait: longest long poll, seconds.  region: taken where a request names none.  types: resource types that
+    observers can fetch; None: not checked."""
+
+    engine: Engine
+    policy: Policy
+    ring: Ring
+    max_wait: float = 60.0
+    region: str = "RegionOne"
+    types: Collection[str] | None = None
+    clock: Clock = SystemClock()
+    _partitions: int | None = None
+
+    def allow(self, req: falcon.Request, rule: str) -> Caller:
+        """The caller, when policy lets it; raises Forbidden."""
+        caller: Caller = req.context.caller
+        self.policy.authorize(caller, rule)
+        return caller
+
+    def partitions(self) -> int:
+        """P: asked of the engine once, since it never changes."""
+        if self._partitions is None:
+            self._partitions = self.engine.info(Empty()).partitions
+        return self._partitions
+
+    def check_type(self, resource_type: str) -> str:
+        """``resource_type``, when observers can fetch it."""
+        if self.types is not None and resource_type not in self.types:
+            raise InvalidInput(f"resource type {resource_type!r} is not in the catalogue: expected one of "
+                               f"{', '.join(sorted(self.types))}")
+        return resource_type
+
+    def resource(self, caller: Caller, resource_type: str, resource_id: str, region: str | None) -> Resource:
+        """The one observed resource that the caller may see; NotFound for none, Conflict for several regions'."""
+        if region is not None:
+            found = [self.engine.read_resource(ResourceRequest(Ref(region, resource_type, resource_id)))]
+        else:
+            found = list(self.engine.find_resources(FindRequest(resource_type, resource_id)).resources)
+        shown = [each for each in found if self.shows(caller, each)]
+        if not shown:
+            where = f" in region {region}" if region is not None else ""
+            raise NotFound(f"{resource_type} {resource_id} is not observed{where}: start an observation first")
+        if len(shown) > 1:
+            regions = ", ".join(sorted(each.ref.region for each in shown))
+            raise Conflict(f"{resource_type} {resource_id} is observed in several regions ({regions}): name one with region=")
+        return shown[0]
+
+    @staticmethod
+    def shows(caller: Caller, resource: Resource) -> bool:
+        """Tenancy: by the project in the snapshot alone."""
+        return caller.sees(resource.snapshot.project_id if resource.snapshot is not None else None)
+
+    def foreign(self, caller: Caller, ref: Ref) -> bool:
+        """Whether the engine knows that ``ref`` is of a project that the caller may not see.
+
+        A ref that was never seen is nobody's yet; one that is gone, with no project named, neither.
+        """
+        if caller.privileged:
+            return False
+        found = self.engine.find_resources(FindRequest(ref.resource_type, ref.resource_id)).resources
+        snapshots = [each.snapshot for each in found if each.ref == ref and each.snapshot is not None]
+        return any(not caller.sees(one.project_id) for one in snapshots if one.exists or one.project_id is not None)
+
+    def observation(self, caller: Caller, observation_id: str) -> Observation:
+        """One observation that the caller may see; NotFound otherwise.  Its status tells of its ref, so an observation
+        of what turned out to be foreign is not shown."""
+        page = self.engine.list_observations(ObservationsRequest(observation_id=observation_id, limit=1))
+        for found in page.observations:
+            if caller.sees(found.project_id) and not self.foreign(caller, found.ref):
+                return found
+        raise NotFound(f"no observation {observation_id}: list those there are")

@@ -1,0 +1,106 @@
+"""Who may do what: oslo.policy rules with documented defaults.
+
+``list_rules`` is what ``oslopolicy-sample-generator`` reads.  Beside these rules, tenancy is built in and no rule
+opens it: a snapshot is shown to the project in the snapshot, to admin and to service only (``Caller.privileged``).
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from obsvc.exceptions import Forbidden
+
+ADMIN = "rule:admin_or_service"
+MEMBER = "rule:admin_or_service or (role:member and project_id:%(project_id)s)"
+READER = "rule:admin_or_service or (role:reader and project_id:%(project_id)s)"
+
+
+def _rule(name: str, check: str, description: str, *operations: tuple[str, str]) -> policy.DocumentedRuleDefault:
+    return policy.DocumentedRuleDefault(
+        name=f"obsvc:{name}", check_str=check, description=description,
+        operations=[{"method": method, "path": path} for method, path in operations],
+    )
+
+
+_RULES = [
+    policy.RuleDefault("admin_or_service", "role:admin or role:service",
+                       "Operators and other services: they see every project."),
+    _rule("observation:start", MEMBER, "Start observations.", ("POST", "/v1/observations")),
+    _rule("observation:read", READER, "List, read and wait for observations.", ("GET", "/v1/observations"),
+          ("GET", "/v1/observations/{id}"), ("GET", "/v1/observations/{id}/wait")),
+    _rule("observation:stop", MEMBER, "Stop observations.", ("DELETE", "/v1/observations/{id}")),
+    _rule("resource:read", READER, "Read a resource's actual state, or wait for it.",
+          ("GET", "/v1/resources/{type}/{id}")),
+    _rule("resource:check", MEMBER, "Ask for a look at a resource now.", ("POST", "/v1/resources/{type}/{id}/check")),
+    _rule("resource:owner", ADMIN, "Which observer owns a resource, and why.",
+          ("GET", "/v1/resources/{type}/{id}/owner")),
+    _rule("changes:read", READER, "Follow the changes feed.", ("GET", "/v1/changes")),
+    _rule("stack:create", MEMBER, "Create stacks.", ("POST", "/v1/stacks")),
+    _rule("stack:read", READER, "List and read stacks, their nodes and events.", ("GET", "/v1/stacks"),
+          ("GET", "/v1/stacks/{stack}"), ("GET", "/v1/stacks/{stack}/resources"), ("GET", "/v1/stacks/{stack}/events")),
+    _rule("stack:delete", MEMBER, "Delete stacks.", ("DELETE", "/v1/stacks/{stack}")),
+    _rule("cluster:read", ADMIN, "Members and partitions.", ("GET", "/v1/members"), ("GET", "/v1/partitions"),
+          ("GET", "/v1/partitions/{partition}")),
+    _rule("dead_letter:read", ADMIN, "Messages that could not be read.", ("GET", "/v1/dead-letters")),
+]
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    """Every rule with its default."""
+    return list(_RULES)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.  project_id None: no project (an operator, or noauth)."""
+
+    user_id: str | None = None
+    project_id: str | None = None
+    roles: tuple[str, ...] = ()
+    service_roles: tuple[str, ...] = ()
+
+    @property
+    def privileged(self) -> bool:
+        """Whether snapshots of every project may be shown."""
+        return bool({"admin", "service"} & {role.lower() for role in self.roles})
+
+    def sees(self, project_id: str | None) -> bool:
+        """Whether what belongs to ``project_id`` may be shown."""
+        return self.privileged or (project_id is not None and project_id == self.project_id)
+
+    @property
+    def scope(self) -> str | None:
+        """The project that listings are limited to; None for every project.  Never None for the unprivileged."""
+        return None if self.privileged else (self.project_id or "")
+
+
+#: Who everybody is where there is no Keystone: as in Ironic, the operator.
+OPERATOR = Caller(user_id="operator", roles=("admin", "member", "reader"))
+
+
+@dataclass
+class Policy:
+    """The enforcer; any thread."""
+
+    conf: cfg.ConfigOpts
+    _enforcer: policy.Enforcer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._enforcer = policy.Enforcer(self.conf)
+        self._enforcer.register_defaults(list_rules())
+        self._enforcer.load_rules()
+
+    def authorize(self, caller: Caller, rule: str, target: Mapping[str, Any] | None = None) -> None:
+        """Raise Forbidden unless ``obsvc:<rule>`` lets the caller; the target is the caller's own project by default."""
+        if not caller.privileged and caller.project_id is None:
+            raise Forbidden("expected a token of a project (or the role admin or service), got one without a project")
+        credentials = {"user_id": caller.user_id, "project_id": caller.project_id, "roles": list(caller.roles),
+                       "service_roles": list(caller.service_roles)}
+        target = target if target is not None else {"project_id": caller.project_id}
+        if not self._enforcer.authorize(f"obsvc:{rule}", dict(target), credentials, do_raise=False):
+            raise Forbidden(f"policy obsvc:{rule} does not allow this: expected one of the roles that it names, "
+                            f"got {', '.join(caller.roles) or 'none'}")

@@ -1,0 +1,144 @@
+"""Reading requests: query parameters and bodies, refused with the name of what is wrong."""
+from __future__ import annotations
+
+import enum
+import math
+from typing import Any, TypeVar
+
+import falcon
+import msgspec
+
+from obsvc.exceptions import InvalidInput
+from obsvc.model import Condition
+
+T = TypeVar("T")
+E = TypeVar("E", bound=enum.Enum)
+
+#: Largest body, bytes: the largest legal template (Heat's max_template_size is 512 KiB) as JSON text, and some room.
+BODY_LIMIT = 2 * 1024 * 1024
+
+#: Largest page.
+LIMIT_MAX = 1000
+
+
+class Query:
+    """The query parameters of one request; any that is not in ``known`` is refused."""
+
+    def __init__(self, req: falcon.Request, *known: str) -> None:
+        self._req = req
+        for name in req.params:
+            if name not in known:
+                raise InvalidInput(f"query parameter {name!r} is not known here: expected {_either(known)}")
+
+    def text(self, name: str) -> str | None:
+        """The parameter's text; None where it is missing or empty."""
+        value = self._req.get_param_as_list(name) or []
+        if len(value) > 1:
+            raise InvalidInput(f"query parameter {name!r}: expected it once, got it {len(value)} times")
+        return value[0] if value else None
+
+    def whole(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
+        """A whole number from ``least``; more than ``most`` counts as ``most``."""
+        text = self.text(name)
+        try:
+            value = default if text is None else int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise InvalidInput(f"query parameter {name!r}: expected a whole number from {least}, got {text!r}")
+        return value if most is None else min(value, most)
+
+    def limit(self, default: int = 100) -> int:
+        return self.whole("limit", default, least=1, most=LIMIT_MAX)
+
+    def seconds(self, name: str, default: float, most: float) -> float:
+        """Seconds from 0; more than ``most`` counts as ``most``."""
+        text = self.text(name)
+        try:
+            value = default if text is None else float(text)
+        except ValueError:
+            value = -1.0
+        if not (value >= 0 and math.isfinite(value)):
+            raise InvalidInput(f"query parameter {name!r}: expected seconds from 0, got {text!r}")
+        return min(value, most)
+
+    def choice(self, name: str, kind: type[E]) -> E | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return kind(text)
+        except ValueError:
+            names = [str(each.value) for each in kind]
+            raise InvalidInput(f"query parameter {name!r}: expected {_either(names)}, got {text!r}") from None
+
+    def truth(self, name: str) -> bool | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise InvalidInput(f"query parameter {name!r}: expected true or false, got {text!r}")
+        return text.lower() in ("true", "1")
+
+
+class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One observation to start.  timeout: seconds until its deadline."""
+
+    resource_type: str
+    resource_id: str
+    region: str | None = None
+    goal: Condition | None = None
+    timeout: float | None = None
+    labels: dict[str, str] = {}
+
+
+class StartStackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Observations for every resource that a stack has now."""
+
+    stack: str
+    goal: Condition | None = None
+    timeout: float | None = None
+    labels: dict[str, str] = {}
+
+
+class StackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stack to create.  template: HOT as text, or as the object that it stands for."""
+
+    name: str
+    template: str | dict[str, Any]
+    parameters: dict[str, Any] = {}
+    region: str | None = None
+    timeout: float | None = None
+    on_drift: str = "report"
+
+
+def read_json(req: falcon.Request) -> Any:
+    """The body, decoded; InvalidInput unless it is JSON of a bearable size."""
+    body = req.bounded_stream.read(BODY_LIMIT + 1)
+    if len(body) > BODY_LIMIT:
+        raise InvalidInput(f"expected a body of at most {BODY_LIMIT} bytes, got more")
+    if not body:
+        raise InvalidInput("expected a body of JSON, got none")
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"expected a body of JSON: {error}") from error
+
+
+def read_as(value: Any, kind: type[T]) -> T:
+    """``value`` as ``kind``; InvalidInput says what differs and where."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the body can't be taken: {error}") from error
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """A time-out in seconds, or none."""
+    if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
+        raise InvalidInput(f"timeout: expected seconds above 0, got {timeout}")
+    return timeout
+
+
+def _either(names: Any) -> str:
+    return ", ".join(sorted(names)) or "none"

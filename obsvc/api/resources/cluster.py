@@ -1,0 +1,121 @@
+"""``/v1/members``, ``/v1/partitions``, ``/v1/dead-letters``: what SREs ask of the cluster itself."""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import falcon
+
+from obsvc.api.context import Api
+from obsvc.api.render import answer, plain
+from obsvc.api.requests import Query
+from obsvc.engine_client.contract import Empty
+from obsvc.engine_client.observations import PartitionsRequest
+from obsvc.engine_client.ownership import PartitionRecord
+from obsvc.engine_client.reports import DeadLettersRequest
+from obsvc.exceptions import InvalidInput, NotFound
+from obsvc.model import PartitionId
+
+
+class Members:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Every member that the engine knows, with what the ring proposes for it."""
+        self._api.allow(req, "cluster:read")
+        Query(req)
+        reply = self._api.engine.members(Empty())
+        proposal = self._api.ring.proposal(self._api.partitions())
+        intended = Counter(proposal.owners)
+        listed = {str(member) for member in proposal.members}
+        known = proposal.note is None
+        members = []
+        for record in reply.members:
+            fields = plain(record.beat)
+            member = fields.pop("member")
+            members.append({
+                **member, **fields, "alive": record.alive, "last_beat_at": record.last_beat_at,
+                "last_beat_age": max(0.0, reply.engine_time - record.last_beat_at), "granted": record.granted,
+                "in_ring": str(record.beat.member) in listed if known else None,
+                "intended": intended.get(record.beat.member.name, 0) if known else None,
+            })
+        answer(resp, {"members": members, "engine_time": reply.engine_time, "note": proposal.note})
+
+
+class Partitions:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """All of them; ``owner``: granted to or proposed for that member; ``differs=true``: proposal and grant differ."""
+        self._api.allow(req, "cluster:read")
+        query = Query(req, "owner", "differs")
+        owner, differs = query.text("owner"), query.truth("differs")
+        found = describe(self._api, None)
+        if owner is not None:
+            found = [each for each in found if owner in (each["owner"], each["intended"])]
+        if differs is not None:
+            found = [each for each in found if (each["owner"] != each["intended"]) is differs]
+        answer(resp, {"partitions": found, "count": self._api.partitions()})
+
+    def on_get_one(self, req: falcon.Request, resp: falcon.Response, partition: str) -> None:
+        self._api.allow(req, "cluster:read")
+        Query(req)
+        count = self._api.partitions()
+        if not partition.isdecimal():
+            raise InvalidInput(f"expected a partition's number from 0 to {count - 1}, got {partition!r}")
+        if int(partition) >= count:
+            raise NotFound(f"no partition {partition}: there are {count}, numbered from 0")
+        answer(resp, describe(self._api, [PartitionId(int(partition))])[0])
+
+
+class DeadLetters:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Newest first; ``before``: the last id of the page before."""
+        self._api.allow(req, "dead_letter:read")
+        query = Query(req, "limit", "before")
+        before = query.whole("before", 0) if query.text("before") is not None else None
+        answer(resp, {"letters": self._api.engine.dead_letters(DeadLettersRequest(query.limit(), before)).letters})
+
+
+def describe(api: Api, partitions: Sequence[PartitionId] | None) -> list[dict[str, Any]]:
+    """Partitions as SREs see them: proposal, grant, and one sentence that says how they stand."""
+    wanted = None if partitions is None else tuple(partitions)
+    records = api.engine.partitions(PartitionsRequest(wanted)).partitions
+    proposal = api.ring.proposal(api.partitions())
+    described = []
+    for record in records:
+        intended = proposal.owner(record.partition)
+        described.append({
+            "partition": record.partition,
+            "owner": record.owner.name if record.owner is not None else None,
+            "incarnation": record.owner.incarnation if record.owner is not None else None,
+            "intended": intended,
+            "generation": record.generation,
+            "since": record.since,
+            "observed": record.observed,
+            "observation_version": record.observation_version,
+            "asked_by": record.asked_by,
+            "asked_at": record.asked_at,
+            "granted_why": record.why,
+            "why": sentence(record, intended, proposal.note, len(proposal.members)),
+            "note": proposal.note,
+        })
+    return described
+
+
+def sentence(record: PartitionRecord, intended: str | None, note: str | None, members: int) -> str:
+    """How the proposal and the grant of one partition stand to each other."""
+    proposed = f"the ring of {members} members proposes {intended}" if intended is not None else f"no proposal ({note})"
+    if record.owner is None:
+        granted = "and the engine has granted it to nobody" + (f" ({record.why})" if record.why else "")
+    else:
+        granted = f"and the engine has granted it to {record.owner.name} under generation {record.generation}"
+        granted += f" ({record.why})" if record.why else ""
+    waiting = f"; {record.asked_by} waits for it to be handed over" if record.asked_by else ""
+    return f"partition {record.partition}: {proposed}, {granted}{waiting}"

@@ -1,0 +1,134 @@
+"""``/v1/observations``: start, stop, read and wait."""
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+
+from obsvc.api.context import Api
+from obsvc.api.policy import Caller
+from obsvc.api.render import answer, plain
+from obsvc.api.requests import Query, StartBody, StartStackBody, check_timeout, read_as, read_json
+from obsvc.engine_client.observations import (
+    Observation,
+    ObservationsRequest,
+    ObservationStatus,
+    Resource,
+    ResourceRequest,
+    StartItem,
+    StartRequest,
+    StopRequest,
+)
+from obsvc.engine_client.stacks import StackRequest
+from obsvc.exceptions import InvalidInput, NotFound
+from obsvc.model import Condition, Ref
+
+#: Most observations that one request starts.
+START_MOST = 1000
+#: Seconds of one wait at the engine: a passed deadline changes no version, so it is looked for in between.
+WAIT_STEP = 2.0
+
+
+class Observations:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """One observation (answered by it), a list or ``{"observations": […]}``, or ``{"stack": …}``."""
+        caller = self._api.allow(req, "observation:start")
+        body = read_json(req)
+        if isinstance(body, dict) and "stack" in body:
+            items, single = self._stack_items(caller, read_as(body, StartStackBody)), False
+        else:
+            listed = body.get("observations") if isinstance(body, dict) and "observations" in body else body
+            single = not isinstance(listed, list)
+            bodies = read_as([listed] if single else listed, list[StartBody])
+            items = [self._item(caller, one) for one in bodies]
+        if not 1 <= len(items) <= START_MOST:
+            raise InvalidInput(f"expected 1 to {START_MOST} resources to observe, got {len(items)}")
+        started = self._api.engine.start(StartRequest(tuple(items))).observations
+        answer(resp, started[0] if single else {"observations": started}, status=falcon.HTTP_201)
+
+    def _item(self, caller: Caller, body: StartBody) -> StartItem:
+        if not body.resource_id:
+            raise InvalidInput("resource_id: expected a service's id, got an empty text")
+        ref = Ref(body.region or self._api.region, self._api.check_type(body.resource_type), body.resource_id)
+        if self._api.foreign(caller, ref):
+            raise NotFound(f"no {ref.resource_type} {ref.resource_id}")
+        return StartItem(ref, body.goal, check_timeout(body.timeout), body.labels, caller.project_id)
+
+    def _stack_items(self, caller: Caller, body: StartStackBody) -> list[StartItem]:
+        nodes = self._api.engine.stack_nodes(StackRequest(body.stack, caller.scope)).nodes
+        refs = [Ref(node.region or self._api.region, node.resource_type, node.resource_id)
+                for node in nodes if node.resource_type and node.resource_id]
+        return [StartItem(ref, body.goal, check_timeout(body.timeout), body.labels, caller.project_id)
+                for ref in refs if not self._api.foreign(caller, ref)]
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """A page, by observation id; ``marker``: the last id of the page before."""
+        caller = self._api.allow(req, "observation:read")
+        query = Query(req, "resource_type", "resource_id", "region", "stack_id", "project_id", "marker", "limit")
+        page = self._api.engine.list_observations(ObservationsRequest(
+            resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
+            region=query.text("region"), stack_id=query.text("stack_id"), marker=query.text("marker"),
+            project_id=query.text("project_id") if caller.privileged else caller.scope, limit=query.limit(),
+        )).observations
+        shown = [each for each in page
+                 if caller.privileged or (caller.sees(each.project_id) and not self._api.foreign(caller, each.ref))]
+        answer(resp, {"observations": shown, "marker": page[-1].observation_id if page else None})
+
+
+class ObservationById:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
+        caller = self._api.allow(req, "observation:read")
+        Query(req)
+        answer(resp, self._api.observation(caller, observation_id))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
+        caller = self._api.allow(req, "observation:stop")
+        Query(req)
+        reply = self._api.engine.stop(StopRequest((observation_id,), caller.scope))
+        if not reply.stopped:
+            raise NotFound(f"no observation {observation_id}: list those there are")
+        resp.status = falcon.HTTP_204
+
+
+class ObservationWait:
+    """Wait until the goal is met, can't be met any more, or the time is over; without a goal, for the next change."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
+        caller = self._api.allow(req, "observation:read")
+        query = Query(req, "timeout", "since")
+        timeout = query.seconds("timeout", self._api.max_wait, self._api.max_wait)
+        since = query.whole("since", 0) if query.text("since") is not None else None
+        answer(resp, self._wait(caller, observation_id, timeout, since))
+
+    def _wait(self, caller: Caller, observation_id: str, timeout: float, since: int | None) -> dict[str, Any]:
+        clock, engine = self._api.clock, self._api.engine
+        end = clock.monotonic() + timeout
+        observation = self._api.observation(caller, observation_id)
+        resource = engine.read_resource(ResourceRequest(observation.ref))
+        since = resource.version if since is None else since
+        while not over(observation, resource, since) and (left := end - clock.monotonic()) > 0:
+            resource = engine.read_resource(
+                ResourceRequest(observation.ref, wait=min(left, WAIT_STEP), since=max(since, resource.version)))
+            observation = self._api.observation(caller, observation_id)
+        shown = plain(resource) if self._api.shows(caller, resource) else None
+        return {"observation": observation, "resource": shown, "timed_out": not over(observation, resource, since)}
+
+
+def over(observation: Observation, resource: Resource, since: int) -> bool:
+    """Whether there is nothing more to wait for."""
+    if observation.goal is None:
+        return resource.version > since
+    if observation.status in (ObservationStatus.MET, ObservationStatus.EXPIRED):
+        return True
+    snapshot = resource.snapshot
+    ended = snapshot is not None and snapshot.settled and snapshot.condition in (Condition.ERROR, Condition.DELETED)
+    return ended and snapshot.condition is not observation.goal

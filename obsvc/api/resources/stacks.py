@@ -1,0 +1,65 @@
+"""``/v1/stacks``: goals, their nodes and events."""
+from __future__ import annotations
+
+import falcon
+import msgspec
+
+from obsvc.api.context import Api
+from obsvc.api.render import answer
+from obsvc.api.requests import Query, StackBody, check_timeout, read_as, read_json
+from obsvc.engine_client.stacks import StackCreate, StackEventsRequest, StackRequest, StacksRequest
+
+
+class Stacks:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = self._api.allow(req, "stack:create")
+        body = read_as(read_json(req), StackBody)
+        template = body.template if isinstance(body.template, str) else msgspec.json.encode(body.template).decode()
+        stack = self._api.engine.create_stack(StackCreate(
+            name=body.name, template=template, parameters=body.parameters, project_id=caller.project_id,
+            region=body.region or self._api.region, timeout=check_timeout(body.timeout), on_drift=body.on_drift,
+        ))
+        resp.location = f"/v1/stacks/{stack.stack_id}"
+        answer(resp, stack, status=falcon.HTTP_201)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = self._api.allow(req, "stack:read")
+        query = Query(req, "project_id", "marker", "limit")
+        project_id = query.text("project_id") if caller.privileged else caller.scope
+        page = self._api.engine.list_stacks(StacksRequest(project_id, query.text("marker"), query.limit()))
+        answer(resp, {"stacks": page.stacks, "marker": page.stacks[-1].stack_id if page.stacks else None})
+
+
+class StackByName:
+    """``{stack}`` is an id or a name."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        """With ``wait``: once it is no longer in progress, or the time is over."""
+        caller = self._api.allow(req, "stack:read")
+        wait = Query(req, "wait").seconds("wait", 0.0, self._api.max_wait)
+        answer(resp, self._api.engine.read_stack(StackRequest(stack, caller.scope, wait)))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        caller = self._api.allow(req, "stack:delete")
+        Query(req)
+        answer(resp, self._api.engine.delete_stack(StackRequest(stack, caller.scope)), status=falcon.HTTP_202)
+
+    def on_get_resources(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        caller = self._api.allow(req, "stack:read")
+        Query(req)
+        answer(resp, {"resources": self._api.engine.stack_nodes(StackRequest(stack, caller.scope)).nodes})
+
+    def on_get_events(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        """Events after ``after``, oldest first; ``wait`` for the first one."""
+        caller = self._api.allow(req, "stack:read")
+        query = Query(req, "after", "wait", "limit")
+        page = self._api.engine.stack_events(StackEventsRequest(
+            stack, caller.scope, query.whole("after", 0), query.seconds("wait", 0.0, self._api.max_wait),
+            query.limit(500)))
+        answer(resp, {"events": page.events})

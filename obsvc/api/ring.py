@@ -1,0 +1,76 @@
+"""Whom the ring proposes for each partition, as any member would compute it from the membership now.
+
+Read through a cache of about a second, by one thread at a time: the coordination backend is asked no more often than
+by a member, however many ask here.  When it is away, there is no proposal and a note says so.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from obsvc.clock import Clock, SystemClock
+from obsvc.model import MemberId
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds that a membership is taken for the present one.
+FRESH = 1.0
+#: Seconds that a failure is remembered: a dead backend takes long to say so.
+FAILED = 5.0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """owners: member name by partition, empty without members.  members: in the group now.  note: why there is none."""
+
+    owners: tuple[str, ...] = ()
+    members: tuple[MemberId, ...] = ()
+    note: str | None = None
+
+    def owner(self, partition: int) -> str | None:
+        return self.owners[partition] if partition < len(self.owners) else None
+
+
+class Ring:
+    """``read`` lists the group's members; ``assign`` maps their names to owners.  Any thread may call."""
+
+    def __init__(
+        self,
+        read: Callable[[], Sequence[MemberId]],
+        assign: Callable[[Sequence[str], int], tuple[str, ...]],
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._read = read
+        self._assign = assign
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._until = float("-inf")
+        self._proposal = Proposal(note="not read yet")
+
+    def proposal(self, partitions: int) -> Proposal:
+        """The proposal for ``partitions`` partitions, at most about a second old."""
+        with self._lock:
+            if self._clock.monotonic() >= self._until:
+                self._proposal = self._fresh(partitions)
+                self._until = self._clock.monotonic() + (FAILED if self._proposal.note else FRESH)
+            return self._proposal
+
+    def _fresh(self, partitions: int) -> Proposal:
+        try:
+            members = tuple(sorted(self._read()))
+        except Exception as error:  # tooz's drivers raise what their libraries raise
+            LOG.warning("the coordination backend can't be read: %s: %s", type(error).__name__, error)
+            return Proposal(note=f"the coordination backend can't be read: {' '.join(str(error).split())}")
+        names = tuple(sorted({member.name for member in members}))
+        if not names:
+            return Proposal(note="no member is in the group")
+        if len(self._proposal.owners) == partitions and names == _names(self._proposal.members):
+            return Proposal(self._proposal.owners, members)
+        return Proposal(self._assign(names, partitions), members)
+
+
+def _names(members: Sequence[MemberId]) -> tuple[str, ...]:
+    return tuple(sorted({member.name for member in members}))
