@@ -66,7 +66,8 @@ class Api:
             raise NotFound(f"{resource_type} {resource_id} is not observed{where}: start an observation first")
         if len(shown) > 1:
             regions = ", ".join(sorted(each.ref.region for each in shown))
-            raise Conflict(f"{resource_type} {resource_id} is observed in several regions ({regions}): name one with region=")
+            raise Conflict(f"{resource_type} {resource_id} is observed in several regions ({regions}): "
+                           "name one with region=")
         return shown[0]
 
     @staticmethod

@@ -95,7 +95,7 @@ class Policy:
         self._enforcer.load_rules()
 
     def authorize(self, caller: Caller, rule: str, target: Mapping[str, Any] | None = None) -> None:
-        """Raise Forbidden unless ``obsvc:<rule>`` lets the caller; the target is the caller's own project by default."""
+        """Raise Forbidden unless ``obsvc:<rule>`` lets the caller; target: by default the caller's own project."""
         if not caller.privileged and caller.project_id is None:
             raise Forbidden("expected a token of a project (or the role admin or service), got one without a project")
         credentials = {"user_id": caller.user_id, "project_id": caller.project_id, "roles": list(caller.roles),

@@ -61,7 +61,7 @@ class Ring:
     def _fresh(self, partitions: int) -> Proposal:
         try:
             members = tuple(sorted(self._read()))
-        except Exception as error:  # tooz's drivers raise what their libraries raise
+        except Exception as error:  # noqa: BLE001 - tooz's drivers raise what their libraries raise
             LOG.warning("the coordination backend can't be read: %s: %s", type(error).__name__, error)
             return Proposal(note=f"the coordination backend can't be read: {' '.join(str(error).split())}")
         names = tuple(sorted({member.name for member in members}))

@@ -13,13 +13,14 @@ from obsvc.worker.plugins import base, cinder, neutron, nova, sim
 
 NODE = "5b2e2f2c-4f3c-4b6c-8d65-1f7a4c1d9e11"
 UUID = "8a8a8a8a-4f3c-4b6c-8d65-1f7a4c1d9e22"
+MARKER = f"obsvc:{NODE}:1"
 
 
 def job(**fields) -> Job:
     return Job(**{
         "job_id": "j1", "lease_token": "t", "lease_seconds": 60.0, "action": Action.CREATE, "type": "T",
         "node_id": NODE, "node_name": "web", "stack_id": "s", "stack_name": "shop", "attempt": 1,
-        "marker": f"{NODE}.1", **fields,
+        "marker": MARKER, **fields,
     })
 
 
@@ -61,7 +62,7 @@ def test_server_request():
         "server": {
             "name": "shop-web-4c1d9e11", "flavorRef": "flavor-id-of-m1", "imageRef": "image-id-of-cirros",
             "networks": [{"port": "p1"}, {"uuid": "network-id-of-net", "fixed_ip": "10.0.0.9"}],
-            "metadata": {"a": "1", "obsvc_marker": f"{NODE}.1", "obsvc_node": NODE},
+            "metadata": {"a": "1", "obsvc_marker": MARKER},
             "key_name": "k", "user_data": base64.b64encode(b"#!/bin/sh").decode(), "availability_zone": "az1",
             "block_device_mapping_v2": [{"uuid": "v1", "source_type": "volume", "destination_type": "volume",
                                          "delete_on_termination": True, "device_name": "vda", "boot_index": 0}],
@@ -71,34 +72,33 @@ def test_server_request():
 
 
 def test_network_subnet_and_port_requests():
-    marker = f"obsvc:{NODE}:{NODE}.1"
     net = neutron.Net().body(job(), {"name": None, "mtu": 1400, "description": "mine"})
-    assert net == {"name": "shop-web-4c1d9e11", "mtu": 1400, "description": f"mine {marker}"}
+    assert net == {"name": "shop-web-4c1d9e11", "mtu": 1400, "description": f"mine {MARKER}"}
     cloud = Cloud()
     subnet = neutron.Subnet()
     asked = subnet.resolve({"network": "net", "cidr": "10.0.0.0/24", "gateway_ip": ""}, cloud, "R")
     assert subnet.body(job(), asked) == {
         "ip_version": 4, "network_id": "network-id-of-net", "cidr": "10.0.0.0/24", "gateway_ip": None,
-        "name": "shop-web-4c1d9e11", "description": marker}
+        "name": "shop-web-4c1d9e11", "description": MARKER}
     port = neutron.Port()
     asked = port.resolve({"network_id": UUID, "fixed_ips": [{"subnet": "sub", "ip_address": "10.0.0.5"}],
                           "security_groups": ["default"], "value_specs": {"x": 1}}, cloud, "R")
     assert port.body(job(properties={"name": "p"}), asked) == {
         "x": 1, "network_id": UUID, "fixed_ips": [{"subnet_id": "subnet-id-of-sub", "ip_address": "10.0.0.5"}],
-        "security_groups": ["security_group-id-of-default"], "name": "p", "description": marker}
+        "security_groups": ["security_group-id-of-default"], "name": "p", "description": MARKER}
 
 
 def test_volume_request():
     volume = cinder.Volume()
     assert volume.body(job(), {"size": 1, "image": "i", "metadata": {"a": True}}) == {
         "size": 1, "imageRef": "i", "name": "shop-web-4c1d9e11",
-        "metadata": {"a": "True", "obsvc_marker": f"{NODE}.1", "obsvc_node": NODE}}
+        "metadata": {"a": "True", "obsvc_marker": MARKER}}
 
 
 def test_sim_request():
     assert sim.Resource().body(job(), {"!fixed": 1}) == {
         "name": "shop-web-4c1d9e11", "properties": {"!fixed": 1},
-        "metadata": {"obsvc_marker": f"{NODE}.1", "obsvc_node": NODE}}
+        "metadata": {"obsvc_marker": MARKER}}
 
 
 @pytest.mark.parametrize(("plugin", "properties", "names"), [
@@ -123,8 +123,8 @@ def test_a_wrong_property_is_named_final_and_nothing_is_sent(plugin, properties,
 
 
 def test_first_attempt_makes_no_listing_and_a_later_one_adopts_from_any_page():
-    mine = {"id": "b", "metadata": {"obsvc_node": NODE, "obsvc_marker": f"{NODE}.1"}, "status": "BUILD"}
-    other = {"id": "a", "metadata": {"obsvc_node": "another"}, "status": "ACTIVE"}
+    mine = {"id": "b", "metadata": {"obsvc_marker": MARKER}, "status": "BUILD"}
+    other = {"id": "a", "metadata": {"obsvc_marker": "obsvc:another:1"}, "status": "ACTIVE"}
     dying = {**mine, "id": "0", "OS-EXT-STS:task_state": "deleting"}
     cloud = Cloud({
         ("GET", "/servers/detail"): {"servers": [other, dying], "servers_links": [{"rel": "next", "href": "/p2"}]},

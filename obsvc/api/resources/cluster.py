@@ -49,7 +49,7 @@ class Partitions:
         self._api = api
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """All of them; ``owner``: granted to or proposed for that member; ``differs=true``: proposal and grant differ."""
+        """All, or with ``owner`` its granted or proposed ones, with ``differs`` where the two (do not) differ."""
         self._api.allow(req, "cluster:read")
         query = Query(req, "owner", "differs")
         owner, differs = query.text("owner"), query.truth("differs")

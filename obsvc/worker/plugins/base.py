@@ -3,9 +3,9 @@
 A plugin object is shared by all threads of the worker and keeps no state of a job.  It never polls.  Errors:
 :class:`ActionFailed` (or a cloud's ``CallFailed``) with ``retriable`` saying whether another attempt may help.
 
-The marker.  It travels *in the create request*, never in a later call: as metadata where the API has it
-(``obsvc_marker``, and ``obsvc_node`` for the node's id), else at the end of the description.  Before a create on a
-later attempt one listing, filtered by name, looks for what an earlier attempt may have made, and adopts it.  A
+The marker.  It travels *in the create request*, never in a later call: as metadata (``obsvc_marker``) where the API
+has it, else at the end of the description.  Before a create on a later attempt one listing, filtered by name, looks
+for what an earlier attempt may have made, and adopts it.  A delete without a known id looks for it likewise.  A
 listing that fails half way proves nothing: the attempt fails as retriable.
 """
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from obsvc.cloud.calls import Answer, CallFailed
-from obsvc.engine_client.jobs import Job
+from obsvc.engine_client.jobs import Action, Job
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
 
@@ -223,7 +223,8 @@ class RestPlugin(Plugin):
     def _find_marked(self, job: Job, clients: Clients, region: str) -> str | None:
         """The resource that an earlier attempt made: all pages of one listing, filtered by name where that is exact."""
         path: str | None = self.api.listing or self.api.collection
-        params: dict[str, Any] | None = self.filter(job)
+        # A delete may not carry the properties, and so not the name, that the resource was created with.
+        params: dict[str, Any] | None = self.filter(job) if job.action is Action.CREATE else None
         found = []
         while path is not None:
             answer = clients.call(region, self.api.service, "GET", path, params=params)
@@ -245,26 +246,22 @@ def name_of(job: Job) -> str:
 
 def marker_metadata(job: Job) -> dict[str, str]:
     """The marker for APIs whose resources carry metadata."""
-    return {"obsvc_marker": job.marker, "obsvc_node": job.node_id}
+    return {"obsvc_marker": job.marker}
 
 
 def marker_description(job: Job, text: str | None) -> str:
     """The marker for APIs that have only a description: behind the user's own text."""
-    return f"{text or ''} {_stem(job)}{job.marker}".strip()
+    return f"{text or ''} {job.marker}".strip()
 
 
 def in_metadata(job: Job, metadata: Any) -> bool:
-    """Whether ``metadata`` was made by any attempt at this node's creation."""
-    return isinstance(metadata, Mapping) and metadata.get("obsvc_node") == job.node_id
+    """Whether ``metadata`` carries the job's marker."""
+    return isinstance(metadata, Mapping) and metadata.get("obsvc_marker") == job.marker
 
 
 def in_description(job: Job, text: Any) -> bool:
     """As :func:`in_metadata`, for a description."""
-    return isinstance(text, str) and _stem(job) in text
-
-
-def _stem(job: Job) -> str:
-    return f"obsvc:{job.node_id}:"
+    return isinstance(text, str) and job.marker in text.split()
 
 
 def _live(job: Job) -> str:

@@ -1,0 +1,183 @@
+"""What the API answers, typed.  Fields that this client does not know yet are left out, so that an older client
+works with a newer API.  Times are seconds since the epoch."""
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Observation(msgspec.Struct, frozen=True):
+    observation_id: str
+    region: str
+    resource_type: str
+    resource_id: str
+    status: str
+    started_at: float
+    goal: str | None = None
+    deadline: float | None = None
+    labels: dict[str, str] = {}
+    project_id: str | None = None
+    stack_id: str | None = None
+    node_id: str | None = None
+    met_at: float | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    exists: bool
+    condition: str
+    status: str | None = None
+    settled: bool = True
+    project_id: str | None = None
+    name: str | None = None
+    attributes: dict[str, Any] = {}
+    status_reason: str | None = None
+    updated_at: str | None = None
+    fetched_at: float = 0.0
+    request_id: str | None = None
+
+
+class Resource(msgspec.Struct, frozen=True):
+    region: str
+    resource_type: str
+    resource_id: str
+    partition: int
+    version: int
+    snapshot: Snapshot | None = None
+    generation: int | None = None
+    reported_by: str | None = None
+    reported_at: float | None = None
+    mark: int | None = None
+    observations: int = 0
+
+
+class Waited(msgspec.Struct, frozen=True):
+    """resource: None where it is not the caller's to see.  timed_out: nothing happened that was waited for."""
+
+    observation: Observation
+    resource: Resource | None
+    timed_out: bool
+
+
+class Delta(msgspec.Struct, frozen=True):
+    version: int
+    at: float
+    region: str
+    resource_type: str
+    resource_id: str
+    condition: str
+    before_condition: str
+    standing: str
+    status: str | None = None
+    before_status: str | None = None
+    settled: bool = True
+    changed: tuple[str, ...] = ()
+    project_id: str | None = None
+    stack_id: str | None = None
+    member: str | None = None
+    generation: int | None = None
+    cause: str | None = None
+    fetched_at: float | None = None
+
+
+class Changes(msgspec.Struct, frozen=True):
+    deltas: tuple[Delta, ...]
+    next: int
+
+
+class Stack(msgspec.Struct, frozen=True):
+    stack_id: str
+    name: str
+    status: str
+    created_at: float
+    updated_at: float
+    traversal: str = ""
+    status_reason: str = ""
+    project_id: str | None = None
+    region: str | None = None
+    deadline: float | None = None
+    on_drift: str = "report"
+    nodes: dict[str, int] = {}
+    outputs: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
+    drifted: tuple[str, ...] = ()
+
+    @property
+    def in_progress(self) -> bool:
+        return self.status.endswith("_IN_PROGRESS")
+
+
+class Node(msgspec.Struct, frozen=True):
+    node_id: str
+    name: str
+    type: str
+    status: str
+    requires: tuple[str, ...] = ()
+    resource_type: str | None = None
+    resource_id: str | None = None
+    region: str | None = None
+    status_reason: str = ""
+    attempts: int = 0
+    drift: str | None = None
+    scheduled_at: float | None = None
+    observing_at: float | None = None
+    completed_at: float | None = None
+
+
+class StackEvent(msgspec.Struct, frozen=True):
+    event_id: int
+    at: float
+    event: str
+    node: str | None = None
+    resource_id: str | None = None
+    reason: str = ""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """intended, in_ring: None while the coordination backend can't be read."""
+
+    name: str
+    incarnation: str
+    state: str
+    alive: bool
+    last_beat_at: float
+    last_beat_age: float
+    granted: int
+    started_at: float = 0.0
+    in_ring: bool | None = None
+    intended: int | None = None
+    held: int = 0
+    caught_up: bool = False
+    backlog: int = 0
+    unsettled: int = 0
+    oldest_unsettled: float = 0.0
+    host: str = ""
+    address: str = ""
+    view: tuple[str, ...] = ()
+    buses: tuple[dict[str, Any], ...] = ()
+    rates: dict[str, float] = {}
+    open_breakers: tuple[str, ...] = ()
+    last_error: str | None = None
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """owner: granted by the engine.  intended: proposed by the ring.  why: how the two stand, in one sentence."""
+
+    partition: int
+    owner: str | None
+    intended: str | None
+    generation: int
+    since: float | None = None
+    incarnation: str | None = None
+    observed: int = 0
+    observation_version: int = 0
+    asked_by: str | None = None
+    asked_at: float | None = None
+    granted_why: str | None = None
+    why: str = ""
+    note: str | None = None
+
+
+class Owner(Partition, frozen=True, kw_only=True):
+    resource_type: str
+    resource_id: str

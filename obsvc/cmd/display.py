@@ -1,0 +1,92 @@
+"""How commands print: for people in a table, for scripts everything with numbers as numbers.
+
+``-f json`` and ``-f yaml`` print every field of what the API answered, under its name there; the others print the
+columns that a reader wants, and a table times as times.
+"""
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from cliff import columns, lister, show
+
+from obsvc.cmd.base import ApiCommand
+
+_WHOLE = ("json", "yaml")
+
+
+class Instant(columns.FormattableColumn):
+    """Seconds since the epoch; shown in UTC."""
+
+    def human_readable(self) -> str:
+        if self._value is None:
+            return ""
+        at = datetime.datetime.fromtimestamp(self._value, datetime.UTC)
+        return at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+class Brief(columns.FormattableColumn):
+    """None as nothing, objects and lists on one line, numbers with few digits."""
+
+    def human_readable(self) -> str:
+        value = self._value
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, float):
+            return f"{value:.1f}"
+        if isinstance(value, dict):
+            return ", ".join(f"{key}={each if isinstance(each, str) else json.dumps(each)}"
+                             for key, each in value.items())
+        if isinstance(value, list | tuple):
+            return ", ".join(each if isinstance(each, str) else json.dumps(each) for each in value)
+        return str(value)
+
+
+def cell(name: str, value: Any) -> columns.FormattableColumn:
+    """A value as its name wants it shown."""
+    instant = name == "since" or name == "at" or name == "deadline" or name.endswith("_at")
+    return Instant(value) if instant and isinstance(value, int | float) else Brief(value)
+
+
+def fields(thing: Any) -> dict[str, Any]:
+    """A typed answer as what JSON would say."""
+    return msgspec.to_builtins(thing)
+
+
+class ApiLister(ApiCommand, lister.Lister):
+    """A list; ``columns`` are the fields that a table shows."""
+
+    columns: Sequence[str] = ()
+
+    def listed(self, parsed_args: Any, things: Iterable[Any]) -> tuple[Sequence[str], list[list[Any]]]:
+        """What cliff wants of ``take_action``."""
+        if parsed_args.formatter in _WHOLE:
+            rows = [fields(thing) for thing in things]
+            names = tuple(rows[0]) if rows else tuple(self.columns)
+        else:
+            rows = [fields(thing) | self.more(thing) for thing in things]
+            names = tuple(self.columns)
+        return names, [[cell(name, row.get(name)) for name in names] for row in rows]
+
+    def more(self, thing: Any) -> dict[str, Any]:
+        """Further fields for people, made from the others."""
+        return {}
+
+
+class ApiShow(ApiCommand, show.ShowOne):
+    """One thing, every field a row; ``exit_code`` ends the command after it was printed."""
+
+    exit_code = 0
+
+    def shown(self, thing: Any) -> tuple[Sequence[str], list[Any]]:
+        """What cliff wants of ``take_action``."""
+        found = thing if isinstance(thing, dict) else fields(thing)
+        return tuple(found), [cell(name, value) for name, value in found.items()]
+
+    def run(self, parsed_args: Any) -> int:
+        return super().run(parsed_args) or self.exit_code
