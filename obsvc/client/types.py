@@ -81,7 +81,7 @@ class Delta(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    deltas: tuple[Delta, ...]
+    changes: tuple[Delta, ...]
     next: int
 
 
@@ -160,15 +160,19 @@ class Member(msgspec.Struct, frozen=True):
     last_error: str | None = None
 
 
+class MemberName(msgspec.Struct, frozen=True):
+    name: str
+    incarnation: str
+
+
 class Partition(msgspec.Struct, frozen=True):
     """owner: granted by the engine.  intended: proposed by the ring.  why: how the two stand, in one sentence."""
 
     partition: int
-    owner: str | None
+    owner: MemberName | None
     intended: str | None
     generation: int
     since: float | None = None
-    incarnation: str | None = None
     observed: int = 0
     observation_version: int = 0
     asked_by: str | None = None

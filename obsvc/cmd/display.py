@@ -54,8 +54,12 @@ def cell(name: str, value: Any) -> columns.FormattableColumn:
 
 
 def fields(thing: Any) -> dict[str, Any]:
-    """A typed answer as what JSON would say."""
-    return msgspec.to_builtins(thing)
+    """A typed answer as what JSON would say; an owner as its name and incarnation, beside each other."""
+    found = msgspec.to_builtins(thing)
+    if "owner" in found:
+        owner = found["owner"] or {"name": None, "incarnation": None}
+        found |= {"owner": owner["name"], "incarnation": owner["incarnation"]}
+    return found
 
 
 class ApiLister(ApiCommand, lister.Lister):

@@ -4,7 +4,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from obsvc.cmd.display import ApiShow
+from obsvc.cmd.display import ApiShow, fields
+
+#: What is asked comes first: printed name and the API's.
+_FIRST = {
+    "resource_type": "resource_type", "resource_id": "resource_id", "partition": "partition", "granted_owner": "owner",
+    "granted_incarnation": "incarnation", "intended_owner": "intended", "generation": "generation", "since": "since",
+    "why": "why",
+}
 
 
 class Who(ApiShow):
@@ -17,4 +24,6 @@ class Who(ApiShow):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        return self.shown(self.client(parsed_args).owner(parsed_args.type, parsed_args.id))
+        found = fields(self.client(parsed_args).owner(parsed_args.type, parsed_args.id))
+        first = {name: found.pop(key) for name, key in _FIRST.items()}
+        return self.shown(first | found)

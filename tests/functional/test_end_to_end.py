@@ -75,17 +75,17 @@ def _no_worker_waited(deployment: Deployment, cloud: SimulatedCloud) -> None:
 def _commands_tell_the_truth(deployment: Deployment) -> None:
     owners = {}
     for each in deployment.run_json("partition", "list"):
-        owners[each["Partition"]] = each
+        owners[each["partition"]] = each
     granted = {each["partition"]: each for each in deployment.api("/v1/partitions")["partitions"]}
     assert set(owners) == set(range(deployment.partitions)) == set(granted)
-    assert all(owners[number]["Owner"] == granted[number]["owner"]["name"] for number in owners)
+    assert all(owners[number]["owner"] == granted[number]["owner"]["name"] for number in owners)
     held = {name: int(deployment.metrics(name)["obsvc_partitions_held"]) for name in deployment.of_kind("observer")}
-    counted = {name: sum(each["Owner"] == name for each in owners.values()) for name in held}
+    counted = {name: sum(each["owner"] == name for each in owners.values()) for name in held}
     assert counted == held
 
-    members = {each["Name"]: each for each in deployment.run_json("member", "list")}
+    members = {each["name"]: each for each in deployment.run_json("member", "list")}
     assert set(members) == set(held)
-    assert {name: each["Partitions"] for name, each in members.items()} == held
+    assert {name: each["granted"] for name, each in members.items()} == held
 
     server = next(node for node in deployment.nodes("tiers") if node["resource_type"] == "compute.server")
     who = deployment.run_json("who", "compute.server", server["resource_id"])

@@ -55,9 +55,9 @@ class Partitions:
         owner, differs = query.text("owner"), query.truth("differs")
         found = describe(self._api, None)
         if owner is not None:
-            found = [each for each in found if owner in (each["owner"], each["intended"])]
+            found = [each for each in found if owner in (granted_to(each), each["intended"])]
         if differs is not None:
-            found = [each for each in found if (each["owner"] != each["intended"]) is differs]
+            found = [each for each in found if (granted_to(each) != each["intended"]) is differs]
         answer(resp, {"partitions": found, "count": self._api.partitions()})
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, partition: str) -> None:
@@ -93,8 +93,7 @@ def describe(api: Api, partitions: Sequence[PartitionId] | None) -> list[dict[st
         intended = proposal.owner(record.partition)
         described.append({
             "partition": record.partition,
-            "owner": record.owner.name if record.owner is not None else None,
-            "incarnation": record.owner.incarnation if record.owner is not None else None,
+            "owner": plain(record.owner),
             "intended": intended,
             "generation": record.generation,
             "since": record.since,
@@ -107,6 +106,11 @@ def describe(api: Api, partitions: Sequence[PartitionId] | None) -> list[dict[st
             "note": proposal.note,
         })
     return described
+
+
+def granted_to(partition: dict[str, Any]) -> str | None:
+    """The name of the member that a described partition is granted to."""
+    return partition["owner"]["name"] if partition["owner"] is not None else None
 
 
 def sentence(record: PartitionRecord, intended: str | None, note: str | None, members: int) -> str:

@@ -129,6 +129,6 @@ def over(observation: Observation, resource: Resource, since: int) -> bool:
         return resource.version > since
     if observation.status in (ObservationStatus.MET, ObservationStatus.EXPIRED):
         return True
-    snapshot = resource.snapshot
+    snapshot = resource.snapshot if resource.mark is None else None  # with a mark, a newer look is on its way
     ended = snapshot is not None and snapshot.settled and snapshot.condition in (Condition.ERROR, Condition.DELETED)
     return ended and snapshot.condition is not observation.goal

@@ -63,4 +63,4 @@ class Changes:
             project_id=query.text("project_id") if caller.privileged else caller.scope,
         ))
         deltas = [delta for delta in page.deltas if caller.sees(delta.project_id)]
-        answer(resp, {"deltas": deltas, "next": page.next})
+        answer(resp, {"changes": deltas, "next": page.next})
