@@ -99,6 +99,21 @@ class Place:
         self.processes.start("observer", *self.words("observer"))
         wait_until(self.all_owned, bound=BOUND, what="obs-1 owns every partition")
 
+    def start_another(self, name: str) -> int:
+        """One more member; returns its health port."""
+        port = free_port()
+        own = settings_file.write(
+            self.processes.folder / f"{name}.conf", {"observer": {"name": name, "health_port": port}}
+        )
+        self.processes.start(name, *self.words("--config-file", str(own), "observer"))
+        return port
+
+    def owners(self) -> dict[str | None, int]:
+        """How many partitions each member owns."""
+        found = self.engine.partitions(PartitionsRequest()).partitions
+        names = [None if one.owner is None else one.owner.name for one in found]
+        return {name: names.count(name) for name in names}
+
     def words(self, *words: str) -> list[str]:
         return ["--config-file", str(self.config), *words]
 
@@ -131,9 +146,9 @@ class Place:
             f"/servers/{server_id}", endpoint_filter={"service_type": "compute", "interface": "public"}
         )
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, *, port: int | None = None, **labels: str) -> float:
         found = 0.0
-        for line in fetch(f"http://127.0.0.1:{self.health_port}/metrics").splitlines():
+        for line in fetch(f"http://127.0.0.1:{port or self.health_port}/metrics").splitlines():
             if line.startswith(name) and all(f'{key}="{value}"' in line for key, value in labels.items()):
                 found += float(line.rsplit(" ", 1)[1])
         return found
@@ -211,4 +226,31 @@ def test_a_second_process_of_the_name_waits_with_one_line(place):
         lambda: all(one.owner is not None for one in place.engine.partitions(PartitionsRequest()).partitions),
         bound=BOUND, what="the second one owns every partition",
     )
-    assert place.processes.log("second").count("consumed by another process") == 1
+    lines = [line for line in place.processes.log("second").splitlines() if "consumed by another process" in line]
+    assert len(lines) == 1
+
+
+def test_partitions_move_to_a_new_member_and_come_back_when_it_is_killed(place):
+    place.start()
+    servers = [place.create_server(f"server-{number}") for number in range(6)]
+    refs = [server(one) for one in servers]
+    place.engine.start(StartRequest(tuple(StartItem(ref, goal=Condition.ACTIVE) for ref in refs)))
+    wait_until(
+        lambda: all(condition(place, ref) is Condition.ACTIVE for ref in refs), bound=BOUND, what="all are active"
+    )
+    place.start_another("obs-2")
+    wait_until(
+        lambda: place.owners().get("obs-2", 0) >= 14 and None not in place.owners(), bound=BOUND,
+        what="each has its share",
+    )
+
+    place.processes.running["obs-2"].kill()
+    place.delete_server(servers[0])
+    place.delete_server(servers[1])
+    wait_until(lambda: place.owners() == {"obs-1": 32}, bound=BOUND, what="obs-1 has taken over")
+    wait_until(
+        lambda: all(condition(place, ref) is Condition.DELETED for ref in refs[:2]), bound=BOUND,
+        what="what was deleted while nobody owned it is seen",
+    )
+    assert all(condition(place, ref) is Condition.ACTIVE for ref in refs[2:])
+    assert "Traceback" not in place.processes.log("observer") + place.processes.log("obs-2")
