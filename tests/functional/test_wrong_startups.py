@@ -1,7 +1,7 @@
 """Every wrong start-up ends, or waits, with one clear line that says what, where and what to do; no traceback."""
 from __future__ import annotations
 
-import os
+import contextlib
 import pathlib
 import signal
 import socket
@@ -11,18 +11,19 @@ import pytest
 
 from obsvc.cmd import settings_file
 from tests.functional.deployment import Process, obsvc
-from tests.functional.servers import free_port, wait_until
+from tests.functional.servers import can_connect, free_port, wait_until
 
 
 @pytest.fixture
 def config(tmp_path):
     """``config({group: {option: value}})``: the path of a configuration that would work, changed so."""
+    engine_port = free_port()
     sound = {
         "DEFAULT": {"state_path": tmp_path},
         "database": {"url": f"sqlite:///{tmp_path}/obsvc.sqlite"},
         "coordination": {"backend_urls": f"file://{tmp_path}/coordination"},
-        "engine": {"bind_port": free_port()},
-        "engine_client": {"endpoints": f"http://127.0.0.1:{free_port()}", "timeout": 1},
+        "engine": {"bind_port": engine_port},
+        "engine_client": {"endpoints": f"http://127.0.0.1:{engine_port}", "timeout": 1},
         "observer": {"name": "one", "health_port": free_port()},
         "worker": {"name": "one", "health_port": free_port()},
         "api": {"bind_port": free_port()},
@@ -42,6 +43,19 @@ def config(tmp_path):
 
 def _upgrade(config: pathlib.Path, *words: str) -> None:
     subprocess.run(obsvc("db", "upgrade", *words, config=[config]), check=True, capture_output=True, timeout=60)
+
+
+@contextlib.contextmanager
+def _engine(config: pathlib.Path, *words: str):
+    """An engine on the configuration's new database."""
+    _upgrade(config, *words)
+    engine = Process("engine", obsvc("engine", config=[config]), config.parent).start()
+    try:
+        port = next(line.split("=")[1].strip() for line in config.read_text().splitlines() if "bind_port" in line)
+        wait_until(lambda: can_connect(int(port)), bound=30, what="the engine")
+        yield
+    finally:
+        engine.kill()
 
 
 def _ends(config: pathlib.Path, *words: str) -> str:
@@ -119,9 +133,15 @@ def test_noauth_binds_loopback_only(word, group, config):
     assert "noauth" in line and "0.0.0.0" in line
 
 
-def test_observer_of_another_partition_count_is_refused(config, tmp_path):
-    """P is the database's: a member takes it from the engine, so only a contract that differs can be refused."""
-    assert "names" in _ends(config({"buses": {"names": ""}}), "observer")
+def test_observer_without_a_bus(config):
+    with _engine(config({})):
+        assert "[buses] names" in _ends(config({"buses": {"names": ""}}), "observer")
+
+
+def test_observer_that_expects_another_partition_count(config):
+    with _engine(config({}), "--partitions", "64"):
+        line = _ends(config({"coordination": {"partitions": 128}}), "observer")
+        assert "64" in line and "128" in line
 
 
 def test_observer_waits_for_the_engine(config, tmp_path):
@@ -137,30 +157,15 @@ def test_worker_waits_for_the_engine(config, tmp_path):
 
 
 def test_observer_waits_for_the_broker(config, tmp_path):
-    engine_port, broker = free_port(), free_port()
-    path = config({
-        "engine": {"bind_port": engine_port}, "engine_client": {"endpoints": f"http://127.0.0.1:{engine_port}"},
-        "bus:cloud": {"url": f"amqp://guest:hidden-word@127.0.0.1:{broker}//"},
-    })
-    _upgrade(path)
-    engine = Process("engine", obsvc("engine", config=[path]), tmp_path).start()
-    try:
+    broker = free_port()
+    path = config({"bus:cloud": {"url": f"amqp://guest:hidden-word@127.0.0.1:{broker}//"}})
+    with _engine(path):
         _waits(path, tmp_path, "observer", "cloud", str(broker))
         assert "hidden-word" not in (tmp_path / "observer.log").read_text()
-    finally:
-        os.kill(engine.pid, signal.SIGTERM)
-        engine.kill()
 
 
 def test_observer_waits_for_coordination(config, tmp_path):
-    engine_port, etcd = free_port(), free_port()
-    path = config({
-        "engine": {"bind_port": engine_port}, "engine_client": {"endpoints": f"http://127.0.0.1:{engine_port}"},
-        "coordination": {"backend_urls": f"etcd3+http://127.0.0.1:{etcd}"},
-    })
-    _upgrade(path)
-    engine = Process("engine", obsvc("engine", config=[path]), tmp_path).start()
-    try:
+    etcd = free_port()
+    path = config({"coordination": {"backend_urls": f"etcd3+http://127.0.0.1:{etcd}"}})
+    with _engine(path):
         _waits(path, tmp_path, "observer", str(etcd))
-    finally:
-        engine.kill()
