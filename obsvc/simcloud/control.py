@@ -82,7 +82,7 @@ class Control:
 
     def on_get_calls(self, req: falcon.Request, resp: falcon.Response) -> None:
         since, limit = _page(req)
-        resp.media = {"calls": self.cloud.stats.calls(since, limit)}
+        _answer_list(resp, "calls", self.cloud.stats.calls(since, limit))
 
     def on_get_fetches(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Who fetched which state of which resource; ``?role=`` (observer)."""
@@ -90,7 +90,7 @@ class Control:
 
     def on_get_notifications(self, req: falcon.Request, resp: falcon.Response) -> None:
         since, limit = _page(req)
-        resp.media = {"notifications": self.cloud.notifier.log(since, limit)}
+        _answer_list(resp, "notifications", self.cloud.notifier.log(since, limit))
 
     # dials
 
@@ -150,6 +150,11 @@ class Control:
 
     def on_get_one_replay(self, req: falcon.Request, resp: falcon.Response, replay_id: str) -> None:
         resp.media = self.replays.status(replay_id)
+
+
+def _answer_list(resp: falcon.Response, key: str, entries: list[msgspec.Struct]) -> None:
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = msgspec.json.encode({key: entries})
 
 
 def _page(req: falcon.Request) -> tuple[int, int]:

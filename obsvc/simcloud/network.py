@@ -129,7 +129,8 @@ class Network:
         for asked in networks:
             port = self.cloud.world.get("network.port", str(asked.get("port") or ""))
             if port is None and self.cloud.world.get("network.network", str(asked.get("uuid") or "")) is not None:
-                port = self.create("network.port", {"network_id": asked["uuid"]}, actor)
+                wanted = [{"ip_address": asked["fixed_ip"]}] if asked.get("fixed_ip") else None
+                port = self.create("network.port", {"network_id": asked["uuid"], "fixed_ips": wanted}, actor)
                 server.hidden.setdefault("own_ports", []).append(port.id)
             if port is None:
                 continue
@@ -190,7 +191,7 @@ class _Collection:
         since = (req.get_param("changed_since") or "")[:19]
         found = [body for resource, body in self._world.listed(self._type)
                  if visible(resource, req.context.actor) and body["updated_at"] >= since
-                 and all(_text(body.get(key)) in values for key, values in wanted.items())]
+                 and all(_text(body[key]) in values for key, values in wanted.items() if key in body)]
         resp.media = {self._plural: page(found, req)}
 
     def on_post_all(self, req: falcon.Request, resp: falcon.Response) -> None:

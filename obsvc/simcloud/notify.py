@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from obsvc.clock import Clock
 from obsvc.messaging import wire
 from obsvc.simcloud.dials import Panel
@@ -94,6 +96,18 @@ def envelope(notice: Notice, now: float) -> bytes:
     return wire.pack(inner)
 
 
+class Emitted(msgspec.Struct, frozen=True, gc=False):
+    """An entry of the log: what was emitted when (epoch seconds), never a payload.  lost: by the dials."""
+
+    seq: int
+    time: float
+    exchange: str
+    routing_key: str
+    event_type: str
+    resource_id: str | None
+    lost: bool
+
+
 @dataclass
 class Counts:
     """emitted: asked for.  lost, duplicated, delayed: by the dials.  published: confirmed.  dropped: buffer full."""
@@ -131,7 +145,7 @@ class Notifier:
         self._waiting: list[_Waiting] = []
         self._order = itertools.count()
         self._changed = threading.Condition()
-        self._log: list[dict[str, Any]] = []
+        self._log: list[Emitted] = []
         self._logged = 0
         self._reachable = True
 
@@ -163,8 +177,7 @@ class Notifier:
 
     def _note(self, now: float, exchange: str, key: str, event: str, resource_id: str | None, *, lost: bool) -> None:
         self._logged += 1
-        self._log.append({"seq": self._logged, "time": now, "exchange": exchange, "routing_key": key,
-                          "event_type": event, "resource_id": resource_id, "lost": lost})
+        self._log.append(Emitted(self._logged, now, exchange, key, event, resource_id, lost))
         if len(self._log) > LOG_LENGTH:
             del self._log[: LOG_LENGTH // 10]
 
@@ -178,7 +191,7 @@ class Notifier:
         heapq.heappush(self._waiting, _Waiting(due, next(self._order), exchange, key, body))
         self._changed.notify_all()
 
-    def log(self, since: int, limit: int) -> list[dict[str, Any]]:
+    def log(self, since: int, limit: int) -> list[Emitted]:
         """What was emitted (never a payload), from the entry after ``since`` on."""
         with self._changed:
             first = self._logged - len(self._log) + 1

@@ -6,10 +6,12 @@ import threading
 from collections import Counter, defaultdict
 from typing import Any
 
+import msgspec
+
 from obsvc.clock import Clock
 
 #: Calls kept in the log; older ones are forgotten (the counters are not).
-CALLS_KEPT = 500_000
+CALLS_KEPT = 300_000
 
 _IN_PARENTHESES = re.compile(r"\(([^()]*)\)")
 
@@ -26,6 +28,21 @@ def caller_of(user_agent: str | None, user_name: str | None) -> str:
     return user_name or "-"
 
 
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """One call that was answered.  time: epoch seconds.  route: method and path template."""
+
+    seq: int
+    time: float
+    caller: str
+    method: str
+    path: str
+    route: str
+    status: int
+    resource_id: str | None
+    revision: int | None
+    request_id: str
+
+
 class Stats:
     """Counts of calls; every method may be called from any thread."""
 
@@ -37,7 +54,7 @@ class Stats:
     def reset(self) -> None:
         """Forget everything; the numbers of the call log go on."""
         with self._lock:
-            self._calls: list[dict[str, Any]] = []
+            self._calls: list[Call] = []
             self._seq = getattr(self, "_seq", 0)
             self._by_caller: Counter[str] = Counter()
             self._gets_by_caller: Counter[str] = Counter()
@@ -53,9 +70,8 @@ class Stats:
         route = f"{method} {template}"
         with self._lock:
             self._seq += 1
-            self._calls.append({"seq": self._seq, "time": self._clock.time(), "caller": caller, "method": method,
-                                "path": path, "route": route, "status": status, "resource_id": resource_id,
-                                "revision": revision, "request_id": request_id})
+            self._calls.append(Call(self._seq, self._clock.time(), caller, method, path, route, status, resource_id,
+                                    revision, request_id))
             if len(self._calls) > CALLS_KEPT:
                 del self._calls[: CALLS_KEPT // 10]
             self._by_caller[caller] += 1
@@ -101,7 +117,7 @@ class Stats:
                 "doubled": [{"id": resource_id, "revision": revision, "callers": callers}
                             for (resource_id, revision), callers in sorted(found.items()) if len(callers) > 1]}
 
-    def calls(self, since: int, limit: int) -> list[dict[str, Any]]:
+    def calls(self, since: int, limit: int) -> list[Call]:
         """Calls after the one numbered ``since``, oldest first."""
         with self._lock:
             first = self._seq - len(self._calls) + 1

@@ -23,18 +23,16 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Revision:
-    """One change of a resource's true state; visible_at: when the API shows it.  body None: gone."""
+    """One change of a resource's true state; visible_at: when the API shows it.
+
+    task_state: what nova is doing to the server; None for every other type.
+    """
 
     number: int
     time: float
     visible_at: float
     status: str
-    body: Body | None
-
-    @property
-    def task_state(self) -> str | None:
-        """What nova is doing to the server; None for every other type."""
-        return None if self.body is None else self.body.get("OS-EXT-STS:task_state")
+    task_state: str | None
 
 
 @dataclass
@@ -55,7 +53,9 @@ class Resource:
     step: int = 0
     hidden: dict[str, Any] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
-    _pending: list[Revision] = field(default_factory=list)
+    #: The revision that the API shows, and those that it does not show yet, with their bodies (None: gone).
+    _shown: list[tuple[Revision, Body | None]] = field(default_factory=list)
+    _last_body: Body = field(default_factory=dict)
 
     @property
     def gone(self) -> bool:
@@ -68,23 +68,27 @@ class Resource:
     @property
     def last_body(self) -> Body:
         """The body, or the last one that it had."""
-        return next(revision.body for revision in reversed(self.revisions) if revision.body is not None)
+        return self._last_body
 
-    def seen_revision(self, now: float) -> Revision:
-        """The newest revision that the API shows at ``now``."""
-        while len(self._pending) > 1 and self._pending[1].visible_at <= now:
-            del self._pending[0]
-        return self._pending[0]
+    def seen_revision(self, now: float) -> tuple[Revision, Body | None]:
+        """The newest revision that the API shows at ``now``, and its body (None: gone)."""
+        while len(self._shown) > 1 and self._shown[1][0].visible_at <= now:
+            del self._shown[0]
+        return self._shown[0]
 
     def seen(self, now: float) -> Body | None:
         """What the API shows at ``now``; None: not found."""
-        return self.seen_revision(now).body
+        return self.seen_revision(now)[1]
 
     def revise(self, body: Body | None, now: float, visible_at: float) -> None:
+        """The true state is ``body`` from now on; the API shows it from ``visible_at`` on."""
         self.body = body
-        revision = Revision(len(self.revisions) + 1, now, visible_at, self.status, body)
+        if body is not None:
+            self._last_body = body
+        task_state = None if body is None else body.get("OS-EXT-STS:task_state")
+        revision = Revision(len(self.revisions) + 1, now, visible_at, self.status, task_state)
         self.revisions.append(revision)
-        self._pending.append(revision)
+        self._shown.append((revision, body))
         self.seen(now)
 
 
@@ -152,9 +156,9 @@ class World:
             resource = self._resources.get(resource_type, {}).get(resource_id)
             if resource is None:
                 return None
-            revision = resource.seen_revision(self.clock.time())
+            revision, body = resource.seen_revision(self.clock.time())
             self._last_shown.seen = (resource_id, revision.number)
-            return None if revision.body is None else (resource, revision.body)
+            return None if body is None else (resource, body)
 
     def last_shown(self, resource_id: str) -> int | None:
         """The number of the revision that this thread was last shown, if it was of this resource; forgets it."""

@@ -66,7 +66,7 @@ def test_every_notification_is_decoded_to_its_resource_and_says_the_truth():
         notification = decoder.decode(body, exchange=exchange, routing_key=routing_key)
         entry = bench.cloud.notifier.log(len(seen), 1)
         seen.append(notification)
-        resource_id, = [each["resource_id"] for each in entry]
+        resource_id, = [each.resource_id for each in entry]
         if notification.phase == "start" and resource_id not in notification.resource_ids:
             assert notification.resource_ids == ()  # neutron's create.start has no id yet
             return

@@ -162,8 +162,8 @@ def test_the_log_of_notifications_pages(clock):
     notifier = Notifier(None, clock, Panel(Dials()))
     for number in range(5):
         notifier.emit(_notice(number))
-    assert [each["event_type"] for each in notifier.log(0, 2)] == ["event.0", "event.1"]
-    assert [each["seq"] for each in notifier.log(3, 10)] == [4, 5]
+    assert [each.event_type for each in notifier.log(0, 2)] == ["event.0", "event.1"]
+    assert [each.seq for each in notifier.log(3, 10)] == [4, 5]
     assert notifier.waiting == 0
 
 
