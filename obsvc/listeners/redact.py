@@ -13,21 +13,25 @@ _LOOKED_AT = 64 * 1024
 
 _MASK = "***"
 
+# Every repetition is bounded: the text comes from strangers, and must not be able to make a pattern slow.
 _SECRET_KEY = (
-    r"[\w.:-]*(?:token|passw(?:or)?d|passphrase|secret|adminpass|admin_pass|credential|private_?key|api_?key|"
-    r"authorization|user_data|injected_files|connection_info|cookie)[\w.:-]*"
+    r"[\w.:-]{0,40}(?:token|passw(?:or)?d|passphrase|secret|adminpass|admin_pass|credential|private_?key|api_?key|"
+    r"authorization|user_data|injected_files|connection_info|cookie)[\w.:-]{0,40}"
 )
 _PATTERNS = (
-    # "key": "value", also with escaped quotes; the value ends at the next quote or at the end of the text
-    (re.compile(rf'(?i)(\\*["\']{_SECRET_KEY}\\*["\']\s*[:=]\s*\\*["\'])([^"\'\\]*)'), rf"\1{_MASK}"),
-    # key=value, key: value without quotes
-    (re.compile(rf"(?i)(\b{_SECRET_KEY}\s*[=:]\s*)([^\s\"'\\,;&}}{{\[\]]+)"), rf"\1{_MASK}"),
-    # Fernet tokens, JSON web tokens, basic and bearer credentials, URLs with a password
+    # Fernet tokens, JSON web tokens, basic and bearer credentials, URLs with a password, keys
     (re.compile(r"gAAAA[\w=%-]*"), _MASK),
     (re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*"), _MASK),
-    (re.compile(r"(?i)\b(basic|bearer)\s+[\w+/=.~-]{6,}"), rf"\1 {_MASK}"),
-    (re.compile(r"(://[^/\s:@\"']*:)[^@\s\"'/]+@"), rf"\1{_MASK}@"),
-    (re.compile(r"-----BEGIN[^-]*-----.*?(?:-----END[^-]*-----|$)", re.DOTALL), _MASK),
+    (re.compile(r"(?i)\b(basic|bearer)\s{1,9}[\w+/=.~-]{6,}"), rf"\1 {_MASK}"),
+    (re.compile(r"(://[^/\s:@\"']{0,99}:)[^@\s\"'/]{1,200}@"), rf"\1{_MASK}@"),
+    (re.compile(r"-----BEGIN.*?(?:-----END[^-]*-----|$)", re.DOTALL), _MASK),
+    # "key": "value", also with escaped quotes: up to a quote that ends a value, or to the end of the text
+    (re.compile(rf"(?is)(\\*[\"']{_SECRET_KEY}\\*[\"']\s{{0,9}}[:=]\s{{0,9}}\\*[\"'])(.*?)"
+                r"(?=\\*[\"']\s{0,9}[,}\]]|$)"), rf"\1{_MASK}"),
+    # "key": {…} and "key": […]
+    (re.compile(rf"(?is)(\\*[\"']{_SECRET_KEY}\\*[\"']\s{{0,9}}[:=]\s{{0,9}}[\[{{])(.*?)(?=[\]}}]|$)"), rf"\1{_MASK}"),
+    # key=value, key: value without quotes
+    (re.compile(rf"(?i)(\b{_SECRET_KEY}\s{{0,9}}[=:]\s{{0,9}})([^\s\"'\\,;&}}{{\[\]*]+)"), rf"\1{_MASK}"),
 )
 
 

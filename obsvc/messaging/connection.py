@@ -82,6 +82,8 @@ class Broker:
         self._connect_timeout = connect_timeout
         self._first = 0
         for url in self._urls:
+            if "://" not in url:
+                raise ConfigError(f"expected a broker URL such as amqp://user:password@host:5672//, got {url!r}")
             self._make(url)
 
     def __str__(self) -> str:
@@ -99,7 +101,8 @@ class Broker:
             index = (self._first + offset) % len(self._urls)
             connection = self._make(self._urls[index])
             try:
-                connection.connect()
+                # connect() itself would wait two seconds and try again; whoever calls us has pauses of its own
+                connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0)
             except Exception as error:  # noqa: BLE001 - a transport may raise anything here; the next URL is tried
                 failures.append(f"{self._masked(self._urls[index])}: {_reason(error)}")
                 release(connection)

@@ -75,7 +75,7 @@ class Publisher:
             self._open()
         with translated(self._connection, f"publishing on exchange {self._exchange}"):
             message = self._channel.prepare_message(
-                body if self._broker.is_amqp else body.decode("utf-8", "surrogateescape"),
+                body,
                 priority=0,
                 content_type="application/json",
                 content_encoding="utf-8",
