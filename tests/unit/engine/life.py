@@ -7,7 +7,7 @@ import itertools
 import sqlalchemy as sa
 
 from obsvc.clock import ManualClock
-from obsvc.engine import due, reporting
+from obsvc.engine import due, reporting, upkeep  # noqa: F401 -- upkeep registers the deadlines of observations
 from obsvc.engine.job_operations import JobOperations
 from obsvc.engine.schema import core, stacks
 from obsvc.engine.settings import EngineSettings

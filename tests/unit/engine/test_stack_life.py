@@ -344,3 +344,67 @@ def test_a_deleted_stack_is_forgotten_after_the_retention(life):
     life.pass_time(2)
     with pytest.raises(NotFound):
         life.stack()
+
+
+def test_a_node_that_never_gets_there_fails_after_its_time_and_one_last_look(life):
+    life.create(template(a=[], b=["a"]))
+    job = life.claim()["a"]
+    ref = Ref("R", "sim.resource", "id-a")
+    life.complete_job(JobDone(job.job_id, job.lease_token, ref=ref, timeout=120))
+    life.seen(ref, Condition.PENDING, "BUILD")
+    life.pass_time(121)
+    assert life.stack().status == "CREATE_IN_PROGRESS"
+    life.pass_time(life.settings.last_look_grace + 1)
+    assert life.nodes()["a"].status_reason == "timed out after 137 s waiting for active; last seen BUILD"
+    assert life.stack().status == "CREATE_FAILED" and life.statuses()["b"] == "waiting"
+    life.delete()
+    life.begin(life.claim()["a"])
+    life.seen(ref, Condition.DELETED)
+    assert life.stack().status == "DELETE_COMPLETE"
+
+
+def test_the_last_look_can_still_meet_the_goal(life):
+    life.create(template(a=[]))
+    job = life.claim()["a"]
+    ref = Ref("R", "sim.resource", "id-a")
+    life.complete_job(JobDone(job.job_id, job.lease_token, ref=ref, timeout=120))
+    life.pass_time(121)
+    life.seen(ref, Condition.ACTIVE)
+    life.pass_time(60)
+    assert life.stack().status == "CREATE_COMPLETE"
+
+
+def test_a_delete_that_never_ends_fails_and_can_be_repeated(life):
+    life.create(template(a=[]))
+    ref = life.begin(life.claim()["a"])
+    life.seen(ref, Condition.ACTIVE)
+    life.delete()
+    life.begin(life.claim()["a"])
+    life.pass_time(life.settings.node_timeout + 1)
+    life.pass_time(life.settings.last_look_grace + 1)
+    assert life.stack().status == "DELETE_FAILED" and "waiting for deleted" in life.stack().status_reason
+    life.delete()
+    life.begin(life.claim()["a"])
+    life.seen(ref, Condition.DELETED)
+    assert life.stack().status == "DELETE_COMPLETE" and life.observed() == 0
+
+
+def test_callers_that_wait_are_woken_by_the_commit():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from obsvc.engine.service import EngineService
+    from obsvc.engine_client.jobs import JobClaimRequest
+    from obsvc.engine_client.stacks import StackEventsRequest
+
+    life = Life()
+    service = EngineService(life.store, life.settings)
+    with ThreadPoolExecutor(3) as pool:
+        job = pool.submit(service.claim_jobs, JobClaimRequest("w", ("Sim::Resource",), wait=30))
+        stack = life.create(template(a=[]))
+        (job,) = job.result(30).jobs
+        events = pool.submit(service.stack_events, StackEventsRequest(stack.stack_id, after=2, wait=30))
+        ended = pool.submit(service.read_stack, StackRequest("s", wait=30))
+        life.seen(life.begin(job), Condition.ACTIVE)
+        assert events.result(30).events[0].event == "node.observing"
+        assert ended.result(30).status == "CREATE_COMPLETE"
+    service.shutdown()
