@@ -1,0 +1,160 @@
+"""The API as a process over a real engine process: the client library, the commands, HTTP basic authentication."""
+from __future__ import annotations
+
+import json
+
+import bcrypt
+import pytest
+
+from obsvc.client import Client, auth
+from obsvc.exceptions import Conflict, InvalidInput, NotFound, ObsvcError, Unavailable
+from tests.functional.deployment import Deployment, SimulatedCloud
+from tests.functional.servers import free_port, wait_until
+
+TEMPLATE = "heat_template_version: 2021-04-16\nresources:\n  one: {type: Sim::Resource, properties: {size: 1}}\n"
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory):
+    """An engine and an API; no observer, no worker: nothing moves by itself."""
+    folder = tmp_path_factory.mktemp("api")
+    made = Deployment(folder, database=f"sqlite:///{folder}/obsvc.sqlite", coordination=f"file://{folder}/members",
+                      bus=f"filesystem://{folder}/bus", cloud=SimulatedCloud(folder, None), observers=0, workers=0,
+                      partitions=16)
+    made.upgrade_database()
+    try:
+        for name in ("engine-1", "api"):
+            made.processes[name].start()
+            made.wait_ready(name)
+        yield made
+    finally:
+        made.__exit__()
+
+
+@pytest.fixture
+def client(deployment):
+    return Client(deployment.api_url)
+
+
+def test_the_client_library_over_the_wire(client):
+    started = client.start_observation("compute.server", "srv-1", goal="active", timeout=600, labels={"a": "b"})
+    assert client.observation(started.observation_id) == started
+    again = client.start_observation("compute.server", "srv-1", goal="active", timeout=600, labels={"a": "b"})
+    assert again.observation_id == started.observation_id
+    assert [each.observation_id for each in client.observations(resource_id="srv-1")] == [started.observation_id]
+    waited = client.wait_observation(started.observation_id, timeout=0.2)
+    assert waited.timed_out and waited.observation.status == "waiting"
+    assert client.resource("compute.server", "srv-1").snapshot is None
+    assert client.check("compute.server", "srv-1")["mark"] >= 1
+    assert client.changes().changes == ()
+    owner = client.owner("compute.server", "srv-1")
+    assert owner.owner is None and owner.intended is None and "no member" in owner.note
+    assert client.partition(owner.partition).why == owner.why
+    client.stop_observation(started.observation_id)
+    with pytest.raises(NotFound):
+        client.observation(started.observation_id)
+    with pytest.raises(InvalidInput, match="compute.sever"):
+        client.start_observation("compute.sever", "x")
+
+
+def test_stacks_by_the_client(client):
+    stack = client.create_stack("one", TEMPLATE)
+    assert stack.in_progress and client.stack("one").stack_id == stack.stack_id
+    assert [node.name for node in client.stack_nodes("one")] == ["one"]
+    events = client.stack_events("one")
+    assert client.stack_events("one", after=events[-1].event_id, wait=0.2) == ()
+    assert client.wait_stack("one", timeout=0.2).in_progress
+    with pytest.raises(Conflict):
+        client.create_stack("one", TEMPLATE)
+    with pytest.raises(ObsvcError, match="template"):
+        client.create_stack("two", "resources: 1")
+    client.delete_stack("one")
+
+
+def test_commands_in_a_table_and_as_json(deployment, tmp_path):
+    template = tmp_path / "hot.yaml"
+    template.write_text(TEMPLATE)
+    made = deployment.run_json("stack", "create", "cli", "-t", str(template))
+    assert made["status"] == "CREATE_IN_PROGRESS" and isinstance(made["created_at"], float)
+    assert deployment.run_json("stack", "show", "cli")["resources"][0]["name"] == "one"
+    assert "cli" in deployment.run("stack", "list").stdout
+    assert [each["name"] for each in deployment.run_json("stack", "list") if each["name"] == "cli"] == ["cli"]
+    assert deployment.run_json("stack", "events", "cli")[0]["event_id"] == 1
+
+    started = deployment.run_json("observation", "start", "sim.resource", "r1", "--goal", "active", "--timeout", "10m")
+    assert started["deadline"] - started["started_at"] == pytest.approx(600, abs=1)
+    shown = deployment.run_json("observation", "show", started["observation_id"])
+    assert shown["condition"] is None and shown["status"] == "waiting"
+    waited = deployment.run("observation", "wait", started["observation_id"], "--timeout", "0.2", check=False)
+    assert waited.returncode == 1 and "waiting" in waited.stdout
+    assert started["observation_id"] in deployment.run("observation", "list").stdout
+    deployment.run("observation", "stop", started["observation_id"])
+
+    assert deployment.run_json("member", "list") == []
+    rows = deployment.run_json("partition", "list")
+    assert [row["partition"] for row in rows] == list(range(16)) and rows[0]["owner"] is None
+    assert deployment.run_json("partition", "show", "3")["generation"] == 0
+    who = deployment.run_json("who", "sim.resource", "r1")
+    assert list(who)[:4] == ["resource_type", "resource_id", "partition", "granted_owner"]
+    assert deployment.run("stack", "delete", "cli").stdout == ""
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("stack", "show", "none"), "none"), (("observation", "stop", "x"), "no observation x"),
+    (("partition", "show", "16"), "no partition 16"), (("stack", "create", "s", "-t", "/none"), "--template"),
+])
+def test_a_failed_command_is_one_line(deployment, words, message):
+    done = deployment.run(*words, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("obsvc: ") and done.stderr.count("\n") == 1 and message in done.stderr
+
+
+def test_no_api_is_one_line_that_says_what_to_do():
+    with pytest.raises(Unavailable, match="--api-url"):
+        Client(f"http://127.0.0.1:{free_port()}").members()
+
+
+def test_http_basic_asks_for_a_password(deployment, tmp_path):
+    from obsvc.cmd import settings_file
+    from tests.functional.deployment import Process, http_json, obsvc
+
+    users, port = tmp_path / "htpasswd", free_port()
+    users.write_text("sre:" + bcrypt.hashpw(b"open", bcrypt.gensalt(4)).decode() + "\n")
+    extra = settings_file.write(tmp_path / "basic.conf", {"api": {
+        "auth_strategy": "http_basic", "http_basic_auth_user_file": users, "bind_port": port}})
+    process = Process("api-basic", obsvc("api", config=[deployment.config, extra]), tmp_path).start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: http_json(f"{url}/readyz"), bound=60, what="the API with passwords")
+        for wrong in (None, auth.from_options(user="sre:shut")):
+            with pytest.raises(ObsvcError) as caught:
+                Client(url, auth=wrong).partitions()
+            assert caught.value.code == "unauthorized"
+        assert len(Client(url, auth=auth.from_options(user="sre:open")).partitions()) == 16
+        assert process.stop() == 0
+    finally:
+        process.kill()
+
+
+def test_the_api_waits_for_its_engine_and_says_so(deployment):
+    from obsvc.cmd import settings_file
+    from tests.functional.deployment import Process, http_json, obsvc
+
+    port = free_port()
+    folder = deployment.folder
+    extra = settings_file.write(folder / "lonely.conf", {
+        "api": {"bind_port": port}, "engine_client": {"endpoints": f"http://127.0.0.1:{free_port()}", "timeout": 1}})
+    process = Process("api-lonely", obsvc("api", config=[deployment.config, extra]), folder).start()
+    try:
+        wait_until(lambda: http_json(f"http://127.0.0.1:{port}/healthz"), bound=60, what="an API without engine")
+        with pytest.raises(Unavailable):
+            Client(f"http://127.0.0.1:{port}").members()
+    finally:
+        process.kill()
+    assert "Traceback" not in process.output()
+
+
+def test_output_is_json_for_machines(deployment):
+    done = deployment.run("partition", "list", "-f", "value", "-c", "partition")
+    assert done.stdout.split() == [str(number) for number in range(16)]
+    assert json.loads(deployment.run("partition", "list", "-f", "json").stdout)[5]["partition"] == 5
