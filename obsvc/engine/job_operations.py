@@ -218,14 +218,20 @@ def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
     elif traversal.value("halted"):
         _finish(tx, row, JobStatus.FAILED, error=request.error)
         traversal.failed(node_row, request.error)
-    elif request.retriable and row.attempt < attempts_of(tx.settings, row.action):
+    elif _may_help(request, row, node_row) and row.attempt < attempts_of(tx.settings, row.action):
         _retry(tx, row, request)
         traversal.event("node.retry", node_row, reason=request.error)
     else:
         _finish(tx, row, JobStatus.FAILED, error=request.error)
-        used_up = f" (after {row.attempt} attempts)" if request.retriable else ""
+        used_up = f" (after {row.attempt} attempts)" if _may_help(request, row, node_row) else ""
         traversal.failed(node_row, request.error + used_up)
     traversal.save()
+
+
+def _may_help(request: jobs.JobFailed, row: Any, node_row: Any) -> bool:
+    """Whether another attempt may help.  A resource deleted before it was ever complete may still be building, and
+    services refuse that with 400 (cinder) as well as 409: it passes."""
+    return request.retriable or (row.action == Action.DELETE and node_row.completed_at is None)
 
 
 def _retry(tx: Transaction, row: Any, request: jobs.JobFailed) -> None:

@@ -216,10 +216,11 @@ def test_a_stack_that_never_began_is_deleted_without_a_job(life):
 def test_a_resource_in_error_can_be_deleted_and_a_failed_delete_can_be_repeated(life):
     life.create(template(a=[]))
     ref = life.begin(life.claim()["a"])
+    life.seen(ref, Condition.ACTIVE)
     life.seen(ref, Condition.ERROR)
     life.delete()
-    life.fail(life.claim()["a"], "409 in use")
-    assert life.stack().status == "DELETE_FAILED" and life.stack().status_reason == "a: 409 in use"
+    life.fail(life.claim()["a"], "403 not yours")
+    assert life.stack().status == "DELETE_FAILED" and life.stack().status_reason == "a: 403 not yours"
     life.delete()
     life.begin(life.claim()["a"])
     life.seen(ref, Condition.DELETED)
@@ -408,3 +409,15 @@ def test_callers_that_wait_are_woken_by_the_commit():
         assert events.result(30).events[0].event == "node.observing"
         assert ended.result(30).status == "CREATE_COMPLETE"
     service.shutdown()
+
+
+def test_a_delete_of_what_is_still_building_is_tried_again_though_the_service_says_400(life):
+    life.create(template(a=[]))
+    ref = life.begin(life.claim()["a"])
+    life.delete()
+    life.fail(life.claim()["a"], "400 status must be available")
+    assert life.stack().status == "DELETE_IN_PROGRESS"
+    life.pass_time(2)
+    life.begin(life.claim()["a"])
+    life.seen(ref, Condition.DELETED)
+    assert life.stack().status == "DELETE_COMPLETE"
