@@ -79,9 +79,11 @@ def make_engine(url: str, *, pool_size: int = 10) -> sa.Engine:
 
 
 def _parse(url: str) -> sa.URL:
+    drivers = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
     try:
         parsed = sa.make_url(url)
-        family = parsed.get_backend_name()
+        if drivers.get(parsed.get_backend_name()) != parsed.get_driver_name():
+            raise ConfigError(_unusable(url, f"a URL for {parsed.drivername}"))
         parsed.get_dialect().import_dbapi()
     except ImportError as error:
         raise ConfigError(
@@ -89,9 +91,6 @@ def _parse(url: str) -> sa.URL:
         ) from error
     except (sa.exc.ArgumentError, ValueError) as error:
         raise ConfigError(_unusable(url, error)) from error
-    drivers = {"sqlite": {"pysqlite"}, "postgresql": {"psycopg"}, "mysql": {"pymysql"}, "mariadb": {"pymysql"}}
-    if parsed.get_driver_name() not in drivers.get(family, ()):
-        raise ConfigError(_unusable(url, f"a URL for {parsed.drivername}"))
     return parsed
 
 

@@ -18,6 +18,7 @@ from oslo_config import cfg
 from obsvc import web
 from obsvc.engine import http
 from obsvc.engine.databases import shown
+from obsvc.engine.due_process import PARENT_VARIABLE
 from obsvc.engine.schema.version import check_schema
 from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
@@ -98,6 +99,11 @@ class DueChild:
         self._process: subprocess.Popen[bytes] | None = None
         self._loop = Loop("due-child", self._run)
         self._stopping = threading.Event()
+        # Popen waits until the program has begun, by a pipe that a worker forked meanwhile would keep open for good
+        self._forking = threading.Lock()
+        os.register_at_fork(
+            before=self._forking.acquire, after_in_parent=self._forking.release, after_in_child=self._forking.release
+        )
 
     def start(self) -> None:
         self._loop.start()
@@ -118,8 +124,10 @@ class DueChild:
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set() and not self._stopping.is_set():
-            environment = {**os.environ, "OBSVC_PARENT_PID": str(os.getpid())}
-            process = self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, env=environment)
+            with self._forking:
+                process = self._process = subprocess.Popen(
+                    self._command, stdin=subprocess.DEVNULL, env={**os.environ, PARENT_VARIABLE: str(os.getpid())}
+                )
             # gunicorn's arbiter reaps every child, so its exit status may be gone: only that it ended is certain
             while process.poll() is None and not stop.wait(0.2):
                 pass

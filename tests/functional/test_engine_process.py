@@ -1,0 +1,241 @@
+"""``obsvc engine`` and ``obsvc db upgrade`` as processes: starts, wrong starts, stops, and the contract over HTTP."""
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+
+from obsvc.engine_client import conformance
+from obsvc.engine_client.contract import Empty
+from obsvc.engine_client.http import HttpEngine
+from obsvc.engine_client.observations import ChangesRequest
+from tests.functional.servers import PostgreSQL, free_port, wait_until
+
+BOUND = 60.0
+
+
+class Engine:
+    """One engine process with a configuration of its own."""
+
+    def __init__(self, folder: pathlib.Path, url: str, **options: object) -> None:
+        self.port = free_port()
+        self.config = folder / f"engine-{self.port}.conf"
+        engine = {"bind_port": self.port, "poll_interval": 0.02, "drain_timeout": 0.5, "threads": 16, **options}
+        lines = ["[database]", f"url = {url}", "[engine]", *(f"{name} = {value}" for name, value in engine.items())]
+        self.config.write_text("\n".join(lines) + "\n")
+        self.log = folder / f"engine-{self.port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self._command(*words), capture_output=True, text=True, timeout=BOUND, check=False)
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "obsvc.cmd.main", "--config-file", str(self.config), *words]
+
+    def upgrade(self, partitions: int = 16) -> Engine:
+        done = self.run("db", "upgrade", "--partitions", str(partitions))
+        assert done.returncode == 0, done.stderr
+        return self
+
+    def start(self, *, ready: bool = True) -> Engine:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self._command("engine"), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        path, status = ("/readyz", 200) if ready else ("/healthz", 200)
+        wait_until(lambda: self.get(path)[0] == status, bound=BOUND, what=f"engine on {self.port}, log {self.log}")
+        return self
+
+    def get(self, path: str) -> tuple[int, dict[str, object]]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as reply:
+                return reply.status, json.load(reply)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def client(self) -> HttpEngine:
+        return HttpEngine([f"http://127.0.0.1:{self.port}"], timeout=10.0, user_agent="test")
+
+    def family(self) -> list[psutil.Process]:
+        assert self.process is not None
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def due_child(self) -> psutil.Process | None:
+        found = [one for one in self.family() if "obsvc.engine.due_process" in one.cmdline()]
+        return found[0] if found else None
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(BOUND)
+
+
+@pytest.fixture
+def make(tmp_path):
+    made: list[Engine] = []
+
+    def one(url: str | None = None, **options) -> Engine:
+        made.append(Engine(tmp_path, url or f"sqlite:///{tmp_path / 'db' / 'obsvc.sqlite'}", **options))
+        return made[-1]
+
+    yield one
+    for engine in made:
+        engine.kill()
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line with which a wrong start ended."""
+    assert done.returncode != 0
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and "Traceback" not in done.stderr, done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+def test_the_contract_holds_over_http_and_each_database(check, served):
+    check(served)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+def served(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'obsvc.sqlite'}"
+    else:
+        url = request.getfixturevalue(f"shared_{request.param}").create_database("conformance")
+    engine = Engine(folder, url).upgrade().start()
+    yield engine.client()
+    engine.kill()
+
+
+def test_a_schema_that_is_not_there(make):
+    assert "run 'obsvc db upgrade'" in one_line(make().run("engine"))
+
+
+def test_a_wrong_database_url(make):
+    assert "[database] url: expected sqlite:" in one_line(make("oracle://a:geheim@b/c").run("engine"))
+    assert "geheim" not in one_line(make("oracle://a:geheim@b/c").run("db", "upgrade"))
+
+
+def test_another_p(make):
+    engine = make().upgrade(16)
+    assert "made with 16 partitions, 32" in one_line(engine.run("db", "upgrade", "--partitions", "32"))
+
+
+def test_noauth_on_another_address(make):
+    engine = make(bind_host="0.0.0.0").upgrade()
+    assert "expected a loopback address" in one_line(engine.run("engine"))
+
+
+def test_a_port_in_use(make):
+    engine = make().upgrade()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", engine.port))
+        other.listen(1)
+        assert f"port {engine.port}: Address already in use" in one_line(engine.run("engine"))
+
+
+def test_a_user_file_that_is_not_there(make):
+    engine = make(auth_strategy="http_basic", http_basic_auth_user_file="/nonexistent").upgrade()
+    assert "/nonexistent" in one_line(engine.run("engine"))
+
+
+def test_a_bad_option_value(make):
+    assert "threads" in one_line(make(threads="many").run("engine"))
+
+
+def test_an_unreachable_database_is_waited_for(make, tmp_path):
+    server = PostgreSQL()
+    try:
+        server.start()
+        url = server.create_database("late")
+        engine = make(url).upgrade()
+        server.kill()
+        engine.start(ready=False)
+        status, answer = engine.get("/readyz")
+        assert status == 503 and "can't be reached" in str(answer["reason"])
+        assert "Traceback" not in engine.log.read_text()
+        assert engine.log.read_text().count("the engine waits for its database") == 1
+        server.start()
+        wait_until(lambda: engine.get("/readyz")[0] == 200, bound=BOUND, what="the engine ready again")
+        assert engine.client().info(Empty()).partitions == 16
+    finally:
+        server.__exit__()
+
+
+def test_a_stop_answers_who_waits_and_leaves_no_process(make):
+    engine = make().upgrade().start()
+    family = engine.family()
+    assert len(family) == 2
+    client = engine.client()
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.changes, ChangesRequest(wait=40.0))
+        assert engine.process is not None
+        wait_until(lambda: _established(engine), bound=BOUND, what="the long poll")
+        engine.process.send_signal(signal.SIGTERM)
+        assert waiting.result(BOUND).deltas == ()
+        assert engine.process.wait(BOUND) == 0
+    _gone(family)
+
+
+def _established(engine: Engine) -> bool:
+    return any(
+        one.status == "ESTABLISHED" and one.laddr.port == engine.port
+        for process in engine.family() for one in process.net_connections()
+    )
+
+
+def _gone(family: list[psutil.Process]) -> None:
+    """Wait until each has ended; a container's init may leave zombies of it."""
+    wait_until(lambda: not any(_lives(one) for one in family), bound=BOUND, what=f"the end of {family}")
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_children_die_with_their_parent(make):
+    engine = make().upgrade().start()
+    family = engine.family()
+    engine.kill()
+    _gone(family)
+
+
+def test_a_dead_due_child_is_started_again(make):
+    engine = make().upgrade().start()
+    first = wait_until(engine.due_child, bound=BOUND, what="the due child")
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(
+        lambda: (again := engine.due_child()) is not None and again.pid != first.pid, bound=BOUND, what="another one"
+    )
+
+
+def test_two_engines_share_a_database_and_wake_each_other(make, postgresql_url):
+    one, two = make(postgresql_url).upgrade().start(), make(postgresql_url).start()
+    from concurrent.futures import ThreadPoolExecutor
+
+    from obsvc.engine_client.observations import StartItem, StartRequest
+    from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, FollowRequest, PartitionClaim
+    from obsvc.model import MemberId, Ref, partition
+
+    ref, member = Ref("R", "compute.server", "x"), MemberId("a", "1")
+    number = partition(ref, 16)
+    claimed = one.client().claim(ClaimRequest(member, "c", (PartitionClaim(number, ClaimReason.VACANT),)))
+    known = ((number, claimed.grants[0].generation, 0),)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(two.client().follow, FollowRequest(member, known, wait=40.0))
+        wait_until(lambda: _established(two), bound=BOUND, what="the long poll")
+        one.client().start(StartRequest((StartItem(ref),)))
+        assert [seen.ref for seen in waiting.result(BOUND).changes[0].changed] == [ref]
