@@ -19,6 +19,7 @@ from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRe
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId
 from obsvc.observer.held import Applied, Completed, Held
+from obsvc.observer.trouble import Trouble
 
 LOG = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Loader:
         self._owner = owner
         self._completed = completed
         self._wake = threading.Event()
+        self._trouble = Trouble(LOG, "the lists of observed resources can't be read")
 
     def wake(self) -> None:
         """Something was granted or is to be read again."""
@@ -71,8 +73,9 @@ class Loader:
             try:
                 while not stop.is_set() and (todo := self._held.loading()):
                     self.load(dict(todo))
+                self._trouble.over()
             except ObsvcError as error:
-                LOG.warning("the lists of observed resources can't be read: %s", error)
+                self._trouble.met(error)
                 stop.wait(PAUSE)
                 self._wake.set()
 
@@ -118,6 +121,7 @@ class Follower:
         self._owner = owner
         self._applied = applied
         self._reload = reload
+        self._trouble = Trouble(LOG, "started and stopped observations can't be followed")
         self._fresh = threading.Event()
         self._steady: frozenset[tuple[PartitionId, Generation]] = frozenset()
 
@@ -151,9 +155,10 @@ class Follower:
         try:
             reply = self._engine.follow(FollowRequest(self._member, tuple(known), wait))
         except ObsvcError as error:
-            LOG.warning("started and stopped observations can't be followed: %s", error)
+            self._trouble.met(error)
             stop.wait(PAUSE)
             return
+        self._trouble.over()
         self.take(reply, {number: generation for number, generation, _version in known})
         if reply.asked or reply.lost:
             stop.wait(HANDING_PAUSE)  # till they are handed over each poll answers at once

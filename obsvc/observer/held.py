@@ -13,30 +13,17 @@ Any thread may call.  No method blocks on anything but the lock.
 """
 from __future__ import annotations
 
-import enum
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from obsvc.engine_client.ownership import Grant, ObservedRef, PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Generation, PartitionId, Ref, Snapshot, partition
+from obsvc.observer.held_values import After, Applied, Completed, LookState, Standing, Task
 
-#: What the looks policy keeps of a ref between looks: an immutable value, opaque here.
-LookState = Any
-
-
-class Standing(enum.Enum):
-    """How a ref stands to this member now."""
-
-    NOT_OWNED = enum.auto()
-    LOADING = enum.auto()  #: owned; whether it is observed is not known yet
-    NOT_OBSERVED = enum.auto()
-    OBSERVED = enum.auto()
-    HANDING_OVER = enum.auto()  #: still ours, but no new work is begun
+__all__ = ["After", "Applied", "Completed", "Held", "LookState", "Standing", "Task"]
 
 
 class _HeldRef:
@@ -72,57 +59,6 @@ class _Slot:
         self.refs: dict[Ref, _HeldRef] = {}
         self.loading: dict[Ref, ObservedRef] = {}
         self.dirty: set[Ref] = set()
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a fetch must know of its ref when it begins: ``observed``, ``look`` and ``owed`` as they stood then."""
-
-    ref: Ref
-    partition: PartitionId
-    generation: Generation
-    observed: ObservedRef
-    look: LookState
-    owed: int
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What changed in a partition.
-
-    new: refs not held before.  wider: held before, with a goal or a deadline that was not waited for before.
-    marked: held before, with a newer mark.  gone: held before and no longer observed.
-    """
-
-    new: list[ObservedRef] = field(default_factory=list)
-    wider: list[ObservedRef] = field(default_factory=list)
-    marked: list[ObservedRef] = field(default_factory=list)
-    gone: list[Ref] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A list that is complete now.
-
-    first: whether this is the first time under this grant.  dirty, dirty_unobserved: what was notified while the
-    list was loading.
-    """
-
-    grant: Grant
-    first: bool
-    applied: Applied = field(default_factory=Applied)
-    dirty: list[Ref] = field(default_factory=list)
-    dirty_unobserved: list[Ref] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class After:
-    """A ref after its report.  remark: a mark newer than the one reported waits.  fresher: its observations
-    changed while the fetch was under way."""
-
-    observed: ObservedRef
-    remark: bool
-    fresher: bool
 
 
 class Held:
@@ -240,7 +176,7 @@ class Held:
             if changes.reload:
                 slot.complete, slot.loading = False, {}
                 return applied
-            if changes.version < slot.version:
+            if changes.version <= slot.version:
                 return applied
             slot.version = changes.version
             for ref in changes.stopped:

@@ -23,6 +23,7 @@ from obsvc.observer.held import Held
 from obsvc.observer.looking import Looking
 from obsvc.observer.marker import Marker
 from obsvc.observer.queue import WorkQueue
+from obsvc.observer.trouble import Trouble
 from obsvc.observer.unsettled import Unsettled
 
 LOG = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Holder:
         self._lock = threading.Lock()
         self._asked: dict[PartitionId, Generation] = {}
         self._wake = threading.Event()
+        self._trouble = Trouble(LOG, "partitions can't be handed over")
 
     # -- called by Ownership
 
@@ -120,8 +122,14 @@ class Holder:
             self._wake.clear()
             with self._lock:
                 asked, self._asked = self._asked, {}
-            if asked:
+            if not asked:
+                continue
+            try:
                 self._hand_over(asked, stop)
+            except Exception:
+                with self._lock:  # what is not handed over would be neither worked on nor released: try again
+                    self._asked = {**asked, **self._asked}
+                raise
 
     def _hand_over(self, asked: dict[PartitionId, Generation], stop: threading.Event) -> None:
         numbers = set(asked)
@@ -151,9 +159,10 @@ class Holder:
         while not stop.is_set():
             try:
                 self._marker.mark_now(refs)
+                self._trouble.over()
                 return True
             except ObsvcError as error:
-                LOG.warning("%d partitions wait to be handed over: %s", len(numbers), error)
+                self._trouble.met(error)
                 stop.wait(PAUSE)
             if not any(number in numbers for number in self._held.generations()):
                 return False

@@ -20,6 +20,7 @@ from obsvc.engine_client.reports import MarkRequest
 from obsvc.exceptions import ObsvcError
 from obsvc.model import MemberId, Ref
 from obsvc.observer.held import Held
+from obsvc.observer.trouble import Trouble
 from obsvc.observer.unsettled import Unsettled
 
 LOG = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Marker:
         self._lock = threading.Lock()
         self._hurried: dict[Ref, None] = {}
         self._wake = threading.Event()
+        self._trouble = Trouble(LOG, "look marks can't be stored")
 
     def hurry(self, refs: Iterable[Ref]) -> None:
         """Mark ``refs`` as soon as may be."""
@@ -87,7 +89,7 @@ class Marker:
                 while self.mark_batch():
                     pass
             except ObsvcError as error:
-                LOG.warning("look marks can't be stored, %d wait: %s", len(self._hurried), error)
+                self._trouble.met(error)
                 stop.wait(PAUSE)
 
     def mark_batch(self) -> bool:
@@ -105,6 +107,7 @@ class Marker:
     def _mark(self, refs: list[Ref], reason: str) -> None:
         asked = self._clock.monotonic()
         reply = self._engine.mark(MarkRequest(tuple(refs), reason, self._member))
+        self._trouble.over()
         with self._lock:
             for ref in refs:
                 self._hurried.pop(ref, None)

@@ -1,0 +1,241 @@
+"""Loading, following, marking and handing over against the real engine on SQLite, without threads, in virtual time."""
+import threading
+
+import pytest
+
+from obsvc.engine.service import EngineService
+from obsvc.engine_client.local import LocalEngine
+from obsvc.engine_client.observations import StartItem, StartRequest, StopRequest
+from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, FollowRequest, PartitionClaim, ReleaseRequest
+from obsvc.engine_client.reports import MarkRequest, ReportRequest
+from obsvc.exceptions import Unavailable
+from obsvc.model import Cause, MemberId
+from obsvc.observer.following import Follower, Loader
+from obsvc.observer.held import Standing
+from obsvc.observer.holder import Holder
+from obsvc.observer.marker import Marker
+from tests.unit.engine_store import new_store
+from tests.unit.observer.state import PARTITIONS, ref_in
+from tests.unit.observer.test_agenda import Member
+
+A, B = ref_in(3), ref_in(3, 1)
+
+
+class Away:
+    """An engine that can be away."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.away = False
+
+    def __getattr__(self, name):
+        if self.away:
+            raise Unavailable("away")
+        return getattr(self._engine, name)
+
+
+class Connected(Member):
+    """A member whose lists, marks and reports are the engine's; claims are made by the test."""
+
+    def __init__(self, service, clock, name="obs-1"):
+        super().__init__()
+        self.clock = self.memory._clock = self.unsettled._clock = self.queue._clock = clock
+        self.agenda._clock = self.looking._clock = clock
+        self.engine = Away(LocalEngine(service))
+        self.member = MemberId(name, "aa")
+        self.released, self.lost, self.asked = [], [], []
+        self.marker = Marker(
+            engine=self.engine, member=self.member, held=self.held, unsettled=self.unsettled, due=self.agenda.marked,
+            mark_after=10.0, clock=clock,
+        )
+        self.loader = Loader(
+            engine=self.engine, member=self.member, held=self.held, owner=lambda: self, completed=self.agenda.completed
+        )
+        self.follower = Follower(
+            engine=self.engine, member=self.member, held=self.held, owner=lambda: self, applied=self.agenda.applied,
+            reload=self.loader.wake,
+        )
+        self.holder = Holder(
+            partitions=PARTITIONS, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
+            marker=self.marker, loader=self.loader, looking=self.looking, withdraw=lambda *_: 0, owner=lambda: self,
+            ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
+        )
+        self.heard_since = clock.monotonic() - 1000
+
+    # what Ownership would do
+    def claim(self, number=3, reason=ClaimReason.VACANT):
+        claim = ClaimRequest(self.member, f"{self.member}-{self.clock.time()}", (PartitionClaim(number, reason),))
+        for grant in self.engine.claim(claim).grants:
+            self.holder.granted(grant)
+        self.loader.load(dict(self.held.loading()))
+
+    def release(self, number, generation):
+        self.released.append((number, generation))
+        self.engine.release(ReleaseRequest(self.member, ((number, generation),)))
+
+    def lost_by_engine(self, numbers, known=None):
+        for number in numbers:
+            self.lost.append(number)
+            self.holder.lost(number, known[number], "test")
+
+    def asked_for(self, numbers):
+        self.asked += numbers
+
+    def follow(self):
+        known = self.held.known()
+        reply = self.engine.follow(FollowRequest(self.member, tuple(known), 0.0))
+        self.follower.take(reply, {number: generation for number, generation, _ in known})
+
+    def report(self):
+        pending, self.reports = self.reports, []
+        for report in pending:
+            outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
+            self.looking.answered(report, outcome)
+
+
+@pytest.fixture
+def service():
+    return EngineService(new_store(partitions=PARTITIONS))
+
+
+@pytest.fixture
+def member(service):
+    return Connected(service, service.store.clock)
+
+
+def start(member, *refs):
+    return member.engine.start(StartRequest(tuple(StartItem(one) for one in refs))).observations
+
+
+def settled(member):
+    """Look and report until nothing more is due."""
+    while member.step() or member.queue.waiting:
+        member.report()
+        member.clock.advance(1.0)
+
+
+def test_a_list_is_loaded_and_what_is_started_later_is_followed(member):
+    start(member, A)
+    member.claim()
+    assert member.held.standing(A) is Standing.OBSERVED and member.step() == [Cause.STARTED]
+    member.report()
+    observation = start(member, B)[0]
+    member.follow()
+    assert member.held.standing(B) is Standing.OBSERVED
+    member.engine.stop(StopRequest((observation.observation_id,)))
+    member.follow()
+    assert member.held.standing(B) is Standing.NOT_OBSERVED
+    assert member.held.known()[0][2] > 1
+
+
+def test_a_mark_of_somebody_else_is_looked_at_and_cleared_by_the_report(member):
+    start(member, A)
+    member.claim()
+    settled(member)
+    member.engine.mark(MarkRequest((A,), "check"))
+    member.follow()
+    assert member.step() == [Cause.MARKED]
+    member.report()
+    assert member.held.task(A).observed.mark is None
+    member.follow()
+    assert member.held.task(A).observed.mark is None and member.step() == []
+
+
+def test_an_overdue_delivery_is_marked_and_so_settled_and_the_next_report_clears_the_mark(member):
+    start(member, A)
+    member.claim()
+    settled(member)
+    delivery = member.take(A)
+    assert member.marker.mark_batch() is False and delivery.settled == 0
+    member.clock.advance(10)
+    member.marker.mark_batch()
+    assert delivery.settled == 1
+    assert member.held.task(A).observed.mark is not None
+    member.follow()
+    settled(member)
+    assert member.held.task(A).observed.mark is None
+
+
+def test_with_the_engine_away_nothing_is_settled_and_what_was_hurried_is_kept(member):
+    start(member, A)
+    member.claim()
+    settled(member)
+    delivery = member.take(A)
+    member.marker.hurry([A])
+    member.engine.away = True
+    with pytest.raises(Unavailable):
+        member.marker.mark_batch()
+    assert delivery.settled == 0 and member.marker.pending == 1
+    member.engine.away = False
+    member.marker.mark_batch()
+    assert delivery.settled == 1 and member.marker.pending == 0
+
+
+def hand_over(member, number=3):
+    member.holder.asked(number)
+    asked, member.holder._asked = member.holder._asked, {}
+    member.holder._hand_over(asked, threading.Event())
+
+
+def test_a_partition_handed_over_leaves_every_open_look_as_a_mark(member, service):
+    start(member, A, B)
+    member.claim()
+    settled(member)
+    delivery = member.take(A)
+    hand_over(member)
+    assert delivery.settled == 1 and member.released == [(3, 1)]
+    assert member.held.standing(A) is Standing.NOT_OWNED and member.queue.waiting == 0
+
+    other = Connected(service, member.clock, "obs-2")
+    other.claim()
+    assert other.step() == [Cause.TAKEOVER] and other.fetches == [A]
+    other.report()
+    assert other.held.task(A).observed.mark is None
+
+
+def test_a_notification_that_only_the_next_owner_heard_in_time_is_looked_at(member, service):
+    """After the release, the old owner drops it as not its own; the new one heard it before its grant."""
+    start(member, A)
+    member.claim()
+    settled(member)
+    hand_over(member)
+    other = Connected(service, member.clock, "obs-2")
+    assert member.take(A).settled == 1 and other.take(A).settled == 1
+    other.claim()
+    assert other.step() == [Cause.TAKEOVER]
+
+
+def test_a_partition_that_is_lost_while_a_look_is_owed_is_marked(member, service):
+    start(member, A)
+    member.claim()
+    settled(member)
+    delivery = member.take(A)
+    other = Connected(service, member.clock, "obs-2")
+    other.claim(reason=ClaimReason.VANISHED)
+    member.follow()
+    assert member.lost == [3] and delivery.settled == 0
+    member.marker.mark_batch()
+    assert delivery.settled == 1
+    other.follow()
+    assert other.held.task(A).observed.mark is not None
+
+
+def test_a_late_report_is_refused_and_what_it_saw_is_marked(member, service):
+    start(member, A)
+    member.claim()
+    settled(member)
+    delivery = member.take(A)
+    member.step()
+    other = Connected(service, member.clock, "obs-2")
+    other.claim(reason=ClaimReason.VANISHED)
+    member.report()
+    assert member.stale == [(3, 1)] and member.hurried == [A] and delivery.settled == 0
+
+
+def test_the_list_of_a_partition_lost_meanwhile_is_not_read_for_ever(member, service):
+    other = Connected(service, member.clock, "obs-2")
+    claim = ClaimRequest(member.member, "one", (PartitionClaim(3, ClaimReason.VACANT),))
+    member.holder.granted(member.engine.claim(claim).grants[0])
+    other.claim(reason=ClaimReason.VANISHED)
+    member.loader.load(dict(member.held.loading()))
+    assert member.lost == [3] and member.held.loading() == []
