@@ -83,7 +83,8 @@ class Broker:
         self._first = 0
         for url in self._urls:
             if "://" not in url:
-                raise ConfigError(f"expected a broker URL such as amqp://user:password@host:5672//, got {url!r}")
+                raise ConfigError("expected a broker URL such as amqp://user:password@host:5672//, got one "
+                                  "without ://")  # it is not shown: it may hold a password
             self._make(url)
 
     def __str__(self) -> str:
@@ -136,9 +137,9 @@ class Broker:
             made.get_transport_cls()
             return made
         except Exception as error:
+            why = "a password needs % for its special characters" if "@" in url else _reason(error)
             raise ConfigError(
-                f"expected a broker URL such as amqp://user:password@host:5672//, can't use {self._masked(url)}: "
-                f"{_reason(error)}"
+                f"expected a broker URL such as amqp://user:password@host:5672//, can't use {self._masked(url)}: {why}"
             ) from error
 
     def _ssl(self) -> dict:
