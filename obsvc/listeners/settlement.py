@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NewType
 
-
-class Entry(NamedTuple):
-    """One arrival: of which channel (epoch), and its number in order of arrival there."""
-
-    epoch: int
-    number: int
+#: One arrival: its number in order of arrival.  Numbers are never used again, unlike the tags of a channel, so an
+#: entry of a dead channel can't be taken for one of the next.
+Entry = NewType("Entry", int)
 
 
 class Ackable(NamedTuple):
@@ -36,7 +33,6 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._epoch = 0
         self._next = 0
         # number → tag of everything that arrived and was not taken for acknowledgement, in order
         self._open: OrderedDict[int, Any] = OrderedDict()
@@ -48,14 +44,14 @@ class Ledger:
             number = self._next
             self._next += 1
             self._open[number] = tag
-            return Entry(self._epoch, number)
+            return Entry(number)
 
     def settle(self, entry: Entry) -> bool:
         """Settle it; False when it was already, or its channel is gone."""
         with self._lock:
-            if entry.epoch != self._epoch or entry.number not in self._open or entry.number in self._settled:
+            if entry not in self._open or entry in self._settled:
                 return False
-            self._settled.add(entry.number)
+            self._settled.add(entry)
             return True
 
     def take(self, *, singles: bool = False) -> Ackable:
@@ -79,7 +75,6 @@ class Ledger:
     def reset(self) -> None:
         """A new channel: everything not acknowledged comes again."""
         with self._lock:
-            self._epoch += 1
             self._open.clear()
             self._settled.clear()
 
