@@ -67,6 +67,8 @@ class Burial:
                         LOG.warning("bus %s: a dead letter waits for the engine: %s", self._bus, error)
                         told = True
                     stop.wait(_RETRY)
-                else:
-                    delivery.settle()
-                    break
+                    continue
+                except Exception:  # the engine will never take it: better one line in the log than a stuck delivery
+                    LOG.exception("bus %s: a dead letter (%s) could not be stored", self._bus, letter.reason)
+                delivery.settle()
+                break

@@ -1,0 +1,43 @@
+"""Dead letters: settled when stored, kept while the engine is away, never stuck on one that it refuses."""
+import threading
+
+from obsvc.engine_client.reports import DeadLetter
+from obsvc.exceptions import InvalidInput, Unavailable
+from obsvc.listeners import burial
+from obsvc.listeners.burial import Burial
+
+
+class Delivery:
+    def __init__(self):
+        self.settled = threading.Event()
+
+    def settle(self):
+        self.settled.set()
+
+
+def letter(reason):
+    return DeadLetter(bus="main", reason=reason, detail="", received_at=0.0)
+
+
+def test_away_is_tried_again_and_refused_is_settled(monkeypatch):
+    monkeypatch.setattr(burial, "_RETRY", 0.01)
+    calls = []
+
+    def bury(one):
+        calls.append(one.reason)
+        if one.reason == "refused":
+            raise InvalidInput("no")
+        if calls.count("first") < 3:
+            raise Unavailable("away")
+
+    buried = Burial("main", bury)
+    first, refused, last = Delivery(), Delivery(), Delivery()
+    buried.put(letter("first"), first)
+    buried.put(letter("refused"), refused)
+    buried.put(letter("last"), last)
+    buried.start()
+    for delivery in (first, refused, last):
+        assert delivery.settled.wait(10)
+    assert calls == ["first", "first", "first", "refused", "last"]
+    buried.stop()
+    assert buried.join(10)
