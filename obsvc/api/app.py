@@ -105,8 +105,7 @@ def run(conf: cfg.ConfigOpts) -> int:
 
     web.check_bind(conf.api.auth_strategy, conf.api.bind_host)
     check_urls(conf.coordination.backend_urls)
-    if conf.api.auth_strategy == "http_basic":
-        web.BasicAuth(None, conf.api.http_basic_auth_user_file)
+    from_conf(conf)  # made once here and dropped: what can't be used is told before gunicorn forks
     web.serve(
         lambda: from_conf(conf), host=conf.api.bind_host, port=conf.api.bind_port, processes=conf.api.processes,
         threads=conf.api.threads,

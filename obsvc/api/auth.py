@@ -12,7 +12,7 @@ import falcon
 from oslo_config import cfg
 
 from obsvc.api.policy import OPERATOR, Caller
-from obsvc.exceptions import ObsvcError
+from obsvc.exceptions import ConfigError, ObsvcError
 
 #: Paths that say nothing about anyone's resources.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics"})
@@ -68,8 +68,12 @@ def behind_keystone(app: Callable[..., Any], conf: cfg.ConfigOpts) -> Callable[.
     """``app`` behind keystonemiddleware's auth_token; who has no valid token is refused by us, in our error shape."""
     from keystonemiddleware import auth_token
 
-    return auth_token.AuthProtocol(
+    protocol = auth_token.AuthProtocol(
         app, {"oslo_config_config": conf, "oslo_config_project": "obsvc", "delay_auth_decision": True})
+    if not conf.keystone_authtoken.auth_type:  # registered by the line before
+        raise ConfigError("auth_strategy = keystone: expected [keystone_authtoken] auth_type, auth_url and the options "
+                          "of that plugin, found no auth_type: add them, as for any OpenStack service")
+    return protocol
 
 
 def _names(text: str | None) -> tuple[str, ...]:

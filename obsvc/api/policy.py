@@ -12,7 +12,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_policy import policy
 
-from obsvc.exceptions import Forbidden
+from obsvc.exceptions import ConfigError, Forbidden
 
 ADMIN = "rule:admin_or_service"
 MEMBER = "rule:admin_or_service or (role:member and project_id:%(project_id)s)"
@@ -92,7 +92,10 @@ class Policy:
     def __post_init__(self) -> None:
         self._enforcer = policy.Enforcer(self.conf)
         self._enforcer.register_defaults(list_rules())
-        self._enforcer.load_rules()
+        try:
+            self._enforcer.load_rules()
+        except (cfg.Error, policy.InvalidDefinitionError, policy.InvalidContextObject, ValueError, OSError) as error:
+            raise ConfigError(f"[oslo_policy] policy_file can't be used: {' '.join(str(error).split())}") from error
 
     def authorize(self, caller: Caller, rule: str, target: Mapping[str, Any] | None = None) -> None:
         """Raise Forbidden unless ``obsvc:<rule>`` lets the caller; target: by default the caller's own project."""

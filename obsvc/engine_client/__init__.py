@@ -28,7 +28,7 @@ def from_conf(conf: cfg.ConfigOpts, user_agent: str) -> Engine:
     """
     name = conf.engine_client.carrier
     try:
-        carrier = driver.DriverManager(NAMESPACE, name).driver
+        carrier = driver.DriverManager(NAMESPACE, name, warn_on_missing_entrypoint=False).driver
     except NoMatches as error:
         known = ", ".join(sorted(extension.ExtensionManager(NAMESPACE).names())) or "none"
         raise ConfigError(

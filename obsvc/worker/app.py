@@ -52,6 +52,7 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     worker = Worker(
         engine, plugins, CloudClients(CloudSessions.from_conf(conf, user_agent)), name=name,
         threads=conf.worker.threads, drain_timeout=conf.worker.drain_timeout,
+        request_timeout=conf.cloud.request_timeout,
     )
     health = web.HealthServer(conf.worker.health_host, conf.worker.health_port, worker.ready)
     health.start()

@@ -45,9 +45,13 @@ class Worker:
         name: str,
         threads: int = 4,
         drain_timeout: float = 30.0,
+        request_timeout: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
+        """request_timeout: seconds that a cloud request may take; a lease should be longer."""
         self.name = name
+        self._request_timeout = request_timeout
+        self._warned = False
         self.engine_error: str | None = "the engine was not reached yet"
         self._engine = engine
         self._plugins = dict(plugins)
@@ -126,6 +130,11 @@ class Worker:
         # The lease began at some time during the wait: what is sure is only that it did not begin before it, so the
         # first renewal comes at once for a long wait, which costs one small request.
         for job in reply.jobs:
+            if job.lease_seconds <= self._request_timeout and not self._warned:
+                self._warned = True
+                LOG.warning("[engine] job_lease is %.0f s and [cloud] request_timeout %.0f s: a worker that is cut off "
+                            "during a create may see it begun twice; make the lease longer",
+                            job.lease_seconds, self._request_timeout)
             self._leases.take(job, asked_at)
             self._pool.submit(self._run, job)
         return len(reply.jobs)

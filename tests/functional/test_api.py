@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import bcrypt
 import pytest
 
+from obsvc import conf as obsvc_conf
 from obsvc.client import Client, auth
-from obsvc.exceptions import Conflict, InvalidInput, NotFound, ObsvcError, Unavailable
-from tests.functional.deployment import Deployment, SimulatedCloud
+from obsvc.cloud.sessions import CloudSessions
+from obsvc.cmd import settings_file
+from obsvc.exceptions import Conflict, Forbidden, InvalidInput, NotFound, ObsvcError, Unavailable
+from tests.functional.deployment import Deployment, Process, SimulatedCloud, http_json, obsvc
 from tests.functional.servers import free_port, wait_until
 
 TEMPLATE = "heat_template_version: 2021-04-16\nresources:\n  one: {type: Sim::Resource, properties: {size: 1}}\n"
@@ -115,9 +119,6 @@ def test_no_api_is_one_line_that_says_what_to_do():
 
 
 def test_http_basic_asks_for_a_password(deployment, tmp_path):
-    from obsvc.cmd import settings_file
-    from tests.functional.deployment import Process, http_json, obsvc
-
     users, port = tmp_path / "htpasswd", free_port()
     users.write_text("sre:" + bcrypt.hashpw(b"open", bcrypt.gensalt(4)).decode() + "\n")
     extra = settings_file.write(tmp_path / "basic.conf", {"api": {
@@ -136,10 +137,62 @@ def test_http_basic_asks_for_a_password(deployment, tmp_path):
         process.kill()
 
 
-def test_the_api_waits_for_its_engine_and_says_so(deployment):
-    from obsvc.cmd import settings_file
-    from tests.functional.deployment import Process, http_json, obsvc
+def test_keystone_tells_who_asks(deployment, tmp_path):
+    """Real keystonemiddleware against the simulated Keystone: each project sees its own stacks only."""
+    cloud, port = SimulatedCloud(tmp_path, None).start(), free_port()
+    service = cloud.auth_options("obsvc")
+    extra = settings_file.write(tmp_path / "keystone.conf", {
+        "api": {"auth_strategy": "keystone", "bind_port": port},
+        "keystone_authtoken": {**service, "www_authenticate_uri": service["auth_url"]}})
+    process = Process("api-keystone", obsvc("api", config=[deployment.config, extra]), tmp_path).start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: http_json(f"{url}/readyz"), bound=60, what="the API behind Keystone")
+        with pytest.raises(ObsvcError) as caught:
+            Client(url).members()
+        assert caught.value.code == "unauthorized"
+        with pytest.raises(ObsvcError, match="token"):
+            Client(url, auth=auth.from_options(token="nonsense")).members()
+        ann, ben, admin = (
+            Client(url, auth=auth.from_options(token=_token(tmp_path, cloud, user, project)))
+            for user, project in (("ann", "demo"), ("ben", "service"), ("admin", "demo")))
+        ann.create_stack("hers", TEMPLATE)
+        assert ann.stack("hers").project_id and [each.name for each in ann.stacks()] == ["hers"]
+        assert list(ben.stacks()) == []
+        with pytest.raises(NotFound):
+            ben.stack("hers")
+        with pytest.raises(Forbidden):
+            ann.members()
+        assert admin.members() == () and "hers" in [each.name for each in admin.stacks()]
+        ann.delete_stack("hers")
+    finally:
+        process.kill()
+        cloud.process.kill()
 
+
+def _token(folder, cloud, user, project):
+    path = settings_file.write(folder / f"{user}.conf",
+                               {"cloud": {**cloud.auth_options(user), "project_name": project}})
+    sessions = CloudSessions.from_conf(obsvc_conf.load([], config_files=[str(path)]), "obsvc/0 (test)")
+    return sessions.adapter("RegionOne", "compute").get_token()
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"api": {"auth_strategy": "keystone"}}, "keystone_authtoken"),
+    ({"api": {"auth_strategy": "http_basic", "http_basic_auth_user_file": "/none"}}, "/none"),
+    ({"api": {"bind_host": "0.0.0.0"}}, "loopback"),
+    ({"coordination": {"backend_urls": "ftp://x"}}, "ftp"),
+])
+def test_a_wrong_start_is_one_last_line(deployment, tmp_path, options, words):
+    extra = settings_file.write(tmp_path / "wrong.conf", options)
+    done = subprocess.run(obsvc("api", config=[deployment.config, extra]), capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("obsvc: ") and words in last
+
+
+def test_the_api_waits_for_its_engine_and_says_so(deployment):
     port = free_port()
     folder = deployment.folder
     extra = settings_file.write(folder / "lonely.conf", {
