@@ -137,8 +137,7 @@ def _write(tx: Transaction, member: MemberId, refs: Sequence[_Ref], drafts: Sequ
     _write_resources(tx, member, [ref for ref in refs if ref.draft is not None], first)
     deltas = [_delta(draft, Version(first + index), tx.now) for index, draft in enumerate(drafts)]
     _write_deltas(tx, deltas)
-    for delta in deltas:
-        outbox.put(tx, "obsvc.resource.changed", msgspec.to_builtins(delta))
+    outbox.put_many(tx, "obsvc.resource.changed", [msgspec.to_builtins(delta) for delta in deltas])
     return first
 
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 
@@ -11,14 +10,12 @@ from alembic import command
 
 from obsvc.engine import bootstrap
 from obsvc.engine.databases import Trouble, make_engine, shown, sqlite_path, trouble
-from obsvc.engine.schema import core
-from obsvc.engine.schema.all import metadata  # noqa: F401 - registers every table
-from obsvc.engine.schema.version import alembic_config, check_schema, head
-from obsvc.engine.store import Store, one_line
+from obsvc.engine.schema import core, stacks
+from obsvc.engine.schema.version import alembic_config, head
+from obsvc.engine.store import one_line
+from obsvc.engine.upkeep import RETENTION
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.model import DEFAULT_PARTITIONS
-
-LOG = logging.getLogger(__name__)
 
 #: Name and number of the lock that keeps two upgrades apart.
 _LOCK = "obsvc_upgrade"
@@ -51,6 +48,10 @@ def upgrade(url: str, *, partitions: int | None = None) -> str:
                 connection, partitions=_present_partitions(connection) or partitions or DEFAULT_PARTITIONS,
                 now=time.time(),
             )
+            if made:
+                connection.execute(
+                    sa.insert(stacks.due).values(kind=RETENTION, key="core", at=time.time(), tries=0, claim=None)
+                )
             count = _present_partitions(connection)
     except OSError as error:
         raise ConfigError(f"the folder of {shown(url)} can't be made: {error.strerror}") from error
@@ -113,24 +114,3 @@ def _refuse_newer(connection: sa.Connection, url: str) -> None:
             f"the database {shown(url)} has schema {found}, which this version of obsvc (schema {head()}) does not "
             "know: a newer obsvc has upgraded it; upgrade obsvc on this host"
         )
-
-
-def wait_until_ready(store: Store, *, pause: float = 2.0, log: logging.Logger = LOG) -> None:
-    """Return once the database answers with this version's schema.
-
-    Raises ConfigError for a schema that is missing, older or newer; an unreachable database is waited for, with
-    one clear line when that begins and one when it ends.
-    """
-    waiting = False
-    while True:
-        try:
-            check_schema(store)
-        except Unavailable as error:
-            if not waiting:
-                log.warning("waiting for the database: %s", error.message)
-                waiting = True
-            time.sleep(pause)
-            continue
-        if waiting:
-            log.warning("the database answers again")
-        return

@@ -1,6 +1,6 @@
 """alembic's environment: runs with the connection that ``obsvc.engine.upgrade`` (or a developer's URL) brings.
 
-A new revision: change the tables, then ``tools/new-revision "what changed"``.
+A new revision: change the tables, then ``tools/new-revision 0002 "what changed"``.
 """
 from __future__ import annotations
 
