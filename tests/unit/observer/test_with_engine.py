@@ -239,3 +239,17 @@ def test_the_list_of_a_partition_lost_meanwhile_is_not_read_for_ever(member, ser
     other.claim(reason=ClaimReason.VANISHED)
     member.loader.load(dict(member.held.loading()))
     assert member.lost == [3] and member.held.loading() == []
+
+
+def test_a_settle_look_that_is_still_to_come_is_handed_over_as_a_mark(member, service):
+    start(member, A)
+    member.claim()
+    settled(member)
+    delivery = member.take(A)
+    member.step()
+    member.report()
+    assert delivery.settled == 1 and member.held.owes(A)
+    hand_over(member)
+    other = Connected(service, member.clock, "obs-2")
+    other.claim()
+    assert other.held.task(A).observed.mark is not None and other.step() == [Cause.TAKEOVER]
