@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 #: Fates of a notification that cost no fetch.
@@ -72,3 +73,14 @@ def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> i
         for sample, value in process.items()
         if sample.partition("{")[0] == name and all(each in sample for each in wanted)
     ))
+
+
+def by_label(samples: Iterable[Mapping[str, float]], name: str, label: str) -> dict[str, int]:
+    """One counter summed over several processes, by the values of one label."""
+    found: dict[str, int] = {}
+    for process in samples:
+        for sample, value in process.items():
+            match = re.search(rf'[{{,]{label}="([^"]*)"', sample)
+            if sample.partition("{")[0] == name and match and value:
+                found[match[1]] = found.get(match[1], 0) + int(value)
+    return found

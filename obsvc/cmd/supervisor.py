@@ -94,29 +94,29 @@ class Supervisor:
             if state.process is not None:
                 state.process.send_signal(number)
 
-    def stop(self, order: Sequence[str] = ()) -> None:
-        """End all children gracefully: those in ``order`` first, one group after the other, then the rest."""
+    def stop(self, order: Sequence[Sequence[str]] = ()) -> None:
+        """End all children gracefully: the groups of names in ``order`` one after the other, then the rest."""
         with self._lock:
             for state in self._states.values():
                 state.wanted = False
-        groups = [[name] for name in order if name in self._states]
-        groups.append([name for name in self._states if name not in order])
-        for names in groups:
-            self._end([self._states[name] for name in names])
+        named = {name for group in order for name in group}
+        for group in [*order, [name for name in self._states if name not in named]]:
+            self._end([self._states[name] for name in group if name in self._states])
         self._monitor.stop()
         self._monitor.join(5)
 
     def _end(self, states: Sequence[_State]) -> None:
-        running = [state for state in states if state.process is not None and state.process.poll() is None]
-        for state in running:
-            state.process.terminate()
-        for state in running:
+        with self._lock:
+            running = [(state.child, state.process) for state in states if state.process is not None]
+        for _, process in running:
+            process.terminate()
+        for child, process in running:
             try:
-                state.process.wait(state.child.stop_bound)
+                process.wait(child.stop_bound)
             except subprocess.TimeoutExpired:
-                LOG.warning("%s did not end within %.0f s: it is killed", state.child.name, state.child.stop_bound)
-                state.process.kill()
-                state.process.wait()
+                LOG.warning("%s did not end within %.0f s: it is killed", child.name, child.stop_bound)
+                process.kill()
+                process.wait()
 
     def _watch(self, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -66,9 +66,9 @@ class Tree:
             children.append(self._child(name, "worker", {"worker": {"name": name, "health_port": port}}))
         return children
 
-    def stop_order(self) -> list[str]:
+    def stop_order(self) -> list[list[str]]:
         """Workers and observers first, so that what they have begun still reaches the engine."""
-        return [*self.worker_names(), *self.observer_names(), "api", "engine"]
+        return [[*self.worker_names(), *self.observer_names()], ["api"], ["engine"]]
 
     @property
     def _common_file(self) -> pathlib.Path:

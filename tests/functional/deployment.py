@@ -326,7 +326,8 @@ class Deployment:
             copy = self.api(f"/v1/resources/{node['resource_type']}/{node['resource_id']}")["snapshot"]
             real = truth.get(node["resource_id"])
             exists = real is not None and real["exists"]
-            if copy["exists"] != exists or (exists and (copy.get("status") or "") != (real["status"] or "")):
+            # Some types have no status (subnets): then there is none to compare.
+            if copy["exists"] != exists or (exists and copy.get("status") not in (None, real["status"])):
                 found.append(f"{node['name']}: engine {copy}, cloud {real}")
         return found
 

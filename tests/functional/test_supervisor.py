@@ -50,5 +50,5 @@ def test_stop_ends_every_child(supervisor):
     supervisor.add(Child("one", FOREVER))
     supervisor.add(Child("two", FOREVER))
     pids = [wait_until(lambda n=name: supervisor.pid(n), bound=10, what=name) for name in ("one", "two")]
-    supervisor.stop(["two"])
+    supervisor.stop([["two"]])
     assert all(_gone(pid) for pid in pids)

@@ -1,5 +1,5 @@
 """The demo's judgement of its own run."""
-from obsvc.cmd.demo_summary import Call, doubles, parse_metrics, total
+from obsvc.cmd.demo_summary import Call, by_label, doubles, parse_metrics, total
 
 
 def test_two_observers_at_one_state_are_a_double():
@@ -29,3 +29,8 @@ def test_counters_are_added_over_processes_and_labels():
     assert total([one, two], "a_total") == 8
     assert total([one, two], "a_total", fate="x") == 3
     assert total([one, two], "nothing") == 0
+
+
+def test_counters_by_a_label():
+    one = parse_metrics('a_total{bus="1",cause="x"} 2.0\na_total{bus="2",cause="y"} 0.0\n')
+    assert by_label([one, one], "a_total", "cause") == {"x": 4}
