@@ -268,7 +268,7 @@ def _settle(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, 
         steps += 1
     if until is not None:
         delays.append(max(until - moment.now, 0.0))
-    following = Next(min(delays), _follow_cause(work)) if delays else None
+    following = Next(min(delays), Cause.SETTLE) if delays else None
     return Owed(word, steps if word is not None else 0, until), following
 
 
@@ -310,7 +310,7 @@ def _absent(state: LookState, work: Work, fetched: Fetched, moment: Moment, sett
         growing = settings.settle_delay * 2.0 ** min(state.absences - 1, 16)
         delay = min(confirmed - moment.now, growing, max(settings.settle_delay, settings.appear_timeout * APPEAR_SHARE))
     if fetched.began_at < confirmed:
-        return Decision(state, None, Next(max(delay, 0.0), _follow_cause(work)), why="404 is to be confirmed")
+        return Decision(state, None, Next(max(delay, 0.0), Cause.SETTLE), why="404 is to be confirmed")
     if moment.mass_absence and not expected:
         unknown = _unknown(state.last, fetched)
         state = replace(state, last=unknown or state.last)
@@ -324,11 +324,6 @@ def expects_absence(state: LookState, work: Work) -> bool:
     announced = any(word is not None and word.casefold() == "deleted" for word in work.announced)
     owed = state.owed.state is not None and state.owed.state.casefold() == "deleted"
     return announced or owed or Condition.DELETED in state.wanted
-
-
-def _follow_cause(work: Work) -> Cause:
-    """A takeover's looks are accounted for apart (I10), those that follow from them too."""
-    return Cause.TAKEOVER if work.cause is Cause.TAKEOVER else Cause.SETTLE
 
 
 def _poll(state: LookState, report: Snapshot | None, moment: Moment, settings: LookSettings, rng: random.Random, *,

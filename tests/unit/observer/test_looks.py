@@ -132,8 +132,8 @@ def test_the_first_look_counts_as_made_on_a_notification():
     assert Scene().look(ACTIVE, Cause.STARTED).next == Next(1.0, Cause.SETTLE)
 
 
-def test_what_follows_a_takeover_look_is_accounted_for_as_such():
-    assert Scene(last=ACTIVE).look(ACTIVE, Cause.TAKEOVER).next == Next(1.0, Cause.TAKEOVER)
+def test_a_takeover_look_is_followed_by_one_settle_look():
+    assert Scene(last=ACTIVE).look(ACTIVE, Cause.TAKEOVER).next == Next(1.0, Cause.SETTLE)
 
 
 def test_a_poll_is_not_followed_by_a_settle_look():
