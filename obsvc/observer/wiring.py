@@ -101,6 +101,7 @@ class Observer:
             window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
         )
         self.unsettled = Unsettled(clock=self._clock)
+        metrics.UNSETTLED.set_function(lambda: len(self.unsettled))
 
     def _new_look(self, observed: ObservedRef) -> looks.LookState:
         return looks.new_state(observed, looks.Moment(self._clock.monotonic(), self._wall.time()))
@@ -232,7 +233,6 @@ class Observer:
     def status(self) -> dict[str, Any]:
         """The fields of a beat that only the process knows."""
         oldest = self.unsettled.oldest_age()
-        metrics.UNSETTLED.set(len(self.unsettled))
         return {
             "caught_up": self.caught_up(),
             "backlog": self.queue.depth,
