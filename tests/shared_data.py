@@ -4,10 +4,13 @@ Tests over it are collected only where it is there.
 """
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pathlib
 from typing import Any
+
+DATA = pathlib.Path(__file__).parent / "data"
 
 
 def _find() -> pathlib.Path | None:
@@ -28,7 +31,12 @@ def notification_files(*services: str) -> list[pathlib.Path]:
 
 
 def captured(name: str) -> list[dict[str, Any]]:
-    """The lines of ``captured/<name>.jsonl``; empty without the shared data."""
+    """The lines of a capture, such as ``nova-server-life``: kept in tests/data, else ``captured/<name>.jsonl`` of the
+    shared data; empty without either."""
+    kept = DATA / f"{name.rpartition('/')[2]}.jsonl.gz"
+    if kept.exists():
+        with gzip.open(kept, "rt") as lines:
+            return [json.loads(line) for line in lines]
     if SHARED is None:
         return []
     with (SHARED / "captured" / f"{name}.jsonl").open() as lines:

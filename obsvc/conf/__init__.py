@@ -21,8 +21,13 @@ _MODULES = (default, api, buses, cloud, coordination, database, emit, engine, en
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
     """``(group, options)`` of every fixed group, plus one example of the group that a bus has."""
-    listed = list(itertools.chain.from_iterable(module.list_opts() for module in _MODULES)) + cloud.sample_opts()
+    listed = list(itertools.chain.from_iterable(module.list_opts() for module in _MODULES))
     return [(None if group == "DEFAULT" else group, list(options)) for group, options in listed]
+
+
+def list_keystoneauth_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+    """keystoneauth's own options in the group of the cloud, for the sample."""
+    return cloud.sample_opts()
 
 
 def load(args: Sequence[str] = (), *, config_files: Sequence[str] | None = None) -> cfg.ConfigOpts:

@@ -45,4 +45,4 @@ def bus_groups(conf: cfg.ConfigOpts) -> dict[str, cfg.ConfigOpts.GroupAttr]:
 
 
 def list_opts():
-    return [("buses", [NAMES]), ("bus:NAME", BUS_OPTIONS)]
+    return [("buses", [NAMES]), ("bus:name", BUS_OPTIONS)]

@@ -19,7 +19,7 @@ from obsvc.model import Cause, Look, Ref
 from obsvc.observer import looks
 from obsvc.observer.fetched import Fetched, Outcome
 from obsvc.observer.queue import WorkQueue
-from tests.shared_data import SHARED, captured
+from tests.shared_data import captured
 
 CATALOG = catalog.load()
 SERVER_TYPE = CATALOG.types["compute.server"]
@@ -123,7 +123,7 @@ class Observer:
         return found
 
 
-@pytest.mark.parametrize("pace", [1.0, 10.0] if SHARED else [])
+@pytest.mark.parametrize("pace", [1.0, 10.0])
 def test_a_real_servers_life(pace):
     life = Life(pace)
     assert len(life.notifications) > 100
