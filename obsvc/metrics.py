@@ -36,6 +36,7 @@ FETCH_ERRORS = Counter("obsvc_fetch_errors_total", "Fetches without a usable ans
 BREAKER_OPEN = Gauge("obsvc_breaker_open", "1 while a service is left alone", ["region", "service"])
 REPORTS = Counter("obsvc_reports_total", "Reports by verdict", ["verdict"])
 REPORT_BACKLOG = Gauge("obsvc_report_backlog", "Reports that wait for the engine")
+REPORT_REQUESTS_UNDER_WAY = Gauge("obsvc_report_requests_under_way", "Batches sent to the engine and not answered")
 
 # engine
 ENGINE_REQUESTS = Histogram(

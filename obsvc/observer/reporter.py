@@ -188,7 +188,8 @@ class Reporter:
                     chosen.append(self._waiting.popitem(last=False)[1])
                 self._under_way.append(tuple(chosen))
             batch = self._under_way[0]
-        self._send(batch)
+        with metrics.REPORT_REQUESTS_UNDER_WAY.track_inprogress():
+            self._send(batch)
         with self._changed:
             metrics.REPORT_BACKLOG.set(self._size())
             self._changed.notify_all()

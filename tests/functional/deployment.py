@@ -310,6 +310,10 @@ class Deployment:
         """One counter summed over the running processes of a kind."""
         return demo_summary.total([self.metrics(name) for name in self.of_kind(kind)], metric, **labels)
 
+    def gauge(self, kind: str, metric: str) -> float:
+        """One gauge summed over the running processes of a kind."""
+        return sum(self.metrics(name).get(metric, 0.0) for name in self.of_kind(kind))
+
     # what a test checks
     def doubles(self) -> list[demo_summary.Double]:
         """Changes that two observers fetched although the partition did not change hands between."""

@@ -110,7 +110,8 @@ def test_progress_goes_out_on_the_bus_through_restarts_of_both_servers(start, po
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     lines = process.stdout.read()
-    assert "Traceback" not in lines and "waits: " in lines and "goes on" in lines
+    # Whether the database's short absence was met by a transaction is chance; the broker's seconds are not.
+    assert "Traceback" not in lines and "nothing can be emitted" in lines
     life.store.close()
 
 

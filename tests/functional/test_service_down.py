@@ -48,9 +48,8 @@ def test_a_dead_service_holds_nobody_back(rounds, tmp_path, shared_rabbitmq, sha
                 deployment.wait_stack(f"quick{number}", bound=30)
             marked = wait_until(lambda: deployment.api(path).get("mark"), bound=30, what="the volume's look mark")
             assert deployment.api(path)["version"] == version
-            unsettled = [deployment.metrics(name)["obsvc_unsettled_deliveries"]
-                         for name in deployment.of_kind("observer")]
-            assert sum(unsettled) == 0, f"settled by mark {marked}, still unsettled: {unsettled}"
+            wait_until(lambda: deployment.gauge("observer", "obsvc_unsettled_deliveries") == 0, bound=15,
+                       what=f"every notification settled, the volume's by mark {marked}")
 
             cloud.dial(down_services=[])
             found = wait_until(lambda: (now := deployment.api(path))["version"] > version and now, bound=90,
