@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 LOG = logging.getLogger(__name__)
@@ -60,14 +61,23 @@ class Loop:
     def _run(self) -> None:
         pause = RESTART_PAUSE
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 self._target(self._stop)
                 return
             except Exception as error:  # the one place where an error must not end its thread
                 self.crashes += 1
                 self.last_error = f"{type(error).__name__}: {error}"
+                if time.monotonic() - began > RESTART_PAUSE_MAX:
+                    pause = RESTART_PAUSE  # it ran well in between: not the same trouble over and over
                 LOG.exception("thread %s failed and starts again in %.1f s", self.name, pause)
-                if self._on_crash is not None:
-                    self._on_crash(error)
+                self._tell(error)
                 self._stop.wait(pause)
                 pause = min(pause * 2, RESTART_PAUSE_MAX)
+
+    def _tell(self, error: BaseException) -> None:
+        try:
+            if self._on_crash is not None:
+                self._on_crash(error)
+        except Exception:  # nor must the telling end the thread
+            LOG.exception("thread %s: its crash could not be told", self.name)

@@ -12,6 +12,8 @@ import msgspec
 from obsvc.engine_client.contract import OPERATIONS, ErrorReply, Operation
 from obsvc.exceptions import InvalidInput, ObsvcError, UndecodableMessage, by_code
 
+_ENCODE = msgspec.json.Encoder()
+
 
 class Carrier:
     """An ``Engine`` whose every operation goes through :meth:`call`.  As thread-safe as its ``call`` is."""
@@ -19,6 +21,14 @@ class Carrier:
     def call(self, operation: Operation, request: Any) -> Any:
         """Carry one request over.  Returns the reply struct, raises ObsvcError."""
         raise NotImplementedError
+
+
+def encoded(operation: Operation, request: Any) -> bytes:
+    """``request`` as JSON; InvalidInput for what JSON in UTF-8 can't hold (a lone surrogate in a text)."""
+    try:
+        return _ENCODE.encode(request)
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+        raise InvalidInput(f"a {operation.request.__name__} can't be written as JSON: {error}") from error
 
 
 def _method(operation: Operation) -> Callable[[Carrier, Any], Any]:

@@ -26,7 +26,7 @@ import urllib3
 from oslo_config import cfg
 from urllib3 import exceptions as http_errors
 
-from obsvc.engine_client.carrier import Carrier, error_from
+from obsvc.engine_client.carrier import Carrier, encoded, error_from
 from obsvc.engine_client.contract import Operation
 from obsvc.exceptions import ConfigError, Forbidden, IncompatibleContract, ObsvcError, Unavailable
 
@@ -44,8 +44,6 @@ CONNECT_TIMEOUT = 3.0
 
 #: Answers with which another engine process may well do better: gateway errors, starting or stopping, overload.
 _TRY_ANOTHER = frozenset({429, 502, 503, 504})
-
-_ENCODE = msgspec.json.Encoder()
 
 
 class _Failed(Exception):
@@ -111,7 +109,7 @@ class HttpEngine(Carrier):
 
     def call(self, operation: Operation, request: Any) -> Any:
         """Carry one request over; see the module's promises.  Raises ObsvcError, Unavailable among them."""
-        body = _ENCODE.encode(request)
+        body = encoded(operation, request)
         repeatable = operation.name not in NOT_REPEATABLE
         first = self._current
         failures = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from obsvc.engine_client.carrier import Carrier
+from obsvc.engine_client.carrier import Carrier, encoded
 from obsvc.engine_client.contract import Engine, Operation
 from obsvc.exceptions import InvalidInput
 
@@ -22,7 +22,7 @@ class LocalEngine(Carrier):
 
     def call(self, operation: Operation, request: Any) -> Any:
         try:
-            carried = msgspec.json.decode(msgspec.json.encode(request), type=operation.request)
+            carried = msgspec.json.decode(encoded(operation, request), type=operation.request)
         except msgspec.MsgspecError as error:
             raise InvalidInput(f"a {operation.request.__name__} does not survive JSON: {error}") from error
         reply = getattr(self._service, operation.name)(carried)

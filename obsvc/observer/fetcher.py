@@ -9,6 +9,7 @@ Any thread may call; each call holds its thread for at most the connect and the 
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -28,8 +29,12 @@ from obsvc.observer.gate import ServiceGate, lanes_of
 #: Seconds for which a service is left alone that says 429 without saying for how long.
 THROTTLED_PAUSE = 5.0
 
-#: Answers that say nothing of the resource, and nothing bad of the service: it lives, and will not have us.
-_REFUSED = (401, 403)
+#: The answer that says nothing of the resource, and nothing bad of the service: it lives, and will not have us
+#: there.  401 is not of that kind: it will not have us at all, and each try costs Keystone a token besides.
+_REFUSED = 403
+
+#: JSON escapes of NUL and of surrogates: one report of such a text would hold up all that follow it.
+_STRANGE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 
 
 class Sessions(Protocol):
@@ -103,7 +108,7 @@ class Fetcher:
             now, lane = self._clock.monotonic(), self.lane_of(ref)
             if status == 429:
                 self._gate.throttled(lane, now, retry_after or 0.0)
-            elif status in _REFUSED:
+            elif status == _REFUSED:
                 self._gate.answered(lane, now)
             else:
                 self._gate.failed(lane, ref, now, retry_after=retry_after, error=error)
@@ -122,7 +127,18 @@ def _resource(body: bytes, key: str | None) -> dict[str, Any]:
         document = msgspec.json.decode(body)
     except msgspec.DecodeError:
         document = json.loads(body)  # takes what services of old write: NaN, lone surrogates
+    if _STRANGE.search(body):
+        document = _storable(document)
     resource = document[key] if key is not None else document
     if not isinstance(resource, dict):
         raise TypeError(f"expected an object, got {type(resource).__name__}")
     return resource
+
+
+def _storable(value: Any) -> Any:
+    """``value`` with U+FFFD for what no database and no JSON in UTF-8 holds: NUL and lone surrogates."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_storable(name): _storable(each) for name, each in value.items()}
+    return [_storable(each) for each in value] if isinstance(value, list) else value

@@ -100,9 +100,9 @@ class Looking:
                 continue
             try:
                 self.look(work)
-            except Exception:
-                self._queue.retry(work)
-                raise
+            except Exception:  # this look's trouble is not its thread's: others wait for that
+                delay = self._queue.retry(work)
+                LOG.exception("%s: the look failed; the next one in %.1f s", work.ref, delay)
 
     def look(self, work: Work) -> None:
         """Fetch ``work``'s ref, decide, and report or do what follows without a report."""

@@ -17,7 +17,7 @@ from obsvc import metrics
 from obsvc.clock import Clock
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.reports import MarkRequest
-from obsvc.exceptions import ObsvcError
+from obsvc.exceptions import InvalidInput, ObsvcError
 from obsvc.model import MemberId, Ref
 from obsvc.observer.held import Held
 from obsvc.observer.trouble import Trouble
@@ -106,7 +106,11 @@ class Marker:
 
     def _mark(self, refs: list[Ref], reason: str) -> None:
         asked = self._clock.monotonic()
-        reply = self._engine.mark(MarkRequest(tuple(refs), reason, self._member))
+        try:
+            reply = self._engine.mark(MarkRequest(tuple(refs), reason, self._member))
+        except InvalidInput as error:
+            self._refused(refs, reason, error)
+            return
         self._trouble.over()
         with self._lock:
             for ref in refs:
@@ -117,3 +121,16 @@ class Marker:
                 if self._held.marked(ref, mark):
                     self._due(ref)
         self._unsettled.marked(refs, asked)
+
+    def _refused(self, refs: list[Ref], reason: str, error: InvalidInput) -> None:
+        """Halve what the engine won't read until the one ref stands alone.  A name that can't be sent can't be
+        observed either: nothing is owed for it."""
+        if len(refs) > 1:
+            middle = len(refs) // 2
+            self._mark(refs[:middle], reason)
+            self._mark(refs[middle:], reason)
+            return
+        LOG.error("%a is not marked, the engine can't read its name: %s", str(refs[0]), error)
+        with self._lock:
+            self._hurried.pop(refs[0], None)
+        self._unsettled.dismiss(refs)

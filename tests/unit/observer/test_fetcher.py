@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from obsvc import catalog
@@ -96,6 +97,7 @@ def test_the_gate_learns_of_failures_and_answers():
     assert breaker_after([down, down, found, down, down]) == ()
     assert breaker_after([down, down, Answer(404, b""), down]) == ()
     assert breaker_after([Answer(403, b"")] * 9) == (), "a service that refuses us is not down"
+    assert breaker_after([Answer(401, b"")] * 3) == ("R/nova",), "but each 401 costs Keystone a token"
     assert breaker_after([RequestFailed("timed out", reason="timeout")] * 3) == ("R/nova",)
 
 
@@ -117,3 +119,16 @@ def test_503_with_retry_after_concerns_that_ref_alone():
 def test_what_strict_json_refuses_is_still_read():
     fetched, _ = fetch(Answer(200, BODY.replace(b'"one"', b"NaN")))
     assert fetched.outcome is Outcome.FOUND
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "a\\ud800b", "a\\uDFFF"])
+def test_a_text_that_no_database_holds_does_not_reach_the_reporter(name):
+    fetched, _ = fetch(Answer(200, BODY.replace(b'"name": "one"', b'"name": "%s"' % name.encode())))
+    seen = fetched.snapshot
+    assert fetched.outcome is Outcome.FOUND and "\ufffd" in seen.name and "\0" not in seen.name
+    assert msgspec.json.decode(msgspec.json.encode(seen), type=type(seen)) == seen
+
+
+def test_a_real_pair_of_surrogates_is_kept():
+    fetched, _ = fetch(Answer(200, BODY.replace(b'"name": "one"', b'"name": "\\ud83d\\ude00"')))
+    assert fetched.snapshot.name == "\U0001f600"

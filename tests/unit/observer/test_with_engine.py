@@ -7,15 +7,16 @@ from obsvc.engine.service import EngineService
 from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.observations import StartItem, StartRequest, StopRequest
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, FollowRequest, PartitionClaim, ReleaseRequest
-from obsvc.engine_client.reports import MarkRequest, ReportRequest
+from obsvc.engine_client.reports import MarkRequest, Report, ReportRequest, Verdict
 from obsvc.exceptions import Unavailable
-from obsvc.model import Cause, MemberId
+from obsvc.model import Cause, Condition, MemberId, Snapshot
 from obsvc.observer.following import Follower, Loader
 from obsvc.observer.held import Standing
 from obsvc.observer.holder import Holder
 from obsvc.observer.marker import Marker
+from obsvc.observer.reporter import Reporter
 from tests.unit.engine_store import new_store
-from tests.unit.observer.state import PARTITIONS, ref_in
+from tests.unit.observer.state import PARTITIONS, FakeDelivery, ref_in
 from tests.unit.observer.test_agenda import Member
 
 A, B = ref_in(3), ref_in(3, 1)
@@ -253,3 +254,51 @@ def test_a_settle_look_that_is_still_to_come_is_handed_over_as_a_mark(member, se
     other = Connected(service, member.clock, "obs-2")
     other.claim()
     assert other.held.task(A).observed.mark is not None and other.step() == [Cause.TAKEOVER]
+
+
+def test_a_name_that_cannot_be_sent_holds_no_other_mark_up(member):
+    start(member, A)
+    member.claim()
+    settled(member)
+    bad = A.__class__(A.region, A.resource_type, "x\ud800")
+    delivery, good = FakeDelivery(member.clock), member.take(A)
+    member.unsettled.register(delivery, [bad])
+    member.marker.hurry([bad, A])
+    member.marker.mark_batch()
+    assert member.marker.pending == 0 and good.settled == 1 and delivery.settled == 1
+
+
+def test_a_report_that_cannot_be_written_as_json_holds_no_other_up(member):
+    start(member, A, B)
+    member.claim()
+    reporter = Reporter(member.engine, member.member, clock=member.clock)
+    task = member.held.task(A)
+    told = []
+    for number, name in enumerate(["x\ud800", "fine"]):
+        one = (A, B)[number]
+        reporter.submit(
+            Report(one, task.partition, task.generation, 5 + number, Snapshot(True, Condition.ACTIVE, name=name),
+                   Cause.NOTIFIED), told.append)
+    member.clock.advance(1)
+    for _ in range(5):
+        reporter.step()
+    assert [one and one.verdict for one in told] == [None, Verdict.ACCEPTED] and reporter.backlog == 0
+
+
+def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
+    start(member, A)
+    member.claim()
+    stop = threading.Event()
+    real = member.looking._fetch
+
+    def fetch(ref):
+        if len(member.fetches) == 0:
+            member.fetches.append(ref)
+            raise ZeroDivisionError("a bug")
+        stop.set()
+        return real(ref)
+
+    member.looking._fetch = fetch
+    member.looking._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
+    member.looking.run(stop)
+    assert len(member.fetches) == 2 and len(member.reports) == 1
