@@ -81,7 +81,7 @@ def _read(name: str, text: bytes) -> Service:
         raise ConfigError(f"catalogue: {name}: {' '.join(str(error).split())}") from error
     events = tuple(expanded for event in service.events for expanded in _expanded(event))
     for event in events:
-        if event.type is None and event.type_field is None and not event.why:
+        if not (event.type or event.type_field or event.type_where or event.why):
             raise ConfigError(
                 f"catalogue: {name}: event {event.match!r} has no type: say in 'why' why it is about no resource"
             )

@@ -15,24 +15,33 @@ from obsvc.model import Condition, Family, Look
 class Fetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """``GET <endpoint><path>`` answers the resource under ``key`` (None: the answer is the resource itself).
 
-    path: with ``{id}`` for the id, url-quoted.  min_version: the API version prefix that the path needs behind
-    the catalogue's endpoint when that has none (``/v2.0`` for neutron, ``/v3`` for keystone), else empty.
-    microversion: sent as OpenStack-API-Version; None: none is sent.
+    path: with ``{id}`` for the id, url-quoted.  version_prefix: the API version that the path needs behind the
+    catalogue's endpoint when that has none (``/v2.0`` for neutron, ``/v3`` for keystone), else empty.
+    microversion: sent in the header that the service wants; None: none is sent.  headers: further ones, always
+    the same (designate answers for other projects only when asked to).
     """
 
     path: str
     key: str | None = None
     version_prefix: str = ""
     microversion: str | None = None
+    headers: dict[str, str] = {}
 
 
 class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How all resources of the type are listed: for sweeps and resyncs.  changed_since: the query parameter."""
+    """How all resources of the type are listed: for sweeps and resyncs.
+
+    Version prefix and headers are those of the type's ``fetch``.  changed_since: the query parameter that leaves out
+    what has not changed; None: there is none.  changed_since_value: what it is given, with ``{time}`` for the time
+    (ISO 8601, UTC, without a zone; glance wants ``gte:`` before it).  microversion: where it is not the fetch's.
+    """
 
     path: str
     key: str
     params: dict[str, str] = {}
     changed_since: str | None = None
+    changed_since_value: str = "{time}"
+    microversion: str | None = None
 
 
 class StatusRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -84,10 +93,12 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     families: only in these payload families; empty: any.  publishers: only from these (globs); empty: any.
     type: the resource type, a key of the service's ``types``, or any other name for one that is known but can't
     be fetched; None: about no resource, with the reason in ``why``.
-    type_field, type_map: a path whose value tells the type instead (neutron's tags).
+    type_field, type_map: a path whose value tells the type instead (neutron's tags).  type_where: path → type; the
+    first path that has a value tells the type instead (swift's objects and containers).
     id, project: alternative paths into the payload, first hit counts; ``payload.`` is left out, ``[*]`` takes each
     item of a list (bulk events).  Versioned objects are unwrapped first by one rule (``x.nova_object.data`` → ``x``).
     ``$context`` as a project: the project of the request's context (``_context_*``), the caller's.
+    id_after: where an id holds this text, what follows its last one counts (``/`` for heat's ARNs).
     related: looks go there instead of to the subject.
     state: path of the state that the payload announces, and task: a path that must be null or "" for that state
     to be settled.  states: the payload's word → the API's raw status, where they differ (else the service's).
@@ -102,9 +113,11 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     type: str | None = None
     type_field: str | None = None
     type_map: dict[str, str] = {}
+    type_where: dict[str, str] = {}
     families: tuple[Family, ...] = ()
     publishers: tuple[str, ...] = ()
     id: tuple[str, ...] = ()
+    id_after: str | None = None
     project: tuple[str, ...] = ()
     related: tuple[Related, ...] = ()
     state: str | None = None
@@ -123,6 +136,8 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     service: the project's name (``nova``).  service_type: in the identity catalogue (``compute``), with
     aliases: older names of it.  exchanges and publishers (globs) help to tell services whose event types collide.
     objects: namespaces of its versioned payloads (``nova_object.…``); empty: the service's name.
+    signs: path into a payload → globs; a payload with such a value there comes from this service (the audit
+    middleware writes in every service's name).
     states: the words of its payloads → the API's raw statuses, for every event that has no ``states`` itself.
     """
 
@@ -132,6 +147,7 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     exchanges: tuple[str, ...] = ()
     publishers: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    signs: dict[str, tuple[str, ...]] = {}
     states: dict[str, str] = {}
     types: dict[str, ResourceType] = {}
     events: tuple[Event, ...] = ()

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -154,7 +154,7 @@ class CloudSessions:
             return self._adapters.setdefault(key, made)
 
     def get(self, region: str, service_type: str, path: str, *, aliases: Sequence[str] = (), version_prefix: str = "",
-            microversion: str | None = None) -> Answer:
+            microversion: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
         """``GET`` of ``path`` (quoted already) below the service's endpoint: any answer that came, of any status.
 
         Raises RequestFailed when none came, NotFound when the cloud has no such service.
@@ -166,7 +166,7 @@ class CloudSessions:
         url = versioned(adapter.endpoint_override, version_prefix) + path
         try:
             response = adapter.get(url, endpoint_override=url, microversion=microversion, timeout=self.timeout,
-                                   headers={"Accept": "application/json"}, log=False)
+                                   headers={"Accept": "application/json", **(headers or {})}, log=False)
         except (ks_exceptions.ConnectTimeout, requests.Timeout) as error:
             raise RequestFailed(f"no answer in time from {url}", reason="timeout") from error
         except (ks_exceptions.ConnectFailure, requests.ConnectionError) as error:
@@ -174,9 +174,9 @@ class CloudSessions:
             raise RequestFailed(f"can't be reached: {_brief(error)}", reason="unreachable") from error
         except (ks_exceptions.ClientException, requests.RequestException) as error:
             raise RequestFailed(f"request failed: {_brief(error)}", reason="request") from error
-        headers = response.headers
-        return Answer(response.status_code, response.content, _seconds(headers.get("Retry-After"), self._clock.time()),
-                      headers.get("x-openstack-request-id"))
+        said = response.headers
+        return Answer(response.status_code, response.content, _seconds(said.get("Retry-After"), self._clock.time()),
+                      said.get("x-openstack-request-id"))
 
     def forget(self, region: str, service_type: str) -> None:
         """Look the endpoint up again at the next call: it did not answer, so it may have moved."""

@@ -155,6 +155,8 @@ def line_of(notification: Notification) -> dict[str, Any]:
     }
     if notification.listed:
         line["resource_ids"] = list(ids)
+    if notification.guessed:
+        line["guessed"] = True
     if notification.state is not None:
         line["state"] = notification.state
     if notification.why_none is not None:

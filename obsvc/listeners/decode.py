@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 
-from obsvc.catalog import Catalog
+from obsvc.catalog import Catalog, paths
 from obsvc.catalog.matching import Match, Matcher
 from obsvc.catalog.schema import Event, Service
 from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
-from obsvc.listeners import paths
 from obsvc.messaging import wire
 from obsvc.model import Family, Look, Notification, Phase, Ref
 
@@ -97,14 +96,15 @@ class Decoder:
             "publisher_id": _short(publisher),
         }
         match = self._matcher.match(
+            event_type, family, namespace=namespace, exchange=exchange, publisher=publisher, payload=payload
+        ) or self._matcher.guess(
             event_type, family, namespace=namespace, exchange=exchange, publisher=publisher
         )
         if match is None:
-            service = self._matcher.service(namespace, exchange, publisher)
             return Notification(
-                service=service.service if service else None, look=Look.NONE, guessed=service is not None,
-                phase=_phase(event_type, None, message, payload, family),
-                why_none=f"the catalogue knows no event {event_type} of family {family}", **about,
+                service=None, look=Look.NONE, phase=_phase(event_type, None, message, payload, family), guessed=True,
+                why_none=f"the catalogue knows no event {event_type} of family {family}, and nothing says whose it is",
+                **about,
             )
         return self._matched(match, message, payload, about)
 
@@ -112,6 +112,8 @@ class Decoder:
         event, service = match.event, match.service
         resource_type = _resource_type(event, payload)
         ids, listed = paths.texts(payload, event.id)
+        if event.id_after is not None:
+            ids = tuple(one.rpartition(event.id_after)[2] or one for one in ids)
         phase = _phase(about["event_type"], event, message, payload, about["family"])
         refs, why_none = self._refs(event, resource_type, ids, payload)
         state = _announced(event, service, resource_type, payload, phase) if refs else None
@@ -141,7 +143,7 @@ class Decoder:
         if refs:
             return refs[:MAX_REFS], None
         if not any(target in self._catalog.types for target, _ in targets):
-            return (), f"{resource_type} can't be fetched"
+            return (), event.why or f"{resource_type} can't be fetched"
         return (), f"it names no {targets[0][0]}"
 
 
@@ -156,6 +158,9 @@ def _family(payload: Any, namespace: str | None) -> Family:
 
 
 def _resource_type(event: Event, payload: Any) -> str | None:
+    for path, resource_type in event.type_where.items():
+        if paths.find(payload, path) not in (None, ""):
+            return resource_type
     if event.type_field is None:
         return event.type
     value = paths.find(payload, event.type_field)

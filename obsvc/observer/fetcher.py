@@ -41,7 +41,7 @@ class Sessions(Protocol):
     """What the fetcher needs of :class:`obsvc.cloud.sessions.CloudSessions`."""
 
     def get(self, region: str, service_type: str, path: str, *, aliases: Any = (), version_prefix: str = "",
-            microversion: str | None = None) -> Answer: ...
+            microversion: str | None = None, headers: Any = None) -> Answer: ...
 
 
 class Fetcher:
@@ -70,6 +70,7 @@ class Fetcher:
                 answer = self._sessions.get(
                     ref.region, service.service_type, fetch.path.replace("{id}", quote(ref.resource_id, safe="")),
                     aliases=service.aliases, version_prefix=fetch.version_prefix, microversion=fetch.microversion,
+                    headers=fetch.headers or None,
                 )
         except RequestFailed as error:
             return self._failed(ref, service, began_at, fetched_at, error.message, error.reason)

@@ -27,7 +27,7 @@ class Sessions:
     def __init__(self, answer):
         self.answer, self.asked = answer, []
 
-    def get(self, region, service_type, path, *, aliases=(), version_prefix="", microversion=None):
+    def get(self, region, service_type, path, *, aliases=(), version_prefix="", microversion=None, headers=None):
         self.asked.append((region, service_type, path, tuple(aliases), version_prefix))
         if isinstance(self.answer, Exception):
             raise self.answer
