@@ -67,7 +67,7 @@ class BusListener:
 
     sink: called with each notification on the listener's thread.
     on_gap(bus name, reason): notifications may have been missed; reasons: ``reconnected``, ``queue_vanished``,
-        ``exchange_missing``, ``queue_nearly_full``.
+        ``exchange_missing``, ``queue_overflowed``, ``queue_nearly_full``.
     bury: stores a dead letter, or raises Unavailable (it is tried again; its delivery stays unsettled meanwhile).
     may_take: False while no more is to be taken in.
     Raises ConfigError for a URL that can't be used.

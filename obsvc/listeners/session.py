@@ -46,6 +46,7 @@ class Session:
     ) -> None:
         self._bus = bus
         self._queue = queue
+        self._wanted = topology.QueueSettings(queue, bus.queue_expires, bus.queue_max_length, bus.queue_type)
         self._broker = broker
         self._ledger = ledger
         self._on_message = on_message
@@ -122,11 +123,8 @@ class Session:
             self._consumer.acknowledge(ackable.singles, multiple=False)
 
     def _declare(self) -> topology.Declared:
-        wanted = topology.QueueSettings(
-            self._queue, self._bus.queue_expires, self._bus.queue_max_length, self._bus.queue_type
-        )
         return topology.declare_own_queue(
-            self._connection, wanted, self._bus.exchanges, self._bus.routing_keys()
+            self._connection, self._wanted, self._bus.exchanges, self._bus.routing_keys()
         )
 
     def _check(self) -> str | None:
@@ -135,9 +133,13 @@ class Session:
             raise QueueVanished(f"queue {self._queue} is gone")
         if self._declare().exchanges_were_missing:
             return "exchange_missing"
+        if topology.take_overflow(self._connection, self._wanted):
+            return "queue_overflowed"
         if length >= NEARLY_FULL * self._bus.queue_max_length and not self._nearly_full:
             self._nearly_full = True
             return "queue_nearly_full"
-        if length < CALM_AGAIN * self._bus.queue_max_length:
+        if length < CALM_AGAIN * self._bus.queue_max_length and self._nearly_full:
+            # A queue without a marker may have dropped what came after the first resync's looks.
             self._nearly_full = False
+            return "queue_nearly_full"
         return None

@@ -30,7 +30,8 @@ class QueueSettings:
     """Our own queue.
 
     expires: seconds without a consumer after which the broker drops it.  max_length: messages; the oldest are
-    dropped beyond it.  queue_type: ``classic`` or ``quorum``.
+    dropped beyond it.  queue_type: ``classic`` or ``quorum``.  What is dropped is dead-lettered into the *marker*, a
+    queue that keeps one message: so a drop shows however short the overflow was (:func:`take_overflow`).
     """
 
     name: str
@@ -38,12 +39,23 @@ class QueueSettings:
     max_length: int = 500_000
     queue_type: str = "classic"
 
-    def arguments(self) -> dict[str, Any]:
-        """The ``x-`` arguments of the declaration, as RabbitMQ documents them."""
+    @property
+    def marker(self) -> str:
+        """The name of the overflow marker."""
+        return f"{self.name}.overflow"
+
+    def arguments(self, *, marked: bool = True) -> dict[str, Any]:
+        """The ``x-`` arguments of the declaration, as RabbitMQ documents them; marked: with the overflow marker."""
         arguments: dict[str, Any] = {"x-expires": int(self.expires * 1000), "x-max-length": self.max_length}
         if self.queue_type != "classic":
             arguments["x-queue-type"] = self.queue_type
+        if marked:
+            arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self.marker}
         return arguments
+
+    def marker_arguments(self) -> dict[str, Any]:
+        """One message, the first, whatever comes after it."""
+        return {"x-expires": int(self.expires * 1000), "x-max-length": 1, "x-overflow": "reject-publish"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +143,49 @@ def _declare_queue(connection: kombu.Connection, queue: QueueSettings) -> bool:
     with translated(connection, f"declaring queue {queue.name}"):
         if queue_length(connection, queue.name) is not None:
             return False
+        marked = not _virtual(connection) and _declare_marker(connection, queue) is not None
+        try:
+            _declare_one(connection, queue.name, queue.arguments(marked=marked))
+        except amqp.exceptions.AccessRefused as error:
+            if not marked:
+                raise
+            LOG.warning("queue %s has no overflow marker: %s", queue.name, error.reply_text)
+            _declare_one(connection, queue.name, queue.arguments(marked=False))
+        return True
+
+
+def _declare_one(connection: kombu.Connection, name: str, arguments: dict[str, Any]) -> int:
+    """The messages in the queue, which is there now; made by ``arguments`` where it was missing."""
+    with _channel(connection) as channel:
+        try:
+            return channel.queue_declare(
+                queue=name, durable=True, auto_delete=False, exclusive=False, arguments=arguments
+            ).message_count
+        except amqp.exceptions.PreconditionFailed as error:
+            LOG.warning("queue %s is used as it is: %s", name, error.reply_text)
+            return 0
+
+
+def _declare_marker(connection: kombu.Connection, queue: QueueSettings) -> int | None:
+    """The messages in the overflow marker, which is there now; None where it may not be made."""
+    try:
+        return _declare_one(connection, queue.marker, queue.marker_arguments())
+    except amqp.exceptions.AccessRefused:
+        return None
+
+
+def take_overflow(connection: kombu.Connection, queue: QueueSettings) -> bool:
+    """Whether our queue has dropped messages since this was last asked.  Raises Unavailable.
+
+    False where the queue has no marker: an older one that is used as it is, or a broker that does not allow it.
+    """
+    if _virtual(connection):
+        return False
+    with translated(connection, f"looking for overflow of {queue.name}"):
+        if not _declare_marker(connection, queue):
+            return False
         with _channel(connection) as channel:
-            try:
-                channel.queue_declare(
-                    queue=queue.name, durable=True, auto_delete=False, exclusive=False, arguments=queue.arguments()
-                )
-            except amqp.exceptions.PreconditionFailed as error:
-                LOG.warning("queue %s is used as it is: %s", queue.name, error.reply_text)
+            channel.queue_purge(queue=queue.marker)
         return True
 
 

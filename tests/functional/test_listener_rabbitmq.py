@@ -217,6 +217,21 @@ def test_nearly_full_queue_is_a_gap(url, monkeypatch):
         assert heard.gaps == ["queue_nearly_full"]
 
 
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_overflow_is_a_gap_however_short_it_was(url, monkeypatch, queue_type):
+    monkeypatch.setattr("obsvc.listeners.session.CHECK_INTERVAL", 0.2)
+    small = bus(url, queue_max_length=1000, queue_type=queue_type)
+    with hearing(small):
+        pass
+    publish(url, *(f"id-{index}" for index in range(1005)))  # while nobody listens
+    with hearing(small) as heard:
+        heard.wait_count(1000)
+        wait_until(lambda: heard.gaps, bound=20, what="a gap")
+        publish(url, "a")
+        heard.wait_count(1001)
+        assert heard.gaps == ["queue_overflowed"]
+
+
 def test_deleted_exchange_is_bound_anew_and_is_a_gap(url, monkeypatch):
     monkeypatch.setattr("obsvc.listeners.session.CHECK_INTERVAL", 0.2)
     with hearing(bus(url)) as heard:
