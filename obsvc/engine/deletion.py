@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from obsvc.engine import due
 from obsvc.engine.schema.stacks import edge, job, node
-from obsvc.engine.traversal import JOB_LEASE, JobStatus, Traversal
+from obsvc.engine.traversal import JOB_DEADLINE, JOB_LEASE, JobStatus, Traversal
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import NodeStatus
 
@@ -90,4 +90,5 @@ def cancel(traversal: Traversal, row: Any) -> None:
         sa.update(job).where(job.c.job_id == row.job_id)
         .values(status=JobStatus.CANCELLED, available_at=None, finished_at=tx.now)
     )
+    due.cancel(tx, JOB_DEADLINE, row.job_id)
     due.cancel(tx, JOB_LEASE, row.job_id)

@@ -17,7 +17,7 @@ from obsvc.engine.progress import stop_of_node
 from obsvc.engine.schema.stacks import job, node, stack
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store, Transaction
-from obsvc.engine.traversal import JOB_LEASE, JOB_RETRY, JobStatus, Traversal, decode
+from obsvc.engine.traversal import JOB_DEADLINE, JOB_LEASE, JOB_RETRY, JobStatus, Traversal, decode
 from obsvc.engine_client import jobs
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.jobs import Action
@@ -135,6 +135,8 @@ def _held(row: Any, token: str) -> None:
 def _extend(tx: Transaction, request: jobs.JobLease) -> float:
     row = _job(tx, request.job_id, lock=True)
     _held(row, request.lease_token)
+    if tx.now >= _deadline(tx, row):
+        raise Conflict(f"job {row.job_id}: the {tx.settings.node_timeout:.0f} s that a node has are over; drop the job")
     until = tx.now + tx.settings.job_lease
     values: dict[str, Any] = {"lease_until": until}
     if row.available_at is not None:  # None: its stack is being deleted, nobody else may have it
@@ -142,6 +144,11 @@ def _extend(tx: Transaction, request: jobs.JobLease) -> float:
     tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(**values))
     due.schedule(tx, JOB_LEASE, row.job_id, until)
     return until
+
+
+def _deadline(tx: Transaction, row: Any) -> float:
+    """Until when the action must have been started."""
+    return row.created_at + tx.settings.node_timeout
 
 
 def _answered(row: Any, token: str) -> bool:
@@ -198,6 +205,7 @@ def _finish(tx: Transaction, row: Any, status: str, **values: Any) -> None:
         sa.update(job).where(job.c.job_id == row.job_id).values(
             status=status, available_at=None, finished_at=tx.now, **values)
     )
+    due.cancel(tx, JOB_DEADLINE, row.job_id)
     due.cancel(tx, JOB_LEASE, row.job_id)
     metrics.JOBS.labels(action=row.action, outcome=status).inc()
 
@@ -264,16 +272,57 @@ def _lease_is_over(tx: Transaction, job_id: str) -> None:
     if row.lease_until > tx.now:
         due.schedule(tx, JOB_LEASE, job_id, row.lease_until)
         return
-    node_row = traversal.node(row.node_id)
     reason = f"worker {row.worker} did not answer within its lease"
     metrics.JOBS.labels(action=row.action, outcome="lapsed").inc()
-    if traversal.deleting and row.action == Action.CREATE:
-        _finish(tx, row, JobStatus.CANCELLED, error=reason)
-        traversal.turn_to_delete(node_row)
-    elif traversal.value("halted") or row.attempt >= attempts_of(tx.settings, row.action):
-        _finish(tx, row, JobStatus.FAILED, error=reason)
-        traversal.failed(node_row, f"{reason} (attempt {row.attempt})")
+    used_up = row.attempt >= attempts_of(tx.settings, row.action) or tx.now >= _deadline(tx, row)
+    if used_up or traversal.value("halted") or _wanted_no_more(traversal, row):
+        _end_unanswered(traversal, row, f"{reason} (attempt {row.attempt})")
     else:
-        traversal.event("node.lease_lapsed", node_row, reason=reason)
+        traversal.event("node.lease_lapsed", traversal.node(row.node_id), reason=reason)
         tx.touch("job")
     traversal.save()
+
+
+@due.handler(JOB_DEADLINE)
+def _job_is_late(tx: Transaction, job_id: str) -> None:
+    """A job that was not done within its node's time ends, whatever it waits for: a worker that there is not, a pause
+    that a service asked for, a plugin that hangs.  A lease that holds is awaited, but not renewed any more: its create
+    may be on its way to the cloud."""
+    row = tx.execute(sa.select(job).where(job.c.job_id == job_id)).one_or_none()
+    if row is None or row.status not in (JobStatus.READY, JobStatus.LEASED):
+        return
+    traversal = Traversal.lock(tx, row.stack_id)
+    row = _job(tx, job_id, lock=True)
+    if row.status not in (JobStatus.READY, JobStatus.LEASED):
+        return
+    again_at = max(_deadline(tx, row), row.lease_until if row.status == JobStatus.LEASED else 0.0)
+    if again_at > tx.now:
+        if tx.now >= _deadline(tx, row):
+            tx.execute(sa.update(job).where(job.c.job_id == job_id).values(available_at=None))
+        due.schedule(tx, JOB_DEADLINE, job_id, again_at)
+        return
+    waited = f"timed out after {tx.now - row.created_at:.0f} s"
+    if row.status == JobStatus.LEASED:
+        reason = f"{waited}: worker {row.worker} did not answer (attempt {row.attempt})"
+    elif row.attempt:
+        reason = f"{waited} and {row.attempt} attempts: {row.error}"
+    else:
+        reason = f"{waited}: no worker took the job; is one running that has a plugin for {row.type}?"
+    _end_unanswered(traversal, row, reason)
+    traversal.save()
+
+
+def _wanted_no_more(traversal: Traversal, row: Any) -> bool:
+    """Whether the job creates something in a stack that is being deleted."""
+    return traversal.deleting and row.action == Action.CREATE
+
+
+def _end_unanswered(traversal: Traversal, row: Any, reason: str) -> None:
+    """End a job whose worker gave no answer in time, and what that means for its node."""
+    node_row = traversal.node(row.node_id)
+    if _wanted_no_more(traversal, row):
+        _finish(traversal.tx, row, JobStatus.CANCELLED, error=reason)
+        traversal.turn_to_delete(node_row)
+    else:
+        _finish(traversal.tx, row, JobStatus.FAILED, error=reason)
+        traversal.failed(node_row, reason)

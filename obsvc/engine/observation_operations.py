@@ -19,7 +19,7 @@ from obsvc.engine_client import observations
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.observations import ChangesPage, ChangesRequest, Delta, Resource, ResourceRequest, Standing
 from obsvc.engine_client.ownership import Beat, MemberRecord, PartitionRecord
-from obsvc.exceptions import FeedTruncated, InvalidInput, NotFound
+from obsvc.exceptions import Conflict, FeedTruncated, InvalidInput, NotFound
 from obsvc.model import Condition, Generation, MemberId, PartitionId, Ref, Version
 
 #: Rows of one page, and items of one start or stop, at most.
@@ -50,9 +50,12 @@ class ObservationOperations:
     def stop(self, request: observations.StopRequest) -> observations.StopReply:
         if len(request.observation_ids) > ITEMS_MAX:
             raise InvalidInput(f"expected at most {ITEMS_MAX} ids, got {len(request.observation_ids)}")
-        stopped, missing = self.store.run(
-            lambda tx: observing.stop(tx, request.observation_ids, project_id=request.project_id)
-        )
+
+        def work(tx: Transaction) -> tuple[list[str], list[str]]:
+            _refuse_of_stacks(tx, request)
+            return observing.stop(tx, request.observation_ids, project_id=request.project_id)
+
+        stopped, missing = self.store.run(work)
         return observations.StopReply(tuple(stopped), tuple(missing))
 
     def list_observations(self, request: observations.ObservationsRequest) -> observations.ObservationsPage:
@@ -140,6 +143,21 @@ class ObservationOperations:
         return observations.PartitionsReply(tuple(self.store.read(lambda tx: _partitions(tx, request.partitions))))
 
 
+def _refuse_of_stacks(tx: Transaction, request: observations.StopRequest) -> None:
+    """A node waits for what its stack observes: stopped by hand, it would wait for ever."""
+    table = core.observation
+    for some in chunks(sorted(set(request.observation_ids))):
+        query = sa.select(table.c.observation_id, table.c.stack_id).where(
+            table.c.observation_id.in_(some), table.c.stack_id.is_not(None))
+        if request.project_id is not None:
+            query = query.where(table.c.project_id == request.project_id)
+        row = tx.execute(query.limit(1)).first()
+        if row is not None:
+            raise Conflict(
+                f"observation {row.observation_id} belongs to stack {row.stack_id}: it ends with the stack, delete that"
+            )
+
+
 def _observations_of(tx: Transaction, keys: Sequence[str]) -> dict[str, int]:
     table = core.observation
     counts: dict[str, int] = {}
@@ -170,10 +188,7 @@ def _answers(found: Resource, request: ResourceRequest) -> bool:
 def _changes(tx: Transaction, request: ChangesRequest) -> ChangesPage:
     feed = tx.execute(sa.select(core.feed)).one()
     if not feed.pruned_version <= request.since <= feed.version:
-        raise FeedTruncated(
-            f"expected a version from {feed.pruned_version} to {feed.version}, got {request.since}: read the "
-            "resources again, then follow from the newest version"
-        )
+        raise _truncated(feed, request.since)
     table = core.delta
     query = sa.select(table).where(table.c.version > request.since, table.c.version <= feed.version)
     for name in ("resource_type", "resource_id", "project_id", "stack_id"):
@@ -181,8 +196,18 @@ def _changes(tx: Transaction, request: ChangesRequest) -> ChangesPage:
         if value is not None:
             query = query.where(table.c[name] == value)
     rows = tx.execute(query.order_by(table.c.version).limit(request.limit)).all()
+    # each statement sees its own moment: what was forgotten between the two must not be passed over in silence
+    if tx.execute(sa.select(core.feed.c.pruned_version)).scalar_one() > request.since:
+        raise _truncated(feed, request.since)
     following = rows[-1].version if len(rows) == request.limit else feed.version
     return ChangesPage(tuple(_delta(row) for row in rows), Version(following))
+
+
+def _truncated(feed: Any, since: int) -> FeedTruncated:
+    return FeedTruncated(
+        f"expected a version from {feed.pruned_version} to {feed.version}, got {since}: read the resources again, "
+        "then follow from the newest version"
+    )
 
 
 def _delta(row: Any) -> Delta:

@@ -8,7 +8,15 @@ from obsvc.engine.deletion import cancel, open_jobs
 from obsvc.engine.progress import waited_for
 from obsvc.engine.schema.stacks import edge, job, node, stack, stack_event
 from obsvc.engine.store import Transaction
-from obsvc.engine.traversal import STACK_DEADLINE, STACK_PROGRESS, STACK_RETENTION, JobStatus, Traversal
+from obsvc.engine.traversal import (
+    STACK_DEADLINE,
+    STACK_EVENTS,
+    STACK_PROGRESS,
+    STACK_RETENTION,
+    JobStatus,
+    Traversal,
+    schedule_events,
+)
 from obsvc.engine_client.stacks import StackStatus
 
 
@@ -35,7 +43,10 @@ def _say_progress(tx: Transaction, stack_id: str) -> None:
 def _time_is_over(tx: Transaction, stack_id: str) -> None:
     """The stack's timeout has passed: it fails, and nothing new is begun; what is under way ends by itself."""
     traversal = Traversal.lock(tx, stack_id)
-    if traversal is None or not traversal.in_progress or (traversal.row.deadline or tx.now + 1) > tx.now:
+    if traversal is None or not traversal.in_progress or traversal.row.deadline is None:
+        return
+    if traversal.row.deadline > tx.now:  # the clock was set back meanwhile
+        due.schedule(tx, STACK_DEADLINE, stack_id, traversal.row.deadline)
         return
     names = ", ".join(one["node"] for one in waited_for(tx, stack_id)) or "nothing"
     traversal.set(halted=True)
@@ -45,6 +56,16 @@ def _time_is_over(tx: Transaction, stack_id: str) -> None:
             cancel(traversal, row)
             traversal.failed(traversal.node(row.node_id), "the stack's time was over before a worker had begun")
     traversal.save()
+
+
+@due.handler(STACK_EVENTS)
+def _forget_events(tx: Transaction, stack_id: str) -> None:
+    """Forget the events of a stack that are older than the retention: one may live, and drift, for years."""
+    if tx.execute(sa.select(stack.c.stack_id).where(stack.c.stack_id == stack_id)).first() is None:
+        return
+    tx.execute(sa.delete(stack_event).where(
+        stack_event.c.stack_id == stack_id, stack_event.c.at < tx.now - tx.settings.retention))
+    schedule_events(tx, stack_id)
 
 
 @due.handler(STACK_RETENTION)

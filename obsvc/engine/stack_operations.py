@@ -14,6 +14,7 @@ from obsvc.engine import stack_due  # noqa: F401 -- registers the due work of st
 from obsvc.engine import template as hot
 from obsvc.engine.deletion import start_delete
 from obsvc.engine.functions import Facts
+from obsvc.engine.schema.core import REGION_LENGTH
 from obsvc.engine.schema.stacks import edge, job, node, stack, stack_event
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store, Transaction
@@ -149,6 +150,9 @@ def _check_request(request: stacks.StackCreate) -> None:
         raise InvalidInput(f"name: expected 1 to 255 printable characters without '/', got {name!r}")
     if request.project_id is not None and len(request.project_id) > 64:
         raise InvalidInput(f"project_id: expected at most 64 characters, got {len(request.project_id)}")
+    region = request.region
+    if region is not None and not (region and len(region) <= REGION_LENGTH and region.isprintable()):
+        raise InvalidInput(f"region: expected 1 to {REGION_LENGTH} printable characters, got {region[:80]!r}")
     if request.timeout is not None and not request.timeout > 0:
         raise InvalidInput(f"timeout: expected more than 0 seconds, got {request.timeout}")
     if request.on_drift != "report":

@@ -31,8 +31,13 @@ IN_PROGRESS = (StackStatus.CREATE_IN_PROGRESS, StackStatus.DELETE_IN_PROGRESS)
 STACK_PROGRESS = "stack_progress"
 STACK_DEADLINE = "stack_deadline"
 STACK_RETENTION = "stack_retention"
+STACK_EVENTS = "stack_events"
 JOB_LEASE = "job_lease"
 JOB_RETRY = "job_retry"
+JOB_DEADLINE = "job_deadline"
+
+#: Seconds between two looks for events of a stack that are too old; less where ``[engine] retention`` is less.
+EVENTS_INTERVAL = 86400.0
 
 
 class JobStatus:
@@ -143,6 +148,8 @@ class Traversal:
         self.event(f"stack.{action}.start")
         self.emit(f"{action}.start")
         due.schedule(self.tx, STACK_PROGRESS, self.stack_id, self.tx.now + self.tx.settings.progress_interval)
+        if action is Action.CREATE:
+            schedule_events(self.tx, self.stack_id)
         if deadline is not None:
             due.schedule(self.tx, STACK_DEADLINE, self.stack_id, deadline)
 
@@ -278,9 +285,15 @@ class Traversal:
             node_row.node_id, job_id=job_id, action=action, status=NodeStatus.SCHEDULED, status_reason="",
             scheduled_at=self.tx.now,
         )
+        due.schedule(self.tx, JOB_DEADLINE, job_id, self.tx.now + self.tx.settings.node_timeout)
         self.set(progressed_at=self.tx.now)
         self.event("node.scheduled", node_row, reason=action.value)
         self.tx.touch("job")
+
+
+def schedule_events(tx: Transaction, stack_id: str) -> None:
+    """Have the stack's old events forgotten, now and then, as long as it is there."""
+    due.schedule(tx, STACK_EVENTS, stack_id, tx.now + min(EVENTS_INTERVAL, tx.settings.retention))
 
 
 def parameters_of(row: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from obsvc.clock import ManualClock
-from obsvc.engine import due, observing, upkeep
+from obsvc.engine import due, observation_operations, observing, upkeep
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
@@ -21,7 +21,7 @@ from obsvc.engine_client.observations import (
 )
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, FollowRequest, ObservedRequest, PartitionClaim
 from obsvc.engine_client.reports import MarkRequest, Report, ReportRequest, Verdict
-from obsvc.exceptions import FeedTruncated, InvalidInput, NotFound
+from obsvc.exceptions import Conflict, FeedTruncated, InvalidInput, NotFound
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 from tests.unit.engine_store import new_store
 
@@ -384,3 +384,36 @@ def test_a_read_answers_what_there_is_when_the_time_is_over(engine):
     engine.report(ref(), Condition.ERROR)
     found = engine.service.read_resource(ResourceRequest(ref(), wait=60.0, until=Condition.ACTIVE))
     assert found.snapshot.condition is Condition.ERROR
+
+
+def test_what_a_stack_observes_is_not_stopped_by_hand(engine):
+    (one,) = engine.store.run(lambda tx: observing.start(
+        tx, [StartItem(ref("x"), Condition.ACTIVE)], stack_id="s", node_id="n"))
+    (other,) = engine.start(ref("y"))
+    with pytest.raises(Conflict, match="belongs to stack s"):
+        engine.service.stop(StopRequest((other.observation_id, one.observation_id)))
+    assert engine.observation(one) == one and engine.observation(other) == other
+    # of another project it is not even told that there is one
+    assert engine.service.stop(StopRequest((one.observation_id,), "p")).missing == (one.observation_id,)
+
+
+def test_deltas_that_are_forgotten_while_the_feed_is_read_are_no_silent_gap(engine):
+    engine.start(ref())
+    for condition in (Condition.PENDING, Condition.ACTIVE, Condition.ERROR):
+        engine.report(ref(), condition, mark=1)
+
+    class Between:
+        """A transaction before whose second statement the retention is committed."""
+
+        def __init__(self, tx):
+            self.tx, self.count = tx, 0
+
+        def execute(self, statement):
+            self.count += 1
+            if self.count == 2:
+                self.tx.execute(sa.delete(core.delta).where(core.delta.c.version <= 2))
+                self.tx.execute(sa.update(core.feed).values(pruned_version=2))
+            return self.tx.execute(statement)
+
+    with pytest.raises(FeedTruncated):
+        engine.store.run(lambda tx: observation_operations._changes(Between(tx), ChangesRequest(since=1)))

@@ -1,16 +1,20 @@
 """The life of a stack: by the calls that workers and observers make."""
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from obsvc.clock import ManualClock
+from obsvc.engine import due
 from obsvc.engine.schema.stacks import outbox
 from obsvc.engine_client.jobs import JobDone, JobLease
 from obsvc.engine_client.stacks import StackRequest, StackStatus
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Condition, Ref
-from tests.unit.engine.life import Life, template
+from tests.unit.engine.life import TYPE, Life, template
 from tests.unit.engine_store import new_store
 
 CHAIN = """
@@ -421,3 +425,82 @@ def test_a_delete_of_what_is_still_building_is_tried_again_though_the_service_sa
     life.begin(life.claim()["a"])
     life.seen(ref, Condition.DELETED)
     assert life.stack().status == "DELETE_COMPLETE"
+
+
+def test_a_job_that_no_worker_takes_fails_its_node_after_its_time(life):
+    life.create(template(a=[], b=["a"]))
+    life.pass_time(life.settings.node_timeout - 1)
+    assert life.stack().status == "CREATE_IN_PROGRESS"
+    life.pass_time(2)
+    assert life.stack().status == "CREATE_FAILED"
+    assert "no worker took the job" in life.nodes()["a"].status_reason and TYPE in life.nodes()["a"].status_reason
+    assert life.claim() == {}
+    assert life.delete().status == "DELETE_COMPLETE"
+
+
+def test_a_worker_that_renews_for_ever_does_not_hold_its_node_for_ever(life):
+    life.create(template(a=[]))
+    job = life.claim()["a"]
+    lease = JobLease(job.job_id, job.lease_token)
+    for _ in range(int(life.settings.node_timeout // 50) - 1):
+        life.pass_time(50)
+        life.renew_job(lease)
+    life.pass_time(50)
+    with pytest.raises(Conflict, match="are over"):
+        life.confirm_attempt(lease)
+    assert life.stack().status == "CREATE_IN_PROGRESS"  # its create may be under way: the lease is awaited
+    life.pass_time(61)
+    assert life.stack().status == "CREATE_FAILED" and life.claim() == {}
+    assert "did not answer" in life.stack().status_reason
+    life.delete()
+    assert life.claim()["a"].resource_id is None  # it may have made something: found by its marker
+
+
+def test_a_hanging_create_does_not_hold_up_a_deletion_for_ever(life):
+    life.create(template(a=[]))
+    job = life.claim()["a"]
+    life.delete()
+    for _ in range(int(life.settings.node_timeout // 50) + 2):
+        life.pass_time(50)
+        with contextlib.suppress(Conflict):
+            life.renew_job(JobLease(job.job_id, job.lease_token))
+    assert life.claim()["a"].action == "delete"
+
+
+def test_a_pause_that_a_service_asks_for_ends_with_the_nodes_time(life):
+    life.create(template(a=[]))
+    life.fail(life.claim()["a"], "maintenance", retriable=True, retry_after=1e7)
+    life.pass_time(life.settings.node_timeout + 1)
+    assert life.stack().status == "CREATE_FAILED" and "maintenance" in life.stack().status_reason
+
+
+def test_a_stacks_deadline_survives_a_clock_that_is_set_back(life):
+    life.create(template(a=[]), timeout=100)
+    life.clock.advance(101)
+    claim, rows = life.store.run(lambda tx: due._claim(tx, 100))
+    life.store.clock = ManualClock(life.clock.time() - 50)  # set back between the claim and the run
+    for row in rows:
+        due._carry_out(life.store, claim, row)
+    life.store.clock = life.clock
+    life.pass_time(51)
+    assert life.stack().status == "CREATE_FAILED"
+
+
+def test_events_of_a_stack_that_lives_on_are_forgotten_after_the_retention(life):
+    life.create(template(a=[]))
+    ref = life.begin(life.claim()["a"])
+    life.seen(ref, Condition.ACTIVE)
+    first = life.events()[-1].event_id
+    life.pass_time(life.settings.retention / 2)
+    life.seen(ref, Condition.ERROR)
+    life.pass_time(life.settings.retention / 2)
+    for _ in range(2):
+        life.pass_time(86400)
+    kept = [event.event_id for event in life.events()]
+    assert kept == [first + 1] and life.events(after=first)[0].event == "stack.drift"
+
+
+def test_a_region_that_no_ref_can_have_is_refused(life):
+    for region in ("", "r" * 65, "a\0b"):
+        with pytest.raises(InvalidInput, match="region"):
+            life.create(template(a=[]), region=region)
