@@ -134,6 +134,12 @@ class Server:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started: the leader of the server's session."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     def start(self) -> Server:
         """Start and wait until it answers."""
         if not self._prepared:

@@ -1,0 +1,111 @@
+"""The intake of an observer without its two ends: no engine grants partitions, and no cloud is asked."""
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+
+from benchmarks.messages import SERVERS, server_ids
+from obsvc import catalog as catalogs
+from obsvc.clock import SystemClock
+from obsvc.engine_client.ownership import Grant, ObservedRef
+from obsvc.listeners.decode import Decoder
+from obsvc.listeners.listener import BusListener
+from obsvc.listeners.settings import BusSettings
+from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
+from obsvc.observer import looks
+from obsvc.observer.agenda import Agenda, AgendaSettings
+from obsvc.observer.held import Held
+from obsvc.observer.intake import Intake
+from obsvc.observer.memory import TakeoverMemory
+from obsvc.observer.queue import QueueSettings, WorkQueue
+from obsvc.observer.unsettled import Delivery, Unsettled
+
+#: One in so many partitions is ours.
+SHARE = 4
+
+#: Seconds for which a look coalesces what comes after it: short, since the preloaded queue is minutes of a cloud's
+#: notifications and would otherwise wait for it and not for the CPU.
+COALESCE = 0.02
+
+
+class Member:
+    """One observer's intake on the queue of ``bus`` at ``url``; on_message is called before each is taken in."""
+
+    def __init__(self, url: str, bus: BusSettings, *, on_message: Callable[[], object], look_seconds: float) -> None:
+        clock = SystemClock()
+        self._clock = clock
+        self._on_message = on_message
+        self._look_seconds = look_seconds
+        self._stop = threading.Event()
+        self._looks = 0
+        self.held = Held(DEFAULT_PARTITIONS, new_look=self._new_look, renewed_look=looks.renewed)
+        self.unsettled = Unsettled(clock=clock)
+        self.queue = WorkQueue(QueueSettings(coalesce_interval=COALESCE), clock=clock)
+        memory = TakeoverMemory(window=120.0, limit=200_000, partitions=DEFAULT_PARTITIONS, clock=clock)
+        agenda = Agenda(
+            AgendaSettings(), looks.LookSettings(), held=self.held, memory=memory, unsettled=self.unsettled,
+            queue=self.queue, engine_time=clock.time, heard_since=lambda: None, clock=clock,
+        )
+        self.intake = Intake(held=self.held, memory=memory, unsettled=self.unsettled, notified=agenda.notified,
+                             hurry=lambda ref: None)
+        self.listener = BusListener(
+            dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
+            on_gap=lambda bus, reason: None, bury=self._bury,
+        )
+        self._settler = threading.Thread(target=self._settle, daemon=True)
+        self._own()
+
+    def _new_look(self, observed: ObservedRef) -> looks.LookState:
+        return looks.new_state(observed, looks.Moment(self._clock.monotonic(), self._clock.time()))
+
+    def _own(self) -> None:
+        observed: dict[int, list[ObservedRef]] = {number: [] for number in range(0, DEFAULT_PARTITIONS, SHARE)}
+        for one in server_ids(SERVERS):
+            ref = Ref("RegionOne", "compute.server", one)
+            if (number := partition(ref)) in observed:
+                observed[number].append(ObservedRef(ref, started_at=0.0))
+        for number, refs in observed.items():
+            grant = Grant(PartitionId(number), Generation(1), observation_version=1)
+            self.held.begin(grant)
+            self.held.load({grant.partition: grant.generation}, refs)
+            self.held.complete(grant.partition, grant.generation, 1)
+
+    def _take(self, notification: Notification, delivery: Delivery) -> None:
+        self._on_message()
+        self.intake.take(notification, delivery)
+
+    def _bury(self, letter: object) -> None:
+        raise AssertionError(f"expected only readable messages, got {letter}")
+
+    def _settle(self) -> None:
+        """Fetch and report, stood in for: what is due now is answered after a while."""
+        while not self._stop.is_set():
+            began, works = self._clock.monotonic(), []
+            while (work := self.queue.get()) is not None:
+                works.append(work)
+            self._stop.wait(self._look_seconds)
+            for work in works:
+                self.unsettled.looked(work.ref, began)
+                self.queue.done(work)
+            self._looks += len(works)
+
+    def start(self) -> None:
+        self._settler.start()
+        self.listener.start()
+
+    def wait_settled(self, bound: float) -> None:
+        """Until everything taken is settled."""
+        deadline = self._clock.monotonic() + bound
+        while self.listener.unsettled:
+            if self._clock.monotonic() > deadline:
+                raise RuntimeError(f"expected everything settled within {bound} s, {self.listener.unsettled} are not")
+            threading.Event().wait(0.02)
+
+    def stop(self) -> None:
+        self.listener.stop()
+        self._stop.set()
+        self._settler.join()
+
+    def figures(self) -> dict[str, float]:
+        return {"looks": float(self._looks)}
