@@ -38,7 +38,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(asked: argparse.Namespace) -> Results:
-    results = Results("intake", RATIOS, notes={"messages": asked.messages, "owned": "25 %", "servers": messages.SERVERS})
+    notes = {"messages": asked.messages, "owned": "25 %", "servers": messages.SERVERS}
+    results = Results("intake", RATIOS, notes=notes)
     variants = asked.variants.split(",")
     made = messages.lives(min(DISTINCT, asked.messages))
     with RabbitMQ() as broker:
