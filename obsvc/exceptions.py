@@ -31,6 +31,17 @@ class InvalidInput(ObsvcError):
     http_status = 400
 
 
+class Unauthorized(ObsvcError):
+    """The caller is not known; ``challenge`` says how to become so (``WWW-Authenticate``, RFC 9110 11.6.1)."""
+
+    code = "unauthorized"
+    http_status = 401
+
+    def __init__(self, message: str, *, challenge: str = "", code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.challenge = challenge
+
+
 class Forbidden(ObsvcError):
     code = "forbidden"
     http_status = 403
@@ -75,8 +86,8 @@ class UndecodableMessage(ObsvcError):
     code = "undecodable_message"
     http_status = 400
 
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, reason: str = "", code: str | None = None) -> None:
+        super().__init__(message, code=code)
         self.reason = reason
 
 

@@ -12,21 +12,10 @@ import falcon
 from oslo_config import cfg
 
 from obsvc.api.policy import OPERATOR, Caller
-from obsvc.exceptions import ConfigError, ObsvcError
+from obsvc.exceptions import ConfigError, Unauthorized
 
 #: Paths that say nothing about anyone's resources.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics"})
-
-
-class Unauthorized(ObsvcError):
-    """The caller is not known."""
-
-    code = "unauthorized"
-    http_status = 401
-
-    def __init__(self, message: str, *, challenge: str) -> None:
-        super().__init__(message)
-        self.challenge = challenge
 
 
 class Identify:

@@ -76,6 +76,24 @@ def can_connect(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def descendants(pid: int) -> set[int]:
+    """The processes below ``pid``, from /proc."""
+    children: dict[int, list[int]] = {}
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(parent, []).append(int(path.parent.name))
+    found: set[int] = set()
+    pending = [pid]
+    while pending:
+        for child in children.get(pending.pop(), ()):
+            found.add(child)
+            pending.append(child)
+    return found
+
+
 def run_as(user: str, argv: Sequence[str]) -> list[str]:
     """``argv`` as ``user`` when we are root and the user exists, else as ourselves."""
     if os.geteuid() == 0:
@@ -185,6 +203,7 @@ class Server:
         process, self._process = self._process, None
         if process is None:
             return
+        whole = {process.pid} | descendants(process.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         try:
@@ -194,6 +213,10 @@ class Server:
             process.wait(STOP_BOUND)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what the leader left behind in its group
+        # Some servers' children have groups of their own (PostgreSQL's); they end soon after their parent, and a
+        # new start must not meet them.
+        wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in whole), bound=STOP_BOUND,
+                   what=f"every process of {type(self).__name__} ended")
 
 
 class Etcd(Server):

@@ -10,7 +10,7 @@ import pytest
 
 from obsvc.cmd.demo_run import free_ports
 from tests.functional.deployment import PASSWORD, Process, SimulatedCloud, http_json, obsvc
-from tests.functional.servers import wait_until
+from tests.functional.servers import descendants, wait_until
 
 TEMPLATE = """
 heat_template_version: 2021-04-16
@@ -30,20 +30,6 @@ resources:
 outputs:
   server: {value: {get_resource: server}}
 """
-
-
-def _descendants(pid: int) -> set[int]:
-    """The processes below ``pid``."""
-    found: set[int] = set()
-    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == pid:
-            child = int(path.parent.name)
-            found |= {child} | _descendants(child)
-    return found
 
 
 @pytest.fixture
@@ -88,7 +74,7 @@ def test_standalone_builds_a_stack_and_ends_whole(standalone, tmp_path):
     who = json.loads(_run(environment, "who", "compute.server", shown["outputs"]["server"], "-f", "json"))
     assert who["granted_owner"] in ("observer-1", "observer-2")
     _run(environment, "stack", "delete", "small", "--wait")
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     assert len(children) >= 5
     assert process.stop(bound=60) == 0, process.output()[-3000:]
     left = {pid for pid in children if pathlib.Path(f"/proc/{pid}").exists()}
@@ -97,7 +83,7 @@ def test_standalone_builds_a_stack_and_ends_whole(standalone, tmp_path):
 
 def test_standalone_killed_takes_its_children_with_it(standalone):
     process, _ = standalone
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     assert len(children) >= 5
     os.kill(process.pid, 9)
     wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in children), bound=60,

@@ -16,7 +16,7 @@ from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.observations import ResourceRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.engine_client.reports import Report, ReportRequest
-from obsvc.exceptions import ConfigError, Forbidden, Unavailable
+from obsvc.exceptions import ConfigError, Forbidden, Unauthorized, Unavailable
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 from tests.unit.engine_store import new_store
 
@@ -309,7 +309,7 @@ def test_keystone_identity_is_believed_only_when_confirmed():
     confirmed = auth.keystone({**environ, "HTTP_X_SERVICE_IDENTITY_STATUS": "Confirmed"})
     assert confirmed.service_roles == ("service",) and not confirmed.privileged
     for status in ("Invalid", None):
-        with pytest.raises(auth.Unauthorized):
+        with pytest.raises(Unauthorized):
             auth.keystone({**environ, "HTTP_X_IDENTITY_STATUS": status})
 
 
