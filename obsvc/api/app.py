@@ -17,7 +17,7 @@ from obsvc.api import auth
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller, Policy
 from obsvc.api.render import answer
-from obsvc.api.resources import cluster, observations, refs, stacks
+from obsvc.api.resources import cluster, dead_letters, observations, refs, stacks
 from obsvc.api.ring import Ring
 from obsvc.engine_client.contract import CONTRACT_VERSION, Empty
 from obsvc.exceptions import ObsvcError
@@ -55,7 +55,10 @@ def make_app(api: Api, identify: Callable[[dict[str, Any]], Caller] = auth.opera
     app.add_route("/v1/members", cluster.Members(api))
     app.add_route("/v1/partitions", cluster.Partitions(api))
     app.add_route("/v1/partitions/{partition}", cluster.Partitions(api), suffix="one")
-    app.add_route("/v1/dead-letters", cluster.DeadLetters(api))
+    letters = dead_letters.DeadLetters(api)
+    app.add_route("/v1/dead-letters", letters)
+    app.add_route("/v1/dead-letters/{letter}", letters, suffix="one")
+    app.add_route("/v1/dead-letters/{letter}/replay", letters, suffix="replay")
     web.add_health_routes(app, lambda: engine_reached(api))
     web.add_error_handlers(app)
     return app
@@ -87,9 +90,11 @@ def from_conf(conf: cfg.ConfigOpts) -> Callable[..., Any]:
     from obsvc import catalog, engine_client
 
     user_agent = f"obsvc/{obsvc.__version__} (api {conf.host or 'local'})"
+    known = catalog.load()
     api = Api(
         engine=engine_client.from_conf(conf, user_agent), policy=Policy(conf), ring=ring_from_conf(conf),
-        max_wait=conf.api.max_wait, region=conf.api.default_region, types=frozenset(catalog.load().types),
+        max_wait=conf.api.max_wait, region=conf.api.default_region, types=frozenset(known.types),
+        catalog=known,
     )
     if conf.api.auth_strategy == "keystone":
         return auth.behind_keystone(make_app(api, auth.keystone), conf)

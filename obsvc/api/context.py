@@ -8,6 +8,7 @@ import falcon
 
 from obsvc.api.policy import Caller, Policy
 from obsvc.api.ring import Ring
+from obsvc.catalog import Catalog
 from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.observations import (
@@ -24,7 +25,7 @@ from obsvc.model import Ref
 @dataclass
 class Api:
     """max_wait: longest long poll, seconds.  region: taken where a request names none.  types: resource types that
-    observers can fetch; None: not checked."""
+    observers can fetch; None: not checked.  catalog: by which dead letters are read again; None: they can't be."""
 
     engine: Engine
     policy: Policy
@@ -32,6 +33,7 @@ class Api:
     max_wait: float = 60.0
     region: str = "RegionOne"
     types: Collection[str] | None = None
+    catalog: Catalog | None = None
     clock: Clock = SystemClock()
     _partitions: int | None = None
 

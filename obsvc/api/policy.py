@@ -45,7 +45,10 @@ _RULES = [
     _rule("stack:delete", MEMBER, "Delete stacks.", ("DELETE", "/v1/stacks/{stack}")),
     _rule("cluster:read", ADMIN, "Members and partitions.", ("GET", "/v1/members"), ("GET", "/v1/partitions"),
           ("GET", "/v1/partitions/{partition}")),
-    _rule("dead_letter:read", ADMIN, "Messages that could not be read.", ("GET", "/v1/dead-letters")),
+    _rule("dead_letter:read", ADMIN, "Messages that could not be read.", ("GET", "/v1/dead-letters"),
+          ("GET", "/v1/dead-letters/{id}")),
+    _rule("dead_letter:replay", ADMIN, "Read a message again, and have what it names looked at.",
+          ("POST", "/v1/dead-letters/{id}/replay")),
 ]
 
 

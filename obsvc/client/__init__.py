@@ -166,8 +166,16 @@ class Client:
         return self._call("GET", f"/v1/partitions/{number}", types.Partition)
 
     def dead_letters(self, *, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
-        """Messages that could not be read, newest first."""
+        """Messages that could not be read, newest first; without their bodies."""
         return self._call("GET", "/v1/dead-letters", dict, params={"limit": limit, "before": before})["letters"]
+
+    def dead_letter(self, letter_id: int) -> dict[str, Any]:
+        """One of them with its redacted body, where that was kept."""
+        return self._call("GET", f"/v1/dead-letters/{letter_id}", dict)
+
+    def replay_dead_letter(self, letter_id: int) -> dict[str, Any]:
+        """Read it again and have what it names looked at; Conflict, with the reason, where it still can't be read."""
+        return self._call("POST", f"/v1/dead-letters/{letter_id}/replay", dict)
 
     # how
 

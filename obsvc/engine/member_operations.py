@@ -5,24 +5,14 @@ import threading
 import time
 from typing import Any
 
-import msgspec
-import sqlalchemy as sa
-
 from obsvc import metrics
-from obsvc.engine import fencing, following, observing, reporting
-from obsvc.engine.schema import core
+from obsvc.engine import dead_letters, fencing, following, observing, reporting
 from obsvc.engine.settings import EngineSettings
-from obsvc.engine.store import Store, Transaction
+from obsvc.engine.store import Store
 from obsvc.engine.waiters import Waiters
 from obsvc.engine_client import ownership, reports
 from obsvc.engine_client.contract import CONTRACT_VERSION_MIN, Empty
-from obsvc.exceptions import IncompatibleContract, InvalidInput
-
-#: Dead letters kept, the newest of them.
-DEAD_LETTERS_KEPT = 1000
-
-#: Longest excerpt kept of one, characters.
-EXCERPT_MAX = 8192
+from obsvc.exceptions import IncompatibleContract
 
 #: Longest wait of one request, seconds: below what proxies and load balancers cut off.
 WAIT_MAX = 50.0
@@ -93,19 +83,19 @@ class MemberOperations:
 
     def bury(self, request: reports.BuryRequest) -> Empty:
         if request.letters:
-            self.store.run(lambda tx: _bury(tx, request))
+            self.store.run(lambda tx: dead_letters.bury(tx, request.letters))
         return Empty()
 
     def dead_letters(self, request: reports.DeadLettersRequest) -> reports.DeadLettersPage:
-        """Newest first; ``before``: the letter_id that the page before ended with."""
-        if not 1 <= request.limit <= DEAD_LETTERS_KEPT:
-            raise InvalidInput(f"expected a limit of 1 to {DEAD_LETTERS_KEPT}, got {request.limit}")
-        table = core.dead_letter
-        query = sa.select(table).order_by(table.c.letter_id.desc()).limit(request.limit)
-        if request.before is not None:
-            query = query.where(table.c.letter_id < request.before)
-        rows = self.store.read(lambda tx: tx.execute(query).all())
-        return reports.DeadLettersPage(tuple(reports.DeadLetter(**row._mapping) for row in rows))
+        return self.store.read(lambda tx: dead_letters.page(tx, request))
+
+    def dead_letter(self, request: reports.DeadLetterRequest) -> reports.DeadLetter:
+        return self.store.read(lambda tx: dead_letters.one(tx, request.letter_id))
+
+    def replay_dead_letter(self, request: reports.ReplayRequest) -> reports.ReplayReply:
+        reply = self.store.run(lambda tx: dead_letters.replayed(tx, request))
+        metrics.MARKS.labels(reason="replay").inc(sum(number is not None for number in reply.marks))
+        return reply
 
 
 class Told:
@@ -127,16 +117,3 @@ class Told:
             if len(self._at) > 10_000:
                 self._at = {key: at for key, at in self._at.items() if now - at < ASKED_AGAIN}
             self._at.update({(member, number): now for number in asked})
-
-
-def _bury(tx: Transaction, request: reports.BuryRequest) -> None:
-    table = core.dead_letter
-    rows = []
-    for letter in request.letters:
-        row = msgspec.structs.asdict(letter)
-        del row["letter_id"]
-        row |= {name: row[name][:255] for name in ("bus", "reason", "member")}
-        rows.append(row | {"detail": letter.detail[:EXCERPT_MAX], "excerpt": letter.excerpt[:EXCERPT_MAX]})
-    tx.execute(sa.insert(table), rows)
-    newest = tx.execute(sa.select(sa.func.max(table.c.letter_id))).scalar_one()
-    tx.execute(sa.delete(table).where(table.c.letter_id <= newest - DEAD_LETTERS_KEPT))

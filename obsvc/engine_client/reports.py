@@ -73,8 +73,17 @@ class MarkReply(msgspec.Struct, frozen=True):
     marks: tuple[int | None, ...]
 
 
+#: Longest body kept of a dead letter, characters.  Real notifications are below 50 KB (BASELINES).
+DEAD_LETTER_BODY_MAX = 64 * 1024
+
+
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A message that could not be read.  ``excerpt`` is redacted and at most a few kilobytes."""
+    """A message that could not be read.  ``excerpt`` is redacted and at most a few kilobytes.
+
+    body: the whole message, redacted, where it was short enough to be kept; lists leave it out.
+    region, exchange: what the decoder was told beside the body, so that it can be run again.
+    replayed_at: when it was last read again with success, seconds since the epoch; set by the engine.
+    """
 
     bus: str
     reason: str
@@ -84,6 +93,10 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int = 0
     member: str = ""
     letter_id: int | None = None
+    body: str = ""
+    region: str | None = None
+    exchange: str | None = None
+    replayed_at: float | None = None
 
 
 class BuryRequest(msgspec.Struct, frozen=True):
@@ -97,3 +110,24 @@ class DeadLettersRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class DeadLettersPage(msgspec.Struct, frozen=True):
     letters: tuple[DeadLetter, ...]
+
+
+class DeadLetterRequest(msgspec.Struct, frozen=True):
+    letter_id: int
+
+
+class ReplayRequest(msgspec.Struct, frozen=True):
+    """The letter could be read this time: mark the refs that it names (none: it names none), note that it was read.
+
+    A caller that sends it again costs each ref one more look, no more.
+    """
+
+    letter_id: int
+    refs: tuple[Ref, ...]
+
+
+class ReplayReply(msgspec.Struct, frozen=True):
+    """marks: as in :class:`MarkReply`."""
+
+    marks: tuple[int | None, ...]
+    replayed_at: float

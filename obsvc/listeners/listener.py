@@ -241,6 +241,7 @@ class BusListener:
         letter = DeadLetter(
             bus=self._bus.name, reason=reason, detail=redact.redact(detail)[:500], received_at=self._clock.time(),
             excerpt=redact.excerpt(message.body), size=size, member=self._member,
+            body=redact.whole(message.body), region=self._bus.region, exchange=message.exchange,
         )
         self._burial.put(letter, delivery)
 

@@ -6,6 +6,11 @@ caller's into ``_context_auth_token``.  The text need not be JSON, and may be JS
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import msgspec
+
+from obsvc.engine_client.reports import DEAD_LETTER_BODY_MAX
 
 #: Characters of an excerpt, and bytes that are looked at to make it.
 EXCERPT = 2000
@@ -13,11 +18,16 @@ _LOOKED_AT = 64 * 1024
 
 _MASK = "***"
 
+#: JSON texts inside JSON texts that are looked into; oslo's envelope needs one.
+_NESTED = 4
+
 # Every repetition is bounded: the text comes from strangers, and must not be able to make a pattern slow.
-_SECRET_KEY = (
-    r"[\w.:-]{0,40}(?:token|passw(?:or)?d|passphrase|secret|adminpass|admin_pass|credential|private_?key|api_?key|"
-    r"authorization|user_data|injected_files|connection_info|cookie)[\w.:-]{0,40}"
+_SECRET_WORD = (
+    r"(?:token|passw(?:or)?d|passphrase|secret|adminpass|admin_pass|credential|private_?key|api_?key|"
+    r"authorization|user_data|injected_files|connection_info|cookie)"
 )
+_SECRET_KEY = rf"[\w.:-]{{0,40}}{_SECRET_WORD}[\w.:-]{{0,40}}"
+_is_secret = re.compile(rf"(?i){_SECRET_WORD}").search
 _PATTERNS = (
     # Fernet tokens, JSON web tokens, basic and bearer credentials, URLs with a password, keys
     (re.compile(r"gAAAA[\w=%-]*"), _MASK),
@@ -46,3 +56,43 @@ def excerpt(body: bytes, limit: int = EXCERPT) -> str:
     """The beginning of a message, at most ``limit`` characters, redacted and printable."""
     text = redact(body[:_LOOKED_AT].decode("utf-8", "replace"))[:limit]
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def whole(body: bytes, limit: int = DEAD_LETTER_BODY_MAX) -> str:
+    """The whole message, redacted, fit to be decoded again; "" where it is longer than ``limit`` or no text.
+
+    JSON stays JSON: values are masked by their keys, texts as by :func:`redact`.
+    """
+    if len(body) > limit:
+        return ""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return ""
+    masked = _json(text, 0)
+    if masked is None:
+        masked = redact("".join(each if each.isprintable() or each in "\r\n\t" else "\N{REPLACEMENT CHARACTER}"
+                                for each in text))
+    return masked if len(masked) <= limit else ""
+
+
+def _json(text: str, level: int) -> str | None:
+    """``text``, a JSON object or array, redacted; None where it is neither."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return msgspec.json.encode(_masked(msgspec.json.decode(text), level)).decode()
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _masked(value: Any, level: int) -> Any:
+    if isinstance(value, str):
+        inner = _json(value, level + 1) if level < _NESTED else None
+        return redact(value) if inner is None else inner
+    if isinstance(value, list):
+        return [_masked(each, level) for each in value]
+    if isinstance(value, dict):
+        return {redact(key): _MASK if each is not None and _is_secret(key) else _masked(each, level)
+                for key, each in value.items()}
+    return value

@@ -98,6 +98,8 @@ def test_commands_in_a_table_and_as_json(deployment, tmp_path):
     rows = deployment.run_json("partition", "list")
     assert [row["partition"] for row in rows] == list(range(16)) and rows[0]["owner"] is None
     assert deployment.run_json("partition", "show", "3")["generation"] == 0
+    assert deployment.run_json("dead-letter", "list") == []
+    assert "no dead letter 1" in deployment.run("dead-letter", "replay", "1", check=False).stderr
     who = deployment.run_json("who", "sim.resource", "r1")
     assert list(who)[:4] == ["resource_type", "resource_id", "partition", "granted_owner"]
     assert deployment.run("stack", "delete", "cli").stdout == ""

@@ -30,12 +30,14 @@ from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, FollowReque
 from obsvc.engine_client.reports import (
     BuryRequest,
     DeadLetter,
+    DeadLetterRequest,
     DeadLettersRequest,
+    ReplayRequest,
     Report,
     ReportRequest,
     Verdict,
 )
-from obsvc.exceptions import ConfigError, Unavailable
+from obsvc.exceptions import ConfigError, NotFound, Unavailable
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 
 PARTITIONS = 16
@@ -153,12 +155,28 @@ def test_refs_that_differ_in_case_or_a_trailing_space_are_two(service):
 
 
 def test_dead_letters_are_bounded(service, monkeypatch):
-    monkeypatch.setattr("obsvc.engine.member_operations.DEAD_LETTERS_KEPT", 10)
+    monkeypatch.setattr("obsvc.engine.dead_letters.KEPT", 10)
     for number in range(4):
         letters = tuple(DeadLetter("bus", "json", f"{number}.{i}", 0.0) for i in range(5))
         service.bury(BuryRequest(letters))
     kept = service.dead_letters(DeadLettersRequest(limit=10)).letters
     assert [one.detail for one in kept][:1] == ["3.4"] and len(kept) == 10
+
+
+def test_a_dead_letter_is_kept_whole_and_noted_when_read_again(service):
+    body = '{"a": "' + "ü" * 65_000 + '"}'
+    service.bury(BuryRequest((DeadLetter("bus", "json", "why", 0.0, body=body, region="R", exchange="nova"),)))
+    (listed,) = service.dead_letters(DeadLettersRequest(limit=1)).letters
+    assert listed.body == "" and listed.letter_id is not None
+    (ref,) = refs(1)
+    service.start(StartRequest((StartItem(ref),)))
+    reply = service.replay_dead_letter(ReplayRequest(listed.letter_id, (ref, Ref("R", "t.x", "unknown"))))
+    assert [mark is None for mark in reply.marks] == [False, True]
+    found = service.dead_letter(DeadLetterRequest(listed.letter_id))
+    assert found.body == body and found.region == "R" and found.replayed_at == reply.replayed_at
+    assert service.replay_dead_letter(ReplayRequest(listed.letter_id, ())).marks == ()
+    with pytest.raises(NotFound):
+        service.replay_dead_letter(ReplayRequest(listed.letter_id + 1, (ref,)))
 
 
 def test_a_claim_waits_for_a_report_under_way_and_then_fences(service, store):

@@ -30,7 +30,7 @@ TEMPLATE = "heat_template_version: 2021-04-16\nresources:\n  one:\n    type: Sim
 class House:
     """An API over an engine with one observer's hands; ``caller`` is who asks."""
 
-    def __init__(self):
+    def __init__(self, *, catalog=None):
         self.clock = ManualClock()
         self.service = EngineService(new_store(partitions=P, clock=self.clock))
         self.engine = LocalEngine(self.service)
@@ -40,7 +40,8 @@ class House:
         ring = Ring(self.read_members, lambda names, count: tuple(names[n % len(names)] for n in range(count)),
                     clock=self.clock)
         conf = obsvc_conf.load([], config_files=[])
-        api = Api(self.engine, Policy(conf), ring, max_wait=5.0, types=frozenset({"compute.server", "sim.resource"}))
+        api = Api(self.engine, Policy(conf), ring, max_wait=5.0, types=frozenset({"compute.server", "sim.resource"}),
+                  catalog=catalog)
         self.http = falcon.testing.TestClient(make_app(api, lambda environ: self.caller))
 
     def read_members(self):

@@ -1,4 +1,4 @@
-"""``/v1/members``, ``/v1/partitions``, ``/v1/dead-letters``: what SREs ask of the cluster itself."""
+"""``/v1/members`` and ``/v1/partitions``: what SREs ask of the cluster itself."""
 from __future__ import annotations
 
 from collections import Counter
@@ -13,7 +13,6 @@ from obsvc.api.requests import Query
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.observations import PartitionsRequest
 from obsvc.engine_client.ownership import PartitionRecord
-from obsvc.engine_client.reports import DeadLettersRequest
 from obsvc.exceptions import InvalidInput, NotFound
 from obsvc.model import PartitionId
 
@@ -69,18 +68,6 @@ class Partitions:
         if int(partition) >= count:
             raise NotFound(f"no partition {partition}: there are {count}, numbered from 0")
         answer(resp, describe(self._api, [PartitionId(int(partition))])[0])
-
-
-class DeadLetters:
-    def __init__(self, api: Api) -> None:
-        self._api = api
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Newest first; ``before``: the last id of the page before."""
-        self._api.allow(req, "dead_letter:read")
-        query = Query(req, "limit", "before")
-        before = query.whole("before", 0) if query.text("before") is not None else None
-        answer(resp, {"letters": self._api.engine.dead_letters(DeadLettersRequest(query.limit(), before)).letters})
 
 
 def describe(api: Api, partitions: Sequence[PartitionId] | None) -> list[dict[str, Any]]:

@@ -191,4 +191,8 @@ dead_letter = table(
     sa.Column("excerpt", LONG_TEXT, nullable=False),
     sa.Column("size", NUMBER, nullable=False),
     sa.Column("member", NAME, nullable=False),
+    sa.Column("body", LONG_TEXT),
+    sa.Column("region", NAME),
+    sa.Column("exchange", NAME),
+    sa.Column("replayed_at", TIME),
 )
