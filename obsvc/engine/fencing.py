@@ -187,9 +187,10 @@ def _granted(
         names = ("previous_name", "previous_incarnation", "previous_released", "previous_caught_up",
                  "previous_last_beat_at")
         return new | {name: row._mapping[name] for name in names}
+    said_since = last is not None and last.last_beat_at >= row.since  # a beat from before its grant knows nothing of it
     return new | {
         "previous_name": owner.name, "previous_incarnation": owner.incarnation, "previous_released": False,
-        "previous_caught_up": bool(last is not None and last.caught_up),
+        "previous_caught_up": bool(said_since and last.caught_up),
         "previous_last_beat_at": None if last is None else last.last_beat_at,
     }
 
@@ -244,26 +245,34 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
     rows = tx.lock_partitions(number for number, _ in request.held)
     owners = _last_beats(tx, rows.values())
     last = owners.get(request.member)
-    released, not_held, new_rows = [], [], []
+    released, not_held, new_rows, untaken_rows = [], [], [], []
+    untaken = set(request.untaken)
     for number, generation in sorted(set(request.held)):
         row = rows[number]
         if holds(row, request.member, generation):
-            new_rows.append({
+            vacant = {
                 "partition_id": number, "owner_name": None, "owner_incarnation": None, "claim_id": None,
-                "since": None, "why": "released", "previous_name": request.member.name,
+                "since": None, "why": "released",
+            }
+            released.append(number)
+            if number in untaken:  # what the grant said of the owner before stays for the next one
+                untaken_rows.append(vacant)
+                continue
+            new_rows.append(vacant | {
+                "previous_name": request.member.name,
                 "previous_incarnation": request.member.incarnation, "previous_released": True,
                 "previous_caught_up": bool(last is not None and last.caught_up),
                 "previous_last_beat_at": tx.now,  # a release is a sign of life as good as a beat
             })
-            released.append(number)
         elif _was_released(row, request.member, generation):
             released.append(number)
         else:
             not_held.append(number)
     _update(tx, new_rows)
-    if new_rows:
+    _update(tx, untaken_rows)
+    if released_now := len(new_rows) + len(untaken_rows):
         tx.touch("partition")
-        tx.after_commit(lambda: LOG.info("%s released %d partitions", request.member, len(new_rows)))
+        tx.after_commit(lambda: LOG.info("%s released %d partitions", request.member, released_now))
     return ReleaseReply(tuple(released), tuple(not_held))
 
 

@@ -128,11 +128,16 @@ class ClaimReply(msgspec.Struct, frozen=True):
     asked: tuple[Asked, ...] = ()
 
 
-class ReleaseRequest(msgspec.Struct, frozen=True):
-    """Let go of partitions: compare-and-swap on the own (member, generation)."""
+class ReleaseRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Let go of partitions: compare-and-swap on the own (member, generation).
+
+    untaken: those of ``held`` that the member never took over from the owner before (its list was not read, or its
+    grant never heard of): the next grant tells of *that* owner, as this one's did.
+    """
 
     member: MemberId
     held: tuple[tuple[PartitionId, Generation], ...]
+    untaken: tuple[PartitionId, ...] = ()
 
 
 class ReleaseReply(msgspec.Struct, frozen=True):

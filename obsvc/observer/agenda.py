@@ -89,6 +89,9 @@ class Agenda:
         self._queue.forget(gone)
         with self._lock:
             self._catching_up.difference_update(gone)
+        for ref in gone:
+            if self._held.owes(ref):  # observed anew in between, by another thread: that look was forgotten too
+                self._queue.add(ref, Cause.STARTED)
 
     def unobserved(self, refs: list[Ref]) -> None:
         """Nobody observes ``refs`` any more: settle what waits for them, and remember them as dropped."""
@@ -140,6 +143,8 @@ class Agenda:
                     resync.append(observed.ref)
         if resync:
             self._paced(resync, Cause.TAKEOVER)
+        for one in completed:
+            self._held.took_over(one.grant.partition, one.grant.generation)
 
     def resync(self, region: str, reason: str) -> int:
         """Notifications from ``region`` may have been missed: every ref held there gets one paced look with low
@@ -161,8 +166,8 @@ class Agenda:
         elif takeover.remedy is Remedy.RESYNC:
             return True
         elif ref in recalled:
-            self._catch_up([ref])
-            self._due(ref, Cause.TAKEOVER)
+            if self._catch_up(ref):
+                self._queue.add(ref, Cause.TAKEOVER)
         elif first is not None:
             self._queue.add_after(ref, first.delay, first.cause)
         return False
@@ -185,14 +190,19 @@ class Agenda:
         """One low-priority look each, spread evenly."""
         span = max(self._looks.takeover_spread, len(refs) / self._settings.resync_rate)
         self._rng.shuffle(refs)
-        self._catch_up(refs)
         for place, ref in enumerate(refs):
-            if self._held.owe(ref):
+            if self._catch_up(ref):
                 self._queue.add_after(ref, span * place / len(refs), cause)
 
-    def _catch_up(self, refs: list[Ref]) -> None:
+    def _catch_up(self, ref: Ref) -> bool:
+        """Owe a look that a takeover or a gap asks for; False when the ref is not observed here any more."""
         with self._lock:
-            self._catching_up.update(refs)
+            self._catching_up.add(ref)  # before it is asked: who lets go of the ref afterwards takes it out again
+        if self._held.owe(ref):
+            return True
+        with self._lock:
+            self._catching_up.discard(ref)
+        return False
 
     def _due(self, ref: Ref, cause: Cause) -> None:
         if self._held.owe(ref):

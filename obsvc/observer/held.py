@@ -48,7 +48,7 @@ class _HeldRef:
 
 
 class _Slot:
-    __slots__ = ("grant", "version", "complete", "handing_over", "refs", "loading", "dirty", "loaded_once")
+    __slots__ = ("grant", "version", "complete", "handing_over", "refs", "loading", "dirty", "loaded_once", "taken")
 
     def __init__(self, grant: Grant) -> None:
         self.grant = grant
@@ -56,6 +56,7 @@ class _Slot:
         self.complete = False
         self.handing_over = False
         self.loaded_once = False
+        self.taken = False
         self.refs: dict[Ref, _HeldRef] = {}
         self.loading: dict[Ref, ObservedRef] = {}
         self.dirty: set[Ref] = set()
@@ -155,6 +156,18 @@ class Held:
             slot.loading, slot.dirty = {}, set()
             slot.version, slot.complete, slot.loaded_once = version, True, True
             return done
+
+    def took_over(self, number: PartitionId, generation: Generation) -> None:
+        """Whatever the owner before may have left in the partition is owed by its refs now."""
+        with self._lock:
+            slot = self._slots[number]
+            if slot is not None and slot.grant.generation == generation:
+                slot.taken = True
+
+    def untaken(self) -> list[PartitionId]:
+        """The partitions that are not taken over yet, ascending."""
+        with self._lock:
+            return [slot.grant.partition for slot in self._slots if slot is not None and not slot.taken]
 
     def known(self) -> list[tuple[PartitionId, Generation, int]]:
         """The complete partitions with generation and observation version, ascending: what to follow."""

@@ -31,9 +31,13 @@ LOG = logging.getLogger(__name__)
 #: Seconds until marks that the engine did not take are tried again during a hand-over.
 PAUSE = 0.5
 
+#: Share of drain_timeout that a hand-over waits for what is under way: one fetch that hangs must leave time to mark,
+#: to release and to be granted to the next owner.
+WAIT_SHARE = 0.5
+
 
 class Releaser(Protocol):
-    def release(self, partition: PartitionId, generation: Generation) -> Any: ...
+    def release(self, partition: PartitionId, generation: Generation, *, taken: bool = True) -> Any: ...
 
 
 class Holder:
@@ -137,23 +141,27 @@ class Holder:
         def concerns(ref: Ref) -> bool:
             return partition(ref, self._partitions) in numbers
 
-        end = self._clock.monotonic() + self._drain_timeout
-        finished = self._queue.wait_unprocessed(concerns, self._drain_timeout)
+        patience = self._drain_timeout * WAIT_SHARE
+        end = self._clock.monotonic() + patience
+        finished = self._queue.wait_unprocessed(concerns, patience)
         finished &= self._looking.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
         if not finished:
             LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))
+        untaken = set(self._held.untaken())  # before what is owed is read: a takeover that ends in between is owed
         owing = [ref for number in numbers for ref in self._held.owing(number)]
         if not self._mark([*owing, *self._waiting(numbers)], numbers, stop):
             return
         for number, generation in asked.items():
             refs, _owing = self._held.drop(number, generation)
             self._agenda.forget(refs)
-        self._mark(self._waiting(numbers), numbers, stop)
+        if not self._mark(self._waiting(numbers), None, stop):
+            return
         for number, generation in sorted(asked.items()):
-            self._owner().release(number, generation)
+            self._owner().release(number, generation, taken=number not in untaken)
 
-    def _mark(self, refs: list[Ref], numbers: set[PartitionId], stop: threading.Event) -> bool:
-        """Mark ``refs``, again until the engine takes them; False when the partitions were lost meanwhile."""
+    def _mark(self, refs: list[Ref], numbers: set[PartitionId] | None, stop: threading.Event) -> bool:
+        """Mark ``refs``, again until the engine takes them; False when the partitions (if they are named) were lost
+        meanwhile, or this process ends."""
         if not refs:
             return True
         while not stop.is_set():
@@ -164,7 +172,7 @@ class Holder:
             except ObsvcError as error:
                 self._trouble.met(error)
                 stop.wait(PAUSE)
-            if not any(number in numbers for number in self._held.generations()):
+            if numbers is not None and not any(number in numbers for number in self._held.generations()):
                 return False
         return False
 

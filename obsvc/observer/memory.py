@@ -33,18 +33,22 @@ HEARING_SKEW = 2.0
 class TakeoverMemory:
     """A window of dropped refs, bounded in time and in number.
 
-    window: seconds that a ref is remembered.  limit: most refs; beyond it the oldest are forgotten early, and
+    window: seconds that a ref is remembered.  since: monotonic time from which everything is remembered; None: now,
+    for a memory that begins empty.  limit: most refs; beyond it the oldest are forgotten early, and
     ``reaches_back_to`` says so.
     """
 
-    def __init__(self, *, window: float, limit: int, partitions: int, clock: Clock) -> None:
+    def __init__(
+        self, *, window: float, limit: int, partitions: int, clock: Clock, since: float | None = None
+    ) -> None:
         self._window = window
         self._limit = limit
         self._partitions = partitions
         self._clock = clock
         self._lock = threading.Lock()
         self._dropped: dict[Ref, float] = {}  # oldest first: a ref dropped again moves to the end
-        self._forgot_until = float("-inf")  # everything dropped after this moment and in the window is here
+        self._forgot_until = clock.monotonic() if since is None else since
+        # everything dropped after this moment and in the window is here
 
     def __len__(self) -> int:
         return len(self._dropped)
@@ -117,6 +121,8 @@ def decide(
         return Takeover(Remedy.NOTHING, "never owned before")
     if grant.previous_last_beat_at is None or not (grant.released or grant.previous_caught_up):
         return Takeover(Remedy.RESYNC, "the last owner was not caught up")
+    if engine_now < grant.previous_last_beat_at - HEARING_SKEW:
+        return Takeover(Remedy.RESYNC, "the engine's clock went back")
     last_sign = now - max(0.0, engine_now - grant.previous_last_beat_at)
     since = last_sign - (HEARING_SKEW if grant.released else allowed_lag)
     if heard_since is None or heard_since > (last_sign if grant.released else since):

@@ -8,6 +8,7 @@ the one says what is ours, the others bring what happened.  Everything in betwee
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from typing import Any
@@ -21,6 +22,7 @@ from obsvc.cloud.sessions import CloudSessions
 from obsvc.engine_client.contract import Engine, EngineInfo
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import BuryRequest, DeadLetter
+from obsvc.exceptions import ObsvcError
 from obsvc.model import MemberId
 from obsvc.observer import looks
 from obsvc.observer.absence import AbsenceWatch
@@ -186,6 +188,9 @@ class Observer:
     def drain(self, timeout: float) -> bool:
         """Hand every partition over; True when that was done within ``timeout`` seconds."""
         done = self.ownership.drain(timeout)
+        with contextlib.suppress(ObsvcError):  # what slipped in at the last moment
+            while self.marker.pending and self.marker.mark_batch():
+                pass
         if not done:
             LOG.warning("member %s ends with %d partitions held: the others take them when its lease is over",
                         self.member, len(self.held.generations()))
@@ -226,7 +231,7 @@ class Observer:
             and not self.buses.paused_longer_than(self._options.allowed_lag)
             and self.unsettled.oldest_age() <= self._options.allowed_lag
             and not self.agenda.catching_up
-            and not self.held.loading()
+            and not self.held.untaken()
             and not self.marker.pending
         )
 

@@ -17,6 +17,7 @@ class Grants:
         self._lock = threading.Lock()
         self._held: dict[PartitionId, Generation] = {}
         self._releasing: dict[PartitionId, Generation] = {}
+        self._untaken: set[PartitionId] = set()  # of those that are released
         self._resting: dict[PartitionId, float] = {}
         self._orphans: set[tuple[PartitionId, Generation]] = set()
 
@@ -54,12 +55,19 @@ class Grants:
                 self._resting[partition] = rest_until
             return True
 
-    def begin_release(self, partition: PartitionId, generation: Generation) -> bool:
+    def begin_release(self, partition: PartitionId, generation: Generation, *, taken: bool = True) -> bool:
         with self._lock:
             if self._held.get(partition) != generation:
                 return False
             self._releasing[partition] = self._held.pop(partition)
+            if not taken:
+                self._untaken.add(partition)
             return True
+
+    def untaken(self, partitions: Iterable[PartitionId]) -> tuple[PartitionId, ...]:
+        """Those of ``partitions``, which are released, that were never taken over."""
+        with self._lock:
+            return tuple(partition for partition in partitions if partition in self._untaken)
 
     def releasing(self) -> tuple[tuple[PartitionId, Generation], ...]:
         """What is to be released, ascending."""
@@ -70,6 +78,7 @@ class Grants:
         with self._lock:
             for partition in partitions:
                 self._releasing.pop(partition, None)
+                self._untaken.discard(partition)
 
     def unavailable(self, now: float, seen_at: float) -> Collection[PartitionId]:
         """Partitions not to be claimed now: held, releasing, or resting.

@@ -98,6 +98,7 @@ class Ownership:
         # of the claiming thread alone:
         self._assignment: tuple[tuple[str, ...] | None, tuple[str, ...]] = (None, ())
         self._pending: ClaimRequest | None = None
+        self._pending_view: tuple[str, ...] | None = None  # the names that it was made of
         self._claim_at = float("-inf")
         self._work = threading.Event()
         self._beat_now = threading.Event()
@@ -127,12 +128,13 @@ class Ownership:
 
         Says so to the engine first, so that the others ask instead of taking, then leaves the group.
         """
+        end = self._clock.monotonic() + timeout
         self._draining = True
         self._beat_safely()
-        self._membership.leave(timeout=min(timeout, self._settings.lease))
-        self._work.set()
+        self._work.set()  # the hand-over does not wait for a backend that is away
+        self._membership.leave(timeout=min(max(0.0, end - self._clock.monotonic()) / 2, self._settings.lease))
         with self._idle:
-            return self._idle.wait_for(self._grants.idle, timeout)
+            return self._idle.wait_for(self._grants.idle, max(0.0, end - self._clock.monotonic()))
 
     def stop(self, timeout: float = 5.0) -> None:
         """End at once, without handing anything over (see :meth:`drain`): say goodbye, leave, end the threads."""
@@ -177,10 +179,13 @@ class Ownership:
 
     # --- for the holder
 
-    def release(self, partition: PartitionId, generation: Generation) -> None:
-        """It is drained: let go of it.  Nothing happens when it is not held so (any more)."""
+    def release(self, partition: PartitionId, generation: Generation, *, taken: bool = True) -> None:
+        """It is drained: let go of it.  Nothing happens when it is not held so (any more).
+
+        taken: whether what the owner before may have left was seen to; if not, the next owner shall.
+        """
         with self._telling:
-            begun = self._grants.begin_release(partition, generation)
+            begun = self._grants.begin_release(partition, generation, taken=taken)
         if begun:
             self._forget(partition, generation)
             self._work.set()
@@ -244,7 +249,8 @@ class Ownership:
         orphans = self._grants.orphans(reply.granted)
         if orphans and self._pending is None:
             LOG.info("%d partitions are granted to us in answers that were lost: let go", len(orphans))
-            self._engine.release(ReleaseRequest(self.member, tuple(orphans)))
+            untaken = tuple(partition for partition, _ in orphans)
+            self._engine.release(ReleaseRequest(self.member, tuple(orphans), untaken))
             self._work.set()
 
     def _beat_message(self, held: int) -> Beat:
@@ -286,8 +292,10 @@ class Ownership:
         self._hand_over(assignment)
         if self._draining:
             self._pending = None  # what it may have been granted is let go of with the beats
-        elif self._pending is not None:
+        elif self._pending is not None and self._pending_view == state.acted and self._fresh():
             self._send_claim(self._pending)
+        else:
+            self._pending = None  # made in another world; what it may have been granted is let go of with the beats
         if self._may_claim() and now >= self._claim_at:
             self._claim_missing(assignment, state.acted or ())
         return self._pause(state)
@@ -344,7 +352,7 @@ class Ownership:
             return
         records = self._engine.partitions(PartitionsRequest(wanted)).partitions
         owners = {record.partition: record.owner for record in records}
-        alive = set(names)
+        alive = set(names) | set(view.names if view is not None else ())  # who just joined has not vanished
         if any(owner is not None and owner.name not in alive for owner in owners.values()):
             alive |= self._draining_members()
         claims = plan.claims(self.member, wanted, owners, alive, ready=self._holder.ready())
@@ -366,7 +374,7 @@ class Ownership:
 
     def _send_claim(self, request: ClaimRequest) -> None:
         """Send it; kept as pending while its outcome is unknown.  Asked partitions are claimed again soon."""
-        self._pending = request
+        self._pending, self._pending_view = request, self._assignment[0]
         try:
             reply = self._engine.claim(request)
         except Unavailable:
@@ -404,7 +412,8 @@ class Ownership:
         releasing = self._grants.releasing()
         for start in range(0, len(releasing), PAGE):
             page = releasing[start:start + PAGE]
-            self._engine.release(ReleaseRequest(self.member, page))
+            untaken = self._grants.untaken(partition for partition, _ in page)
+            self._engine.release(ReleaseRequest(self.member, page, untaken))
             self._engine_answered()
             self._grants.end_release(partition for partition, _ in page)
             LOG.info("released %d partitions, holding %d", len(page), self._grants.count())

@@ -305,3 +305,59 @@ def test_nothing_is_claimed_in_the_name_of_another_incarnation(cluster):
     cluster.group.add(MemberId("a", "0"))
     cluster.rounds(6)
     assert a.held == {} and a.engine.requests("claim") == []
+
+
+def test_a_claim_whose_answer_was_lost_is_not_repeated_in_another_world(cluster):
+    """The engine was away; meanwhile the member that seemed to have vanished is back and at work."""
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    cluster.group.discard(b.member)
+    a.engine.lose_requests |= {"claim"}
+    cluster.rounds(4)
+    assert a.engine.requests("claim")[-1].claims[0].reason is ClaimReason.VANISHED
+    cluster.group.add(b.member)
+    had = b.held
+    a.engine.lose_requests |= {"partitions"}
+    cluster.rounds(4)
+    a.engine.lose_requests.clear()
+    cluster.rounds(6)
+    assert b.held == had and b.holder.ends == []
+
+
+def test_who_joined_a_moment_ago_is_not_robbed_by_one_whose_view_is_not_acted_on_yet(cluster):
+    a = cluster.add("a")
+    cluster.add("b")
+    cluster.rounds(10)
+    taken = sorted(a.held)[0]
+    a.ownership.stale(taken, a.held[taken])
+    c = cluster.add("c")
+    cluster.group.add(c.member)
+    cluster.service.claim(ClaimRequest(c.member, "x", (PartitionClaim(taken, ClaimReason.VANISHED),)))
+    cluster.service.beat(c.ownership._beat_message(1))
+    cluster.clock.advance(3.5)
+    a.membership.look()  # sees c, but does not act on that view yet
+    a.ownership.step()
+    claimed = [claim for request in a.engine.requests("claim") for claim in request.claims if claim.partition == taken]
+    assert claimed[-1].reason is ClaimReason.PLANNED
+
+
+def test_an_orphaned_grant_is_let_go_of_untaken(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    lost = sorted(b.held)[0]
+    cluster.service.claim(ClaimRequest(a.member, "x", (PartitionClaim(lost, ClaimReason.VANISHED),)))
+    cluster.rounds(12)
+    assert a.engine.requests("release")[-1].untaken == (lost,)
+    assert b.holder.grants[lost].released is False
+
+
+def test_a_drain_is_over_in_time_with_the_backend_and_the_engine_away(cluster, monkeypatch):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    a.engine.lose_requests |= {"beat", "release"}
+    left = []
+    a.membership.leave = lambda timeout: (left.append(timeout), cluster.clock.advance(timeout), False)[-1]
+    waited = []
+    monkeypatch.setattr(a.ownership._idle, "wait_for", lambda check, timeout: (waited.append(timeout), check())[1])
+    assert a.ownership.drain(timeout=12.0) is False
+    assert sum(left) + sum(waited) <= 12.0

@@ -228,3 +228,28 @@ def test_generations_only_rise_and_each_has_one_owner(taken):
         assert record.generation >= last
         last = record.generation
         assert record.owner is None or owner_of[record.generation] == record.owner
+
+
+def test_a_release_without_a_takeover_hands_on_what_the_owner_before_left(engine):
+    """B never read the list: the next owner must make up for A, not trust B's marks."""
+    engine.beat(A, caught_up=False)
+    engine.grant(A, "x")
+    left_at = engine.clock.time()
+    engine.clock.advance(20)
+    engine.beat(B, caught_up=True)
+    generation = engine.grant(B, "y", ClaimReason.VANISHED).generation
+    engine.service.release(ReleaseRequest(B, ((3, generation),), (3,)))
+    assert engine.record().owner is None
+    grant = engine.grant(C, "z")
+    assert (grant.previous, grant.released, grant.previous_caught_up) == (A, False, False)
+    assert grant.previous_last_beat_at == left_at and grant.generation == generation + 1
+
+
+def test_a_beat_from_before_its_grant_says_nothing_of_a_partition(engine):
+    """B was caught up, then gained the partition and died before it said anything more."""
+    engine.beat(A, caught_up=False)
+    engine.grant(A, "x")
+    engine.beat(B, caught_up=True)
+    engine.clock.advance(1)
+    engine.grant(B, "y", ClaimReason.VANISHED)
+    assert engine.grant(C, "z", ClaimReason.VANISHED).previous_caught_up is False

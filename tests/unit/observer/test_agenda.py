@@ -41,7 +41,8 @@ class Member:
         self.held = Held(PARTITIONS, new_look=lambda one: looks.new_state(one, moment()), renewed_look=looks.renewed)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
         self.unsettled = Unsettled(clock=self.clock)
-        self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock)
+        self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
+                                     since=float("-inf"))
         self.heard_since = self.clock.monotonic() - 1000
         self.agenda = Agenda(
             AgendaSettings(), settings, held=self.held, memory=self.memory, unsettled=self.unsettled,

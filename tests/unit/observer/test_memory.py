@@ -102,3 +102,21 @@ def test_a_new_member_that_hears_since_before_the_release_needs_no_resync():
 def test_a_release_that_nobody_heard_after_is_resynced():
     found = verdict(grant(1, previous=OTHER, released=True, previous_last_beat_at=4000.0), heard_since=500.0)
     assert found.remedy is Remedy.RESYNC
+
+
+def test_a_memory_does_not_reach_back_to_before_it_began():
+    clock = ManualClock()
+    memory = TakeoverMemory(window=60, limit=10, partitions=PARTITIONS, clock=clock)
+    began = clock.monotonic()
+    clock.advance(5)
+    assert memory.reaches_back_to() == began
+    clock.advance(100)
+    assert memory.reaches_back_to() == clock.monotonic() - 60
+
+
+def test_a_last_sign_from_the_future_is_no_sign():
+    """The engine's clock was set back: how long the owner has been gone is not known."""
+    gone = grant(3, 2, previous=OTHER, previous_caught_up=True, previous_last_beat_at=1000.0)
+    fields = {"now": 500.0, "heard_since": 0.0, "reaches_back_to": 0.0, "allowed_lag": 15.0}
+    assert decide(gone, engine_now=900.0, **fields).remedy is Remedy.RESYNC
+    assert decide(gone, engine_now=999.0, **fields).remedy is Remedy.MEMORY

@@ -42,6 +42,7 @@ class Connected(Member):
         super().__init__()
         self.clock = self.memory._clock = self.unsettled._clock = self.queue._clock = clock
         self.agenda._clock = self.looking._clock = clock
+        self.agenda._engine_time = self.looking._wall = clock.time
         self.engine = Away(LocalEngine(service))
         self.member = MemberId(name, "aa")
         self.released, self.lost, self.asked = [], [], []
@@ -70,9 +71,9 @@ class Connected(Member):
             self.holder.granted(grant)
         self.loader.load(dict(self.held.loading()))
 
-    def release(self, number, generation):
+    def release(self, number, generation, *, taken=True):
         self.released.append((number, generation))
-        self.engine.release(ReleaseRequest(self.member, ((number, generation),)))
+        self.engine.release(ReleaseRequest(self.member, ((number, generation),), () if taken else (number,)))
 
     def lost_by_engine(self, numbers, known=None):
         for number in numbers:
@@ -302,3 +303,100 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
     member.looking._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
     member.looking.run(stop)
     assert len(member.fetches) == 2 and len(member.reports) == 1
+
+
+def granted_only(member, reason=ClaimReason.VACANT):
+    """A grant whose list is not read yet."""
+    claim = ClaimRequest(member.member, f"{member.member}-{member.clock.time()}", (PartitionClaim(3, reason),))
+    for grant in member.engine.claim(claim).grants:
+        member.holder.granted(grant)
+
+
+def test_a_partition_handed_over_before_its_list_was_read_is_still_taken_over(member, service):
+    """The first owner vanished with a look owed; the second hands over at once; the third must look."""
+    start(member, A)
+    member.claim()
+    settled(member)
+    member.take(A)  # unsettled, and then the process is gone
+    second, third = Connected(service, member.clock, "obs-2"), Connected(service, member.clock, "obs-3")
+    granted_only(second, ClaimReason.VANISHED)
+    hand_over(second)
+    assert second.released
+    third.claim()
+    member.clock.advance(60)
+    assert third.step() == [Cause.TAKEOVER] and third.fetches == [A]
+
+
+def test_a_partition_is_taken_over_before_it_may_be_handed_over_as_such(member, service):
+    """Between the list's end and the takeover's decision the next owner is told of the owner before, too."""
+    start(member, A)
+    member.claim()
+    settled(member)
+    second, third = Connected(service, member.clock, "obs-2"), Connected(service, member.clock, "obs-3")
+    second.loader._completed = lambda completed: hand_over(second)
+    second.claim(reason=ClaimReason.VANISHED)
+    assert second.released
+    third.claim()
+    member.clock.advance(60)
+    assert third.step() == [Cause.TAKEOVER]
+
+
+def test_a_member_that_has_not_taken_over_knows_it(member):
+    granted_only(member)
+    assert member.held.untaken() == [3]
+    member.loader.load(dict(member.held.loading()))
+    assert member.held.untaken() == []
+
+
+def test_nothing_is_released_while_what_slipped_in_is_not_marked(member):
+    start(member, A)
+    member.claim()
+    settled(member)
+    delivery = FakeDelivery(member.clock)
+    drop, stop = member.held.drop, threading.Event()
+
+    def slip_in(number, generation=None):
+        member.unsettled.register(delivery, [A])
+        member.engine.away = True
+        return drop(number, generation)
+
+    member.held.drop = slip_in
+    stop.wait = lambda seconds: setattr(member.engine, "away", False)
+    member.clock.advance(1)
+    member.holder.asked(3)
+    asked, member.holder._asked = member.holder._asked, {}
+    member.holder._hand_over(asked, stop)
+    assert member.released == [(3, 1)] and delivery.settled == 1
+
+
+def test_a_ref_observed_anew_while_it_is_forgotten_is_looked_at(member):
+    """The answer "not observed" and a new start cross: one thread forgets what another has just made due."""
+    [one] = start(member, A)
+    member.claim()
+    settled(member)
+    forget = member.queue.forget
+
+    def crossed(refs):
+        member.queue.forget = forget
+        start(member, A)
+        member.follow()
+        forget(refs)
+
+    member.take(A)
+    member.step()
+    member.engine.stop(StopRequest((one.observation_id,)))
+    member.queue.forget = crossed
+    member.report()
+    assert member.held.standing(A) is Standing.OBSERVED
+    member.clock.advance(2)
+    assert member.step() == [Cause.STARTED]
+
+
+def test_a_ref_that_is_let_go_of_before_its_resync_look_is_not_waited_for(member):
+    start(member, A)
+    member.claim()
+    settled(member)
+    refs = member.held.refs
+    member.held.refs = lambda region: (refs(region), member.holder.lost(3, 1, "test"))[0]
+    member.agenda.resync("RegionOne", "gap")
+    assert member.agenda.catching_up == 0
