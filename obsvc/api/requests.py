@@ -17,6 +17,9 @@ E = TypeVar("E", bound=enum.Enum)
 #: Largest body, bytes: the largest legal template (Heat's max_template_size is 512 KiB) as JSON text, and some room.
 BODY_LIMIT = 2 * 1024 * 1024
 
+#: Largest whole number: what every database takes.
+WHOLE_MAX = 2**63 - 1
+
 #: Largest page.
 LIMIT_MAX = 1000
 
@@ -44,7 +47,7 @@ class Query:
             value = default if text is None else int(text)
         except ValueError:
             value = least - 1
-        if value < least:
+        if not least <= value <= WHOLE_MAX:
             raise InvalidInput(f"query parameter {name!r}: expected a whole number from {least}, got {text!r}")
         return value if most is None else min(value, most)
 
@@ -121,7 +124,7 @@ def read_json(req: falcon.Request) -> Any:
         raise InvalidInput("expected a body of JSON, got none")
     try:
         return msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # RecursionError: nested without end
         raise InvalidInput(f"expected a body of JSON: {error}") from error
 
 

@@ -64,11 +64,13 @@ def call(
     params: Mapping[str, Any] | None = None,
     version_prefix: str = "",
     microversion: str | None = None,
+    timeout: float | None = None,
 ) -> Answer:
     """Send one request by a keystoneauth ``adapter``.
 
     path: behind the service's endpoint, or a whole URL (a ``next`` link).  version_prefix: put before ``path`` when
     the endpoint names no version (``/v2.0`` for neutron, ``/v2`` for glance).
+    timeout: seconds to wait for the answer, where it must be less than the session's.
     Raises CallFailed for any status from 400, and where no answer came.
     """
     extra: dict[str, Any] = {}
@@ -78,6 +80,8 @@ def call(
         extra["params"] = dict(params)
     if microversion is not None:
         extra["microversion"] = microversion
+    if timeout is not None:
+        extra["timeout"] = timeout
     try:
         if version_prefix and path.startswith("/"):
             path = versioned(adapter.get_endpoint() or "", version_prefix, path)

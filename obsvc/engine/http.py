@@ -48,7 +48,7 @@ class _OperationResource:
     def _decoded(self, body: bytes) -> Any:
         try:
             return self._decode(body or b"{}")
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidInput(f"the request of {self._name} can't be read: {error}") from error
 
 

@@ -5,6 +5,7 @@ mostly share flavor and image; ids are taken as they come, without a look.
 """
 from __future__ import annotations
 
+import copy
 import re
 import threading
 from collections.abc import Mapping
@@ -77,6 +78,13 @@ class CloudClients:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._ids: dict[tuple[str, str, str], tuple[float, str]] = {}
+        self._timeout: float | None = None
+
+    def within(self, seconds: float) -> CloudClients:
+        """The same clients (names found are shared), each of whose calls waits ``seconds`` at most for its answer."""
+        bounded = copy.copy(self)
+        bounded._timeout = seconds
+        return bounded
 
     def region(self, job: Job) -> str:
         """The job's region, else the cloud's one region; ActionFailed when that can't be told."""
@@ -94,7 +102,8 @@ class CloudClients:
         """One request to ``service`` (a key of SERVICES); raises CallFailed."""
         known = SERVICES[service]
         adapter = self._sessions.adapter(region, known.service_type, known.aliases)
-        return calls.call(adapter, method, path, json=json, params=params, version_prefix=known.version_prefix)
+        return calls.call(adapter, method, path, json=json, params=params, version_prefix=known.version_prefix,
+                          timeout=self._timeout)
 
     def find_id(self, region: str, kind: str, name_or_id: str) -> str:
         """The id that ``name_or_id`` names; a UUID is taken for an id.

@@ -20,7 +20,7 @@ from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.threads import Loop
 from obsvc.worker import runner
 from obsvc.worker.leases import Leases
-from obsvc.worker.plugins.base import Clients, LeaseLost, Plugin
+from obsvc.worker.plugins.base import BoundedClients, Clients, LeaseLost, Plugin
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Worker:
         self,
         engine: Engine,
         plugins: Mapping[str, Plugin],
-        clients: Clients,
+        clients: BoundedClients,
         *,
         name: str,
         threads: int = 4,
@@ -48,10 +48,9 @@ class Worker:
         request_timeout: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
-        """request_timeout: seconds that a cloud request may take; a lease should be longer."""
+        """request_timeout: seconds that a cloud request may take at most; less where a job's lease is short."""
         self.name = name
         self._request_timeout = request_timeout
-        self._warned = False
         self.engine_error: str | None = "the engine was not reached yet"
         self._engine = engine
         self._plugins = dict(plugins)
@@ -130,11 +129,6 @@ class Worker:
         # The lease began at some time during the wait: what is sure is only that it did not begin before it, so the
         # first renewal comes at once for a long wait, which costs one small request.
         for job in reply.jobs:
-            if job.lease_seconds <= self._request_timeout and not self._warned:
-                self._warned = True
-                LOG.warning("[engine] job_lease is %.0f s and [cloud] request_timeout %.0f s: a worker that is cut off "
-                            "during a create may see it begun twice; make the lease longer",
-                            job.lease_seconds, self._request_timeout)
             self._leases.take(job, asked_at)
             self._pool.submit(self._run, job)
         return len(reply.jobs)
@@ -167,7 +161,7 @@ class Worker:
     def _run(self, job: Job) -> None:
         try:
             with metrics.WORKER_JOB_SECONDS.labels(job.type, job.action).time():
-                result = runner.run(job, self._plugins, self._clients, lambda: self._confirm(job))
+                result = runner.run(job, self._plugins, self._clients_for(job), lambda: self._confirm(job))
             outcome = "lost" if result is None else self._answer(job, result)
             metrics.WORKER_JOBS.labels(job.type, job.action, outcome).inc()
         except Exception:  # the pool would swallow it
@@ -175,6 +169,11 @@ class Worker:
         finally:
             self._leases.drop(job)
             self._slots.release()
+
+    def _clients_for(self, job: Job) -> Clients:
+        """Clients whose requests end within the job's lease, so that the job is not offered again while its create is
+        on its way.  Half of it: a token that is refused makes keystoneauth send a request once more."""
+        return self._clients.within(min(self._request_timeout, job.lease_seconds / 2))
 
     def _confirm(self, job: Job) -> None:
         """Ask the engine whether the attempt is still ours; LeaseLost unless it said yes while the lease held."""
@@ -208,6 +207,8 @@ class Worker:
                 return "failed"
             except Unavailable as error:
                 LOG.warning("%s: result not taken yet: %s", runner.describe(job), error)
+                if self._leases.lost(job):
+                    return "lost"
                 if self._giving_up.wait(pause):
                     return "unanswered"
                 pause = min(pause * 2, ENGINE_PAUSE_MAX)

@@ -188,7 +188,8 @@ class Deployment:
             "buses": {"names": "cloud"},
             "bus:cloud": {"url": bus, "exchanges": ["nova", "neutron", "openstack", "cinder", "glance", "keystone",
                                                     "sim"]},
-            "cloud": cloud.auth_options("obsvc"),
+            # half of job_lease: what workers would make of more
+            "cloud": {**cloud.auth_options("obsvc"), "request_timeout": 7},
             "emit": {"url": bus},
             "api": {"bind_port": self.api_port},
         }

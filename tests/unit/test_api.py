@@ -353,3 +353,15 @@ def test_noauth_off_loopback_is_refused(tmp_path):
     path.write_text("[api]\nbind_host = 0.0.0.0\n")
     with pytest.raises(ConfigError, match="loopback"):
         app.run(obsvc_conf.load([], config_files=[str(path)]))
+
+
+def test_a_body_that_is_nested_without_end_is_the_callers_fault(house):
+    answer = house.http.simulate_post("/v1/observations", body="[" * 100_000)
+    assert (answer.status_code, answer.json["error"]["code"]) == (400, "invalid_input")
+
+
+def test_a_number_that_no_database_takes_is_refused(house):
+    house.http.simulate_post("/v1/stacks", json={"name": "s", "template": TEMPLATE})
+    assert house.get(f"/v1/stacks/s/events?after={2**63}").status_code == 400
+    assert house.get(f"/v1/dead-letters?before={2**63}").status_code == 400
+    assert house.get(f"/v1/stacks/s/events?after={2**63 - 1}").status_code == 200

@@ -180,8 +180,18 @@ def _short_pauses(monkeypatch):
     monkeypatch.setattr(loop, "RENEW_TICK", 0.01)
 
 
-def work(engine, plugin, *, until):
-    worker = Worker(engine, {"T": plugin}, None, name="w", threads=2, drain_timeout=5.0)
+class Unbounded:
+    """Clients that are asked for nothing but the time that each request may take."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def within(self, seconds):
+        self.seconds.append(seconds)
+
+
+def work(engine, plugin, *, until, clients=None):
+    worker = Worker(engine, {"T": plugin}, clients or Unbounded(), name="w", threads=2, drain_timeout=5.0)
     worker.start()
     try:
         until(worker)
@@ -229,8 +239,8 @@ class Sessions:
     def get_endpoint(self):
         return "http://h/image"
 
-    def request(self, path, method, **_):
-        self.asked = path
+    def request(self, path, method, **more):
+        self.asked, self.more = path, more
         body = self.pages.pop(0)
 
         class Response:
@@ -259,3 +269,24 @@ def test_names_are_looked_up_once_and_forgotten_after_a_minute():
 def test_a_name_must_name_one_thing(listed, message):
     with pytest.raises(base.ActionFailed, match=message):
         CloudClients(Sessions({"images": listed})).find_id("R", "image", "i")
+
+
+def test_requests_end_within_the_lease_and_within_the_configured_time():
+    engine, clients = Engine([job(lease_seconds=15.0), job("j2", "t2", lease_seconds=600.0)]), Unbounded()
+    work(engine, Plugin(), clients=clients, until=lambda _: engine.answered.wait(5))
+    assert sorted(clients.seconds) == [7.5, 30.0]
+
+
+def test_the_bound_reaches_the_request_and_names_found_are_shared():
+    sessions = Sessions({"images": [{"id": "a", "name": "cirros"}]}, {})
+    clients = CloudClients(sessions)
+    assert clients.within(3.0).find_id("R1", "image", "cirros") == "a" and sessions.more["timeout"] == 3.0
+    assert clients.find_id("R1", "image", "cirros") == "a"
+    clients.call("R1", "compute", "GET", "/servers")
+    assert "timeout" not in sessions.more
+
+
+def test_a_result_that_the_engine_never_takes_is_dropped_with_the_lease():
+    engine = Engine([job(lease_seconds=0.03)], complete=[Unavailable("error 500")], renew=[Conflict("time is over")])
+    work(engine, Plugin(), until=lambda _: engine.tried.wait(5))  # and then it stops in time
+    assert "renew" in engine.calls

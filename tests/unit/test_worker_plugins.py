@@ -189,3 +189,14 @@ def test_needs_replacement():
     assert nova.Server().needs_replacement({"image": "a", "name": "x"}, {"image": "b", "name": "y"}) == ("image",)
     assert sim.Resource().needs_replacement({"!a": 1, "b": 1}, {"!a": 2, "b": 2}) == ("!a",)
     assert sim.Resource().needs_replacement({"b": 1}, {"b": 2}) == ()
+
+
+def test_a_delete_without_an_id_leaves_no_double_behind():
+    listed = [{"id": each, "metadata": {"obsvc_marker": MARKER}, "created": each} for each in "ba"]
+    cloud = Cloud({("GET", "/servers/detail"): {"servers": [*listed, {"id": "x", "metadata": {}}]},
+                   ("DELETE", "/servers/a"): CallFailed("no", status=404, retriable=False),
+                   ("DELETE", "/servers/b"): {}})
+    deleted = nova.Server().handle_delete(job(action=Action.DELETE, attempt=1), cloud)
+    assert deleted == base.Deleting(Ref("RegionOne", "compute.server", "b"), "req-1")
+    assert [asked[:2] for asked in cloud.asked if asked[0] == "DELETE"] == [
+        ("DELETE", "/servers/a"), ("DELETE", "/servers/b")]

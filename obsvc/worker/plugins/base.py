@@ -76,6 +76,12 @@ class Clients(Protocol):
     def find_id(self, region: str, kind: str, name_or_id: str) -> str: ...
 
 
+class BoundedClients(Protocol):
+    """What the worker makes a job's :class:`Clients` of."""
+
+    def within(self, seconds: float) -> Clients: ...
+
+
 @dataclass(frozen=True)
 class Property:
     """One property of a HOT resource type.
@@ -184,9 +190,9 @@ class RestPlugin(Plugin):
         self.check(job.properties)
         region = clients.region(job)
         if job.attempt > 1:
-            adopted = self._find_marked(job, clients, region)
-            if adopted is not None:
-                return Created(Ref(region, self.resource_type, adopted), adopted=True)
+            made = self._all_marked(job, clients, region)
+            if made:
+                return Created(Ref(region, self.resource_type, made[0]), adopted=True)
         request = self.request(job, self.resolve(job.properties, clients, region))
         confirm()
         answer = clients.call(region, self.api.service, "POST", self.api.collection, json=request)
@@ -201,11 +207,14 @@ class RestPlugin(Plugin):
         return Created(Ref(region, self.resource_type, resource_id), answer.request_id)
 
     def handle_delete(self, job: Job, clients: Clients) -> Deleting | Gone:
-        region, resource_id = clients.region(job), job.resource_id
-        if resource_id is None:
-            resource_id = self._find_marked(job, clients, region)
-            if resource_id is None:
-                return Gone()
+        region = clients.region(job)
+        if job.resource_id is not None:
+            return self._delete(job.resource_id, clients, region)
+        # Two attempts may each have made one that nobody knows of: none of them is left behind.
+        results = [self._delete(found, clients, region) for found in self._all_marked(job, clients, region)]
+        return next((one for one in results if isinstance(one, Deleting)), Gone())
+
+    def _delete(self, resource_id: str, clients: Clients, region: str) -> Deleting | Gone:
         try:
             answer = clients.call(region, self.api.service, "DELETE", f"{self.api.collection}/{resource_id}")
         except CallFailed as error:
@@ -220,8 +229,9 @@ class RestPlugin(Plugin):
             raise ActionFailed(f"expected the new {self.api.key}'s id in the answer, got none", retriable=True)
         return Ref(region, self.resource_type, resource_id)
 
-    def _find_marked(self, job: Job, clients: Clients, region: str) -> str | None:
-        """The resource that an earlier attempt made: all pages of one listing, filtered by name where that is exact."""
+    def _all_marked(self, job: Job, clients: Clients, region: str) -> list[str]:
+        """The resources that earlier attempts made, oldest first: all pages of one listing, filtered by name where that
+        is exact."""
         path: str | None = self.api.listing or self.api.collection
         # A delete may not carry the properties, and so not the name, that the resource was created with.
         params: dict[str, Any] | None = self.filter(job) if job.action is Action.CREATE else None
@@ -231,7 +241,7 @@ class RestPlugin(Plugin):
             found += [one for one in answer.body.get(self.api.keys, ()) if self.marked(job, one)]
             path, params = _next_link(answer.body, self.api.keys), None
         found.sort(key=lambda one: (str(one.get("created_at") or one.get("created") or ""), str(one.get("id"))))
-        return found[0]["id"] if found else None
+        return [one["id"] for one in found]
 
     def filter(self, job: Job) -> dict[str, Any]:
         """The listing's query parameters; what they leave in may be more than is marked, never less."""
