@@ -9,8 +9,10 @@ OPTIONS = [
     cfg.StrOpt("interface", default="internal", choices=["public", "internal", "admin"],
                help="Which of a service's endpoints is used."),
     cfg.FloatOpt("request_timeout", default=30.0, min=0.1, help="Seconds to wait for a service's answer."),
-    cfg.FloatOpt("requests_per_second", default=50.0, min=0.1,
-                 help="Budget of this process for each (region, service); fetches beyond it wait."),
+    cfg.FloatOpt("requests_per_second", default=150.0, min=0.1,
+                 help="Budget of all observers together for each (region, service); fetches beyond it wait. Each "
+                      "observer takes the same share of it: this, divided by the members that it sees alive. "
+                      "150: three observers with 50 each, a small part of what one API node answers."),
     cfg.IntOpt("breaker_failures", default=5, min=1,
                help="Failures in a row after which a service is left alone for breaker_pause."),
     cfg.FloatOpt("breaker_pause", default=5.0, min=0.1,

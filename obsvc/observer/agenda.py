@@ -26,16 +26,17 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AgendaSettings:
-    """allowed_lag: seconds, see ``[observer]``.  resync_rate: looks a second that a resync adds at most; half the
-    request budget, so that what is notified meanwhile has room."""
+    """allowed_lag: seconds, see ``[observer]``.  resync_rate: looks a second that the resyncs of all members
+    together add at most; half the request budget, so that what is notified meanwhile has room."""
 
     allowed_lag: float = 15.0
-    resync_rate: float = 25.0
+    resync_rate: float = 75.0
 
 
 class Agenda:
     """engine_time: the engine's clock now, seconds since the epoch; may ask it.  heard_since: monotonic time since
-    which every bus was heard without a gap, None when one is not."""
+    which every bus was heard without a gap, None when one is not.  share: our part of the cluster's budget, above 0 up
+    to 1."""
 
     def __init__(
         self,
@@ -49,9 +50,11 @@ class Agenda:
         engine_time: Callable[[], float],
         heard_since: Callable[[], float | None],
         clock: Clock,
+        share: Callable[[], float] = lambda: 1.0,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
+        self._share = share
         self._looks = look_settings
         self._held = held
         self._memory = memory
@@ -188,7 +191,7 @@ class Agenda:
 
     def _paced(self, refs: list[Ref], cause: Cause) -> None:
         """One low-priority look each, spread evenly."""
-        span = max(self._looks.takeover_spread, len(refs) / self._settings.resync_rate)
+        span = max(self._looks.takeover_spread, len(refs) / (self._settings.resync_rate * self._share()))
         self._rng.shuffle(refs)
         for place, ref in enumerate(refs):
             if self._catch_up(ref):

@@ -9,12 +9,21 @@ class Budget:
     """``rate`` requests a second on average, up to ``rate * BURST_SECONDS`` (at least one) at once."""
 
     def __init__(self, rate: float, now: float) -> None:
+        self._set(rate)
+        self._tokens = self._most
+        self._at = now
+
+    def change_rate(self, rate: float, now: float) -> None:
+        """From ``now`` on another rate; what was saved up is kept as far as the new burst allows."""
+        self._refill(now)
+        self._set(rate)
+        self._tokens = min(self._tokens, self._most)
+
+    def _set(self, rate: float) -> None:
         if rate <= 0:
             raise ValueError(f"expected requests a second above 0, got {rate}")
         self._rate = rate
         self._most = max(1.0, rate * BURST_SECONDS)
-        self._tokens = self._most
-        self._at = now
 
     def wait(self, now: float) -> float:
         """Seconds until a request may be made; 0.0: now."""

@@ -29,10 +29,13 @@ ServiceLane = tuple[str, str]
 
 @dataclass(frozen=True)
 class GateSettings:
-    """threads: fetches under way at once, ``[observer] fetch_threads``; the others as in ``[cloud]``."""
+    """threads: fetches under way at once, ``[observer] fetch_threads``; the others as in ``[cloud]``.
+
+    requests_per_second: of the whole cluster for one lane (:meth:`ServiceGate.share`).
+    """
 
     threads: int = 32
-    requests_per_second: float = 50.0
+    requests_per_second: float = 150.0
     breaker_failures: int = 5
     breaker_pause: float = 5.0
     breaker_pause_max: float = 60.0
@@ -48,8 +51,8 @@ class GateSettings:
 class _Service:
     """One lane: its budget, its breaker, how many are in, and until when it asked to be left alone."""
 
-    def __init__(self, settings: GateSettings, now: float) -> None:
-        self.budget = Budget(settings.requests_per_second, now)
+    def __init__(self, settings: GateSettings, rate: float, now: float) -> None:
+        self.budget = Budget(rate, now)
         self.breaker = Breaker(settings.breaker_failures, settings.breaker_pause, settings.breaker_pause_max)
         self.inside = 0
         self.quiet_until = now
@@ -63,6 +66,25 @@ class ServiceGate:
         self._lock = threading.Lock()
         self._services: dict[ServiceLane, _Service] = {}
         self._inside = 0
+        self._sharers = 1
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that this member may make in one lane."""
+        return self._settings.requests_per_second / self._sharers
+
+    def share(self, members: int, now: float) -> None:
+        """So many members, we among them, share each lane's limit from now on; each has the same part of it.
+
+        Members learn of a change at different moments, so for about a beat the sum may differ from the limit.
+        """
+        with self._lock:
+            if members == self._sharers or members < 1:
+                return
+            self._sharers = members
+            for service in self._services.values():
+                service.budget.change_rate(self.rate, now)
+        LOG.info("%d members share each service's budget: %.1f requests a second are ours", members, self.rate)
 
     def enter(self, lane: ServiceLane, now: float) -> float:
         """0.0: go, and :meth:`leave` must follow.  Else seconds until it is worth asking again."""
@@ -132,7 +154,7 @@ class ServiceGate:
     def _service(self, lane: ServiceLane, now: float) -> _Service:
         service = self._services.get(lane)
         if service is None:
-            service = self._services[lane] = _Service(self._settings, now)
+            service = self._services[lane] = _Service(self._settings, self.rate, now)
         return service
 
 

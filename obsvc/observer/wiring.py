@@ -42,7 +42,7 @@ from obsvc.observer.queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.reporter import Reporter
 from obsvc.observer.unsettled import Unsettled
-from obsvc.partitioning.membership import Membership
+from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
 from obsvc.threads import Loop
 
@@ -87,6 +87,7 @@ class Observer:
             coordination.backend_urls, coordination.group, self.member, lease=coordination.lease,
             beat_interval=coordination.beat_interval, clock=self._clock,
         )
+        self.membership.subscribe(self._shared)
         self.ownership = Ownership(
             engine, self.membership, self.member, info.partitions, self.holder, self._clock,
             OwnershipSettings.from_conf(conf, host=host, address=address),
@@ -125,6 +126,7 @@ class Observer:
             self._look_settings,
             held=self.held, memory=self.memory, unsettled=self.unsettled, queue=self.queue,
             engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
+            share=lambda: self.gate.rate / requests_per_second,
         )
         self.marker = Marker(
             engine=self._engine, member=self.member, held=self.held, unsettled=self.unsettled,
@@ -173,6 +175,11 @@ class Observer:
             Loop("hand-over", self.holder.run),
         ]
         return loops + [Loop(f"fetch-{place}", self.looking.run) for place in range(self._options.fetch_threads)]
+
+    def _shared(self, view: MembershipView) -> None:
+        """Divide the cluster's request budget by the members in the view; a view without us does not count us out.
+        Without a view (no coordination) the last share stands."""
+        self.gate.share(len({*view.names, self.member.name}), self._clock.monotonic())
 
     # -- life
 

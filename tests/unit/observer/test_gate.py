@@ -176,3 +176,40 @@ def test_a_dead_service_delays_nobody_else():
         clock.advance(1.0)
     assert tried < 25, "a service that is down is left alone"
     assert gate.open_breakers(clock.monotonic()) == ("R/nova",)
+
+
+def spend(gate, lane, now):
+    spent = 0
+    while gate.enter(lane, now) == 0.0:
+        gate.leave(lane, now)
+        spent += 1
+    return spent
+
+
+def test_members_share_the_clusters_limit():
+    """Three members, ten seconds: together as much as the limit allows, each the same."""
+    gates = [ServiceGate(GateSettings(requests_per_second=30.0)) for _ in range(3)]
+    for gate in gates:
+        gate.share(3, 0.0)
+        spend(gate, NOVA, 0.0)
+    spent = [sum(spend(gate, NOVA, tenth / 10) for tenth in range(1, 101)) for gate in gates]
+    assert spent == [100, 100, 100]
+
+
+def test_a_member_that_leaves_gives_its_share_to_the_others():
+    gate = ServiceGate(GateSettings(requests_per_second=30.0))
+    gate.share(3, 0.0)
+    assert spend(gate, NOVA, 0.0) == 10
+    gate.share(1, 1.0)
+    assert spend(gate, NOVA, 1.0) == 10, "what was saved up was saved at the old rate"
+    assert sum(spend(gate, NOVA, 1.0 + tenth / 10) for tenth in range(1, 11)) == 30
+    assert spend(gate, NEUTRON, 1.0) == 30, "a lane that is new begins with the new share"
+
+
+def test_a_member_that_joins_takes_its_share_at_once():
+    gate = ServiceGate(GateSettings(requests_per_second=30.0))
+    assert gate.enter(NOVA, 0.0) == 0.0
+    gate.share(3, 0.0)
+    assert spend(gate, NOVA, 0.0) == 10, "a burst saved up for the whole cluster is cut to the share"
+    gate.share(0, 0.0)
+    assert gate.rate == 10.0, "a view of nobody changes nothing"
