@@ -33,6 +33,10 @@ test-functional: venv servers
 test-long: venv servers
 	$(BIN)/pytest -q -m long tests $(ARGS)
 
+# A million mutations through decoder and listener; goes on where it was ended with ARGS="--first N".
+fuzz: venv
+	nice $(BIN)/python -m tests.fuzz --seed 1 --count 1000000 $(ARGS)
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports

@@ -2,10 +2,12 @@
 
 One thread a bus sends the letters in order.  A delivery is settled when its letter is stored; while the engine is
 away it stays unsettled, so the message stays in the broker and comes again after a restart.  Bounded by the bus's
-prefetch: nothing more is delivered than may be unacknowledged.
+prefetch: nothing more is delivered than may be unacknowledged, and what came by a connection that is lost is
+forgotten (:meth:`Burial.forget`), because it comes again.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -15,6 +17,7 @@ from typing import Protocol
 from obsvc import metrics
 from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import Unavailable
+from obsvc.listeners import redact
 from obsvc.threads import Loop
 
 LOG = logging.getLogger(__name__)
@@ -33,7 +36,8 @@ class Burial:
     def __init__(self, bus: str, bury: Callable[[DeadLetter], None]) -> None:
         self._bus = bus
         self._bury = bury
-        self._letters: queue.Queue[tuple[DeadLetter, Settleable] | None] = queue.Queue()
+        self._letters: queue.Queue[tuple[int, DeadLetter, Settleable] | None] = queue.Queue()
+        self._connection = 0  # the number of the connection that letters come by now
         self._loop = Loop(f"burial-{bus}", self._run)
 
     def start(self) -> None:
@@ -50,16 +54,28 @@ class Burial:
     def put(self, letter: DeadLetter, delivery: Settleable) -> None:
         """Have ``letter`` stored and ``delivery`` settled after that; any thread; returns at once."""
         metrics.DEAD_LETTERS.labels(self._bus, letter.reason).inc()
-        self._letters.put((letter, delivery))
+        self._letters.put((self._connection, letter, delivery))
+
+    def forget(self) -> None:
+        """The connection is gone: the letters that wait, and the one that is tried again, come again by the next."""
+        self._connection += 1
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._letters.get_nowait()
+
+    @property
+    def waiting(self) -> int:
+        """Letters that are not under way yet."""
+        return self._letters.qsize()
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             item = self._letters.get()
             if item is None:
                 continue
-            letter, delivery = item
+            connection, letter, delivery = item
             told = False
-            while not stop.is_set():
+            while not stop.is_set() and connection == self._connection:
                 try:
                     self._bury(letter)
                 except Unavailable as error:
@@ -68,7 +84,8 @@ class Burial:
                         told = True
                     stop.wait(_RETRY)
                     continue
-                except Exception:  # the engine will never take it: better one line in the log than a stuck delivery
-                    LOG.exception("bus %s: a dead letter (%s) could not be stored", self._bus, letter.reason)
+                except Exception as error:  # noqa: BLE001 - better a line than a delivery stuck for ever
+                    LOG.error("bus %s: a dead letter (%s) could not be stored: %s", self._bus, letter.reason,
+                              redact.of_error(error))
                 delivery.settle()
                 break

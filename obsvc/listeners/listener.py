@@ -188,7 +188,7 @@ class BusListener:
     def _begin(self) -> Session:
         session = Session(self._bus, self.queue, self._broker, self._ledger, self._arrived, self._clock)
         self._session = session  # from here on _end closes it
-        session.open()
+        session.open(take=self._may_take())
         self._heard_since = self._clock.monotonic()
         self._last_error = None
         self._connected.set(1)
@@ -205,6 +205,7 @@ class BusListener:
         if session is not None:
             session.close()
         self._ledger.reset()
+        self._burial.forget()
 
     def _gap(self, reason: str) -> None:
         LOG.warning("bus %s: gap: %s: notifications may have been missed", self._bus.name, reason)
@@ -224,15 +225,17 @@ class BusListener:
         except UndecodableMessage as error:
             self._bury(message, delivery, error.reason, error.message)
             return
-        except Exception as error:
-            LOG.exception("bus %s: decoding failed on a message of %d bytes", self._bus.name, len(message.body))
+        except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message
+            LOG.error("bus %s: decoding failed on a message of %d bytes: %s", self._bus.name, len(message.body),
+                      redact.of_error(error))
             self._bury(message, delivery, "decoder_failed", type(error).__name__)
             return
         self._by_family[notification.family].inc()
         try:
             self._sink(notification, delivery)
-        except Exception as error:
-            LOG.exception("bus %s: %s could not be taken in", self._bus.name, notification.event_type)
+        except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message
+            LOG.error("bus %s: %r could not be taken in: %s", self._bus.name,
+                      redact.redact(notification.event_type), redact.of_error(error))
             self._bury(message, delivery, "intake_failed", type(error).__name__)
 
     def _bury(self, message: Arrived, delivery: Delivery, reason: str, detail: str) -> None:

@@ -59,12 +59,17 @@ class Session:
         self._woken = threading.Event()
         self.queue_was_missing = False
 
-    def open(self) -> None:
-        """Connect, see to exchanges, queue and bindings, and consume.  Raises Unavailable, QueueInUse."""
+    def open(self, *, take: bool = True) -> None:
+        """Connect, see to exchanges, queue and bindings, and consume.  Raises Unavailable, QueueInUse.
+
+        take: False begins with the intake held back: a connection that is lost again and again must not bring a
+        window of messages each time.
+        """
         self._connection = self._broker.connect()
         self.queue_was_missing = self._declare().queue_was_missing
         self._ledger.reset()
-        self._consumer = consume(self._connection, self._queue, self._on_message, self._bus.prefetch)
+        self._taking = take
+        self._consumer = consume(self._connection, self._queue, self._on_message, self._bus.prefetch, take=take)
         self._check_at = self._clock.monotonic() + CHECK_INTERVAL
 
     def step(self, *, take: bool) -> str | None:

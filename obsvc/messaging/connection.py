@@ -21,7 +21,7 @@ import kombu.exceptions
 from kombu.utils.url import sanitize_url
 
 from obsvc.exceptions import ConfigError, Unavailable
-from obsvc.messaging import filesystem
+from obsvc.messaging import filesystem, frames
 
 LOG = logging.getLogger(__name__)
 
@@ -124,7 +124,8 @@ class Broker:
             return kombu.Connection(transport=filesystem.Transport, transport_options=options)
         try:
             if scheme in _AMQP:
-                options = {"socket_settings": SOCKET_SETTINGS, "confirm_publish": True}
+                options = {"socket_settings": SOCKET_SETTINGS, "confirm_publish": True,
+                           "frame_handler": frames.without_properties}
                 return kombu.Connection(
                     _AMQP[scheme] + url[len(scheme):] if scheme == "rabbit" else url,
                     transport=_AMQP[scheme],

@@ -13,6 +13,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -69,14 +70,16 @@ class Consumer(Protocol):
         """Leave the queue; never raises."""
 
 
-def consume(connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int) -> Consumer:
+def consume(
+    connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
+) -> Consumer:
     """Consume ``queue`` exclusively.
 
-    prefetch: messages taken and not acknowledged at most.  Raises QueueInUse while another process consumes it,
-    and Unavailable when the broker is lost.
+    prefetch: messages taken and not acknowledged at most.  take: False begins paused.  Raises QueueInUse while
+    another process consumes it, and Unavailable when the broker is lost.
     """
     kind = _AmqpConsumer if connection.transport.driver_type == "amqp" else _GenericConsumer
-    return kind(connection, queue, on_message, prefetch)
+    return kind(connection, queue, on_message, prefetch, take=take)
 
 
 class _AmqpConsumer:
@@ -85,13 +88,16 @@ class _AmqpConsumer:
     #: Messages handed over before ``run`` returns, so that acknowledgements and heartbeats get their turn.
     _BURST = 500
 
-    def __init__(self, connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int) -> None:
+    def __init__(
+        self, connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
+    ) -> None:
         self._connection = connection
         self._queue = queue
         self._on_message = on_message
         self._taken = 0
         self._cancelled = False
         self._tag: str | None = None
+        self._wake_lock = threading.Lock()  # a descriptor that was closed may be another's by the time it is written
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -104,7 +110,8 @@ class _AmqpConsumer:
                 self._poll = select.poll()
                 self._poll.register(self._socket, select.POLLIN)
                 self._poll.register(self._wake_read, select.POLLIN)
-            self.resume()
+            if take:
+                self.resume()
         except Exception:
             self._close_pipe()
             raise
@@ -180,8 +187,9 @@ class _AmqpConsumer:
                 self._connection.heartbeat_check()
 
     def wake(self) -> None:
-        with contextlib.suppress(OSError):
-            os.write(self._wake_write, b"w")
+        with self._wake_lock, contextlib.suppress(OSError):
+            if self._wake_write >= 0:
+                os.write(self._wake_write, b"w")
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
@@ -192,16 +200,19 @@ class _AmqpConsumer:
         self._close_pipe()
 
     def _close_pipe(self) -> None:
-        for descriptor in (self._wake_read, self._wake_write):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        self._wake_read = self._wake_write = -1
+        with self._wake_lock:
+            for descriptor in (self._wake_read, self._wake_write):
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+            self._wake_read = self._wake_write = -1
 
 
 class _GenericConsumer:
     """Any other kombu transport: no promises on speed, each message is acknowledged by itself."""
 
-    def __init__(self, connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int) -> None:
+    def __init__(
+        self, connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
+    ) -> None:
         self._connection = connection
         self._queue = queue
         self._on_message = on_message
@@ -212,7 +223,8 @@ class _GenericConsumer:
         with translated(connection, f"consuming {queue}"):
             self._channel = connection.channel()
             self._channel.basic_qos(0, prefetch, False)
-        self.resume()
+        if take:
+            self.resume()
 
     def resume(self) -> None:
         if self._consumer is not None:

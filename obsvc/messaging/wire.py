@@ -8,6 +8,7 @@ Pure; any thread.  The only error that leaves is UndecodableMessage.
 """
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -21,6 +22,9 @@ MAX_BODY = 16 * 1024 * 1024
 VERSION = "2.0"
 
 _QUOTE = ord('"')
+
+#: What is shown of a version that is not ours; anything else in its place may be a secret.
+_VERSION = re.compile(rb'"?\d{1,5}(\.\d{1,5}){0,2}"?')
 
 #: What msgspec raises for JSON that it can't read; RecursionError for JSON nested too deeply.
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError, ValueError)
@@ -74,7 +78,7 @@ def unwrap(body: bytes | str, *, max_body: int = MAX_BODY) -> bytes | str:
             return body
         version = bytes(envelope.version)
         if version.strip(b'" ').split(b".")[0] != b"2":
-            shown = version[:20].decode("utf-8", "replace")
+            shown = version.decode() if _VERSION.fullmatch(version) else f"{len(version)} bytes that are no version"
             raise UndecodableMessage(f"expected oslo.version 2.x, got {shown}", reason="unknown_version")
         if memoryview(envelope.message)[0] != _QUOTE:
             return bytes(envelope.message)

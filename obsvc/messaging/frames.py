@@ -1,0 +1,33 @@
+"""Frames without what we never read: the properties of messages.
+
+py-amqp decodes every property of every message that arrives: headers, content type, time.  Whoever may publish puts
+there what he likes, the broker passes it on as it is, and py-amqp raises for what it can't decode (a content type
+that is not UTF-8, a header of a type or a time that it does not know) before the message reaches anybody.  Such a
+message would end the connection, come again on the next one, and end that too, for ever.
+
+We need the body alone, so the properties are cut off before they are looked at.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from amqp.method_framing import frame_handler
+
+#: Type of a content header frame (AMQP 0-9-1, 2.3.5.2), and its bytes before the property flags: class, weight, size.
+_HEADER = 2
+_FIXED = 12
+_NO_PROPERTIES = b"\0\0"
+
+
+def without_properties(connection: Any, callback: Callable[..., None], **options: Any) -> Callable[[Any], bool]:
+    """py-amqp's frame handler for ``connection``; give it as its ``frame_handler``."""
+    handle = frame_handler(connection, callback, **options)
+
+    def on_frame(frame: tuple[int, int, Any]) -> bool:
+        kind, channel, content = frame
+        if kind == _HEADER:
+            frame = (kind, channel, bytes(content[:_FIXED]) + _NO_PROPERTIES)
+        return handle(frame)
+
+    return on_frame
