@@ -14,6 +14,10 @@ NOTIFICATIONS_BY_FATE = Counter(
     "complete yet), no_resource, no_look, dead_letter",
     ["fate"],
 )
+GUESSED = Counter(
+    "obsvc_notifications_guessed_total",
+    "Notifications that no entry of the catalogue names, read by its fallback rule", ["bus"],
+)
 DEAD_LETTERS = Counter("obsvc_dead_letters_total", "Messages that could not be read", ["bus", "reason"])
 GAPS = Counter("obsvc_bus_gaps_total", "Times that notifications may have been missed", ["bus", "reason"])
 BUS_CONNECTED = Gauge("obsvc_bus_connected", "1 while consuming the bus", ["bus"])

@@ -90,7 +90,7 @@ def from_conf(conf: cfg.ConfigOpts) -> Callable[..., Any]:
     from obsvc import catalog, engine_client
 
     user_agent = f"obsvc/{obsvc.__version__} (api {conf.host or 'local'})"
-    known = catalog.load()
+    known = catalog.load(conf.catalog.folders)
     api = Api(
         engine=engine_client.from_conf(conf, user_agent), policy=Policy(conf), ring=ring_from_conf(conf),
         max_wait=conf.api.max_wait, region=conf.api.default_region, types=frozenset(known.types),

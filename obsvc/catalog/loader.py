@@ -85,7 +85,9 @@ def _read(name: str, text: bytes) -> Service:
             raise ConfigError(
                 f"catalogue: {name}: event {event.match!r} has no type: say in 'why' why it is about no resource"
             )
-    return msgspec.structs.replace(service, events=events, objects=service.objects or (service.service,))
+    return msgspec.structs.replace(
+        service, events=events, source=name, objects=service.objects or (service.service,)
+    )
 
 
 def _expanded(event: Event) -> Iterator[Event]:

@@ -138,6 +138,7 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     objects: namespaces of its versioned payloads (``nova_object.…``); empty: the service's name.
     signs: path into a payload → globs; a payload with such a value there comes from this service (the audit
     middleware writes in every service's name).
+    source: filled in on loading: the file it is from.
     states: the words of its payloads → the API's raw statuses, for every event that has no ``states`` itself.
     """
 
@@ -151,3 +152,4 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     states: dict[str, str] = {}
     types: dict[str, ResourceType] = {}
     events: tuple[Event, ...] = ()
+    source: str = ""

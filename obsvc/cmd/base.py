@@ -10,6 +10,7 @@ import abc
 import argparse
 import os
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cliff import command
@@ -81,6 +82,25 @@ class ApiCommand(command.Command):
         from obsvc.client import Client, auth
 
         return Client(parsed_args.api_url, auth=auth.from_options(token=parsed_args.token, user=parsed_args.user))
+
+
+def add_catalog_option(parser: argparse.ArgumentParser) -> None:
+    """``--catalog FOLDER``, for commands that read the catalogue."""
+    parser.add_argument("--catalog", action="append", default=[], metavar="FOLDER",
+                        help="folder with catalogue files of your own, beside [catalog] folders of --config-file; "
+                             "may be repeated")
+
+
+def configured_folders(config_files: Sequence[str]) -> list[str]:
+    """``[catalog] folders`` of the named configuration files; none where no file is named.
+
+    These commands work without a configuration, so none is looked for that was not named.
+    """
+    if not config_files:
+        return []
+    from obsvc import conf as obsvc_conf
+
+    return list(obsvc_conf.load([], config_files=list(config_files)).catalog.folders)
 
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -1,4 +1,7 @@
-"""``obsvc notification decode``: what obsvc reads in notifications, without a configuration, a bus or a cloud."""
+"""``obsvc notification decode``: what obsvc reads in notifications, without a bus or a cloud.
+
+No configuration is needed; where ``--config-file`` names one, its ``[catalog] folders`` count.
+"""
 from __future__ import annotations
 
 import argparse
@@ -12,6 +15,7 @@ import msgspec
 from cliff import command
 
 from obsvc.catalog import load
+from obsvc.cmd.base import add_catalog_option, configured_folders
 from obsvc.exceptions import InvalidInput, UndecodableMessage
 from obsvc.listeners.decode import Decoder
 from obsvc.messaging import wire
@@ -47,19 +51,19 @@ class Decode(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument("files", nargs="*", metavar="FILE", help="file, folder, or - for standard input")
-        parser.add_argument("--catalog", action="append", default=[], metavar="FOLDER",
-                            help="folder with catalogue files of your own; may be repeated")
+        add_catalog_option(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        decoder = Decoder(load(parsed_args.catalog))
-        for name, text in _inputs(parsed_args.files or ["-"]):
+        decoder = Decoder(load([*configured_folders(self.app.options.config_file), *parsed_args.catalog]))
+        for name, text in inputs(parsed_args.files or ["-"]):
             for source in split(name, text):
                 self.app.stdout.write(json.dumps(describe(decoder, source)) + "\n")
         return 0
 
 
-def _inputs(names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+def inputs(names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file that ``names`` mean (files, folders, ``-``); raises InvalidInput."""
     paths = [(name, pathlib.Path(name)) for name in names]
     for name, path in paths:  # told before anything is printed
         if name != "-" and not path.exists():

@@ -13,10 +13,23 @@ from oslo_config import cfg
 from oslo_log import log
 
 import obsvc
-from obsvc.conf import api, buses, cloud, coordination, database, default, emit, engine, engine_client, observer, worker
+from obsvc.conf import (
+    api,
+    buses,
+    catalog,
+    cloud,
+    coordination,
+    database,
+    default,
+    emit,
+    engine,
+    engine_client,
+    observer,
+    worker,
+)
 from obsvc.exceptions import ConfigError
 
-_MODULES = (default, api, buses, cloud, coordination, database, emit, engine, engine_client, observer, worker)
+_MODULES = (default, api, buses, catalog, cloud, coordination, database, emit, engine, engine_client, observer, worker)
 
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:

@@ -100,6 +100,7 @@ class BusListener:
         self._heard_since: float | None = None
         self._had_session = False
         self._last_error: str | None = None
+        self._guessed = metrics.GUESSED.labels(bus.name)
         self._by_family = {family: metrics.NOTIFICATIONS.labels(bus.name, family) for family in Family}
         self._connected = metrics.BUS_CONNECTED.labels(bus.name)
 
@@ -231,6 +232,8 @@ class BusListener:
             self._bury(message, delivery, "decoder_failed", type(error).__name__)
             return
         self._by_family[notification.family].inc()
+        if notification.guessed:
+            self._guessed.inc()
         try:
             self._sink(notification, delivery)
         except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message

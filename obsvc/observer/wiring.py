@@ -73,7 +73,7 @@ class Observer:
         self.member = MemberId(name, secrets.token_hex(4))
         self._wall = EngineClock(engine, info, self._clock)
         self._look_settings = looks.LookSettings.from_conf(conf)
-        catalog = catalogs.load()
+        catalog = catalogs.load(conf.catalog.folders)
         self._state(info.partitions)
         self._cloud(conf, catalog, user_agent)
         self._decisions(conf.cloud.requests_per_second)
