@@ -92,8 +92,8 @@ def test_nothing_has_changed_at_a_start_of_neutrons():
 
 
 def test_type_that_cannot_be_fetched_is_named_and_not_looked_at():
-    found = decode("flavor.create", versioned({"flavorid": "100"}))
-    assert (found.service, found.resource_type, found.resource_ids) == ("nova", "compute.flavor", ("100",))
+    found = decode("keypair.create.end", versioned({"name": "mine"}))
+    assert (found.service, found.resource_type, found.resource_ids) == ("nova", "compute.keypair", ("mine",))
     assert found.refs == () and "can't be fetched" in found.why_none
 
 

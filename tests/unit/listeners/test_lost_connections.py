@@ -92,7 +92,7 @@ def test_the_error_of_a_bug_is_logged_without_what_it_quotes(part, caplog):
         raise ValueError(f"can't take {secret}")
 
     def notification():
-        return types.SimpleNamespace(family="unversioned", event_type="x")
+        return types.SimpleNamespace(family="unversioned", event_type="x", guessed=False)
 
     made = listener.BusListener(
         listener.BusSettings("main", "amqp://a:b@127.0.0.1:1//"), "obs", decoder, fail, on_gap=lambda *_: None,
