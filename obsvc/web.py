@@ -154,6 +154,11 @@ def serve(
     _Application(make_app, options).run()
 
 
+def free_threads(threads: int) -> int:
+    """How many of ``threads`` long polls may hold, so that some stay free for beats, reports and health."""
+    return max(1, threads - max(3, threads // 8))
+
+
 def die_with_parent(number: int = signal.SIGTERM) -> None:
     """Have this process sent ``number`` when its parent ends (Linux; elsewhere nothing happens)."""
     with contextlib.suppress(OSError, AttributeError):

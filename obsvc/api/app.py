@@ -5,6 +5,7 @@ Every error is answered as ``{"error": {"code": …, "message": …}}``; a forei
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,11 @@ from obsvc import web
 from obsvc.api import auth
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller, Policy
+from obsvc.api.polls import LongPolls
 from obsvc.api.render import answer
 from obsvc.api.resources import cluster, dead_letters, observations, refs, stacks
 from obsvc.api.ring import Ring
-from obsvc.engine_client.contract import CONTRACT_VERSION, Empty
+from obsvc.engine_client.contract import CONTRACT_VERSION, Empty, Engine
 from obsvc.exceptions import ObsvcError
 
 LOG = logging.getLogger(__name__)
@@ -34,9 +36,12 @@ class Versions:
                       "versions": [{"id": "v1", "status": "CURRENT", "links": links}]})
 
 
-def make_app(api: Api, identify: Callable[[dict[str, Any]], Caller] = auth.operator) -> falcon.App:
-    """The API as a WSGI application.  identify: who asks, from the WSGI environment."""
-    app = falcon.App(middleware=[auth.Identify(identify)])
+def make_app(
+    api: Api, identify: Callable[[dict[str, Any]], Caller] = auth.operator, *, polls: int = 1000
+) -> falcon.App:
+    """The API as a WSGI application.  identify: who asks, from the WSGI environment.  polls: long polls at once; more
+    are cut short."""
+    app = falcon.App(middleware=[auth.Identify(identify), LongPolls(polls)])
     app.req_options.auto_parse_qs_csv = False
     app.add_route("/", Versions())
     app.add_route("/v1/observations", observations.Observations(api))
@@ -85,20 +90,26 @@ def ring_from_conf(conf: cfg.ConfigOpts) -> Ring:
     )
 
 
-def from_conf(conf: cfg.ConfigOpts) -> Callable[..., Any]:
-    """The application as the configuration wants it, behind its authentication; to be called in each process."""
+def from_conf(conf: cfg.ConfigOpts, engines: list[Engine] | None = None) -> Callable[..., Any]:
+    """The application as the configuration wants it, behind its authentication; to be called in each process.
+
+    engines: where the engine client that it uses is put, for who ends it.
+    """
     from obsvc import catalog, engine_client
 
     user_agent = f"obsvc/{obsvc.__version__} (api {conf.host or 'local'})"
     known = catalog.load(conf.catalog.folders)
+    engine = engine_client.from_conf(conf, user_agent)
+    if engines is not None:
+        engines.append(engine)
     api = Api(
-        engine=engine_client.from_conf(conf, user_agent), policy=Policy(conf), ring=ring_from_conf(conf),
+        engine=engine, policy=Policy(conf), ring=ring_from_conf(conf),
         max_wait=conf.api.max_wait, region=conf.api.default_region, types=frozenset(known.types),
         catalog=known,
     )
     if conf.api.auth_strategy == "keystone":
-        return auth.behind_keystone(make_app(api, auth.keystone), conf)
-    app = make_app(api)
+        return auth.behind_keystone(make_app(api, auth.keystone, polls=web.free_threads(conf.api.threads)), conf)
+    app = make_app(api, polls=web.free_threads(conf.api.threads))
     if conf.api.auth_strategy == "http_basic":
         return web.BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=auth.OPEN)
     return app
@@ -111,9 +122,18 @@ def run(conf: cfg.ConfigOpts) -> int:
     web.check_bind(conf.api.auth_strategy, conf.api.bind_host)
     check_urls(conf.coordination.backend_urls)
     from_conf(conf)  # made once here and dropped: what can't be used is told before gunicorn forks
+    engines: list[Engine] = []
+
+    def stop() -> None:
+        """Long polls end now, with an error that says to try elsewhere.  Not in the signal handler: it takes locks."""
+        for engine in engines:
+            if hasattr(engine, "abort"):  # another carrier's long polls last until gunicorn's patience is over
+                threading.Thread(target=engine.abort, name="abort", daemon=True).start()
+
     web.serve(
-        lambda: from_conf(conf), host=conf.api.bind_host, port=conf.api.bind_port, processes=conf.api.processes,
-        threads=conf.api.threads,
+        lambda: from_conf(conf, engines), host=conf.api.bind_host, port=conf.api.bind_port,
+        processes=conf.api.processes, threads=conf.api.threads,
         on_ready=lambda port: LOG.info("the API listens on http://%s:%d", conf.api.bind_host, port),
+        on_stop=stop,
     )
     return 0

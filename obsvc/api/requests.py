@@ -55,7 +55,7 @@ class Query:
         return self.whole("limit", default, least=1, most=LIMIT_MAX)
 
     def seconds(self, name: str, default: float, most: float) -> float:
-        """Seconds from 0; more than ``most`` counts as ``most``."""
+        """Seconds to wait, from 0; more than ``most``, or than is left to this request, counts as that."""
         text = self.text(name)
         try:
             value = default if text is None else float(text)
@@ -63,7 +63,7 @@ class Query:
             value = -1.0
         if not (value >= 0 and math.isfinite(value)):
             raise InvalidInput(f"query parameter {name!r}: expected seconds from 0, got {text!r}")
-        return min(value, most)
+        return min(value, most, getattr(self._req.context, "longest_wait", most))
 
     def choice(self, name: str, kind: type[E]) -> E | None:
         text = self.text(name)

@@ -4,7 +4,9 @@ from oslo_config import cfg
 OPTIONS = [
     cfg.StrOpt("bind_host", default="127.0.0.1", help="Address that the engine's internal API binds to."),
     cfg.PortOpt("bind_port", default=9190, help="Port of the engine's internal API, /healthz and /metrics."),
-    cfg.IntOpt("processes", default=1, min=1, help="gunicorn worker processes. SQLite: leave it at one."),
+    cfg.IntOpt("processes", default=1, min=1,
+               help="gunicorn worker processes. SQLite: leave it at one. With more, /metrics answers for the one "
+                    "process that took the request: to have them all, leave it at one and run several engines."),
     cfg.IntOpt("threads", default=64, min=4,
                help="Requests handled at once per process. A waiting long poll holds one, so: observers + workers "
                     "+ waiters of the API, and some to spare."),
@@ -19,13 +21,14 @@ OPTIONS = [
     cfg.FloatOpt("poll_interval", default=0.1, min=0.01,
                  help="Seconds between two reads of the change counters, by which waiters are woken."),
     cfg.FloatOpt("job_lease", default=60.0, min=1.0,
-                 help="Seconds that a worker has for a job before it is offered again; must exceed the worker's "
-                      "request time-out, so that a slow create is not begun twice."),
+                 help="Seconds that a worker has for a job before it is offered again. Its requests to the cloud wait "
+                      "for half of it at most, so that a slow create is not begun twice."),
     cfg.IntOpt("job_attempts", default=5, min=1, help="Attempts before a node fails."),
     cfg.FloatOpt("job_retry_initial", default=1.0, min=0.0, help="Seconds before a failed job's second attempt."),
     cfg.FloatOpt("job_retry_max", default=60.0, min=0.0, help="Longest pause between two attempts."),
     cfg.FloatOpt("node_timeout", default=3600.0, min=1.0,
-                 help="Seconds that one node may take from its start to its goal."),
+                 help="Seconds that one node may take until a worker has started its action, and as many from "
+                      "there to its goal."),
     cfg.FloatOpt("last_look_grace", default=15.0, min=0.0,
                  help="Seconds that a passed deadline waits for the one last look before it fails anything."),
     cfg.FloatOpt("progress_interval", default=60.0, min=0.1,

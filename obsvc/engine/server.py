@@ -41,11 +41,6 @@ def open_store(conf: cfg.ConfigOpts) -> Store:
     )
 
 
-def free_threads(threads: int) -> int:
-    """How many of ``threads`` long polls may hold, so that some stay free for beats, reports and health."""
-    return max(1, threads - max(3, threads // 8))
-
-
 def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
     """Serve until told to end.  child_arguments: options of oslo.config for the due child (``--config-file`` …)."""
     options = conf.engine
@@ -57,7 +52,7 @@ def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
     services: list[EngineService] = []
 
     def make_app() -> Any:
-        service = EngineService(open_store(conf), waiters_limit=free_threads(options.threads))
+        service = EngineService(open_store(conf), waiters_limit=web.free_threads(options.threads))
         services.append(service)
         app = http.make_app(service)
         if options.auth_strategy == "http_basic":

@@ -40,6 +40,10 @@ PAUSE_MAX = 0.5
 #: client hears "unavailable" from us rather than nothing.
 LOST_PATIENCE = 4.0
 
+#: How long a transaction is run again that finds no way through: its client has given up by then, and its thread and
+#: connection are wanted by others.  Twice the time that one statement waits for a lock.
+RETRY_PATIENCE = 20.0
+
 #: How often a transaction is run again because another one inserted the same row first.
 CONFLICT_RETRIES = 3
 
@@ -245,6 +249,7 @@ class Store:
 
     def _attempts(self, once: Callable[[], T]) -> T:
         lost_since: float | None = None
+        began = time.monotonic()
         attempt = 0
         while True:
             try:
@@ -260,7 +265,8 @@ class Store:
                     lost_since = lost_since or time.monotonic()
                     again = time.monotonic() - lost_since < LOST_PATIENCE
                 else:
-                    again = why in _AGAIN and attempt < self.max_retries
+                    in_time = time.monotonic() - began < RETRY_PATIENCE
+                    again = why in _AGAIN and attempt < self.max_retries and in_time
                     again = again or (why is Trouble.CONFLICT and attempt < CONFLICT_RETRIES)
                 if not again:
                     if why in _AGAIN or why is Trouble.LOST:

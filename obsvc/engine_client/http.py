@@ -14,15 +14,19 @@ What it promises about failures (the contract's rule: ``Unavailable`` means that
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import os
+import socket
 import threading
 import urllib.parse
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import urllib3
+import urllib3.connection
 from oslo_config import cfg
 from urllib3 import exceptions as http_errors
 
@@ -87,6 +91,9 @@ class HttpEngine(Carrier):
             num_pools=len(self._endpoints), maxsize=POOL_SIZE, retries=False, ca_certs=cafile, cert_reqs="CERT_REQUIRED"
         )
         self._lock = threading.Lock()
+        self._connections: weakref.WeakSet[urllib3.connection.HTTPConnection] = weakref.WeakSet()
+        self._aborted = False
+        self._pool.pool_classes_by_scheme = _noting(self._connected)
         self._current = 0
 
     @classmethod
@@ -106,6 +113,20 @@ class HttpEngine(Carrier):
     def close(self) -> None:
         """Close the connections that are kept; a later call opens new ones."""
         self._pool.clear()
+
+    def abort(self) -> None:
+        """Have every call under way, and every later one, raise Unavailable at once: the process is to end."""
+        self._aborted = True
+        with self._lock:
+            live = list(self._connections)
+        for connection in live:
+            _cut(connection)
+
+    def _connected(self, connection: urllib3.connection.HTTPConnection) -> None:
+        with self._lock:
+            self._connections.add(connection)
+        if self._aborted:
+            _cut(connection)
 
     def call(self, operation: Operation, request: Any) -> Any:
         """Carry one request over; see the module's promises.  Raises ObsvcError, Unavailable among them."""
@@ -140,6 +161,8 @@ class HttpEngine(Carrier):
             except http_errors.TimeoutError as error:
                 raise _Failed(f"no answer within {self._timeout + wait:g} s", sent=True, final=True) from error
             except http_errors.ProtocolError as error:
+                if self._aborted:
+                    raise Unavailable("this process ends: send the request again, to another one") from error
                 if not again:
                     raise _Failed(f"connection lost ({_reason(error)})", sent=True) from error
                 LOG.debug("connection to %s was closed under way, %s is sent again", url, operation.name)
@@ -168,6 +191,36 @@ class HttpEngine(Carrier):
         with self._lock:
             if self._current == failed:
                 self._current = (failed + 1) % len(self._endpoints)
+
+
+def _noting(connected: Callable[[urllib3.connection.HTTPConnection], None]) -> dict[str, type]:
+    """urllib3's pools by scheme, which tell ``connected`` of each connection that they make."""
+
+    class Http(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            connected(self)
+
+    class Https(urllib3.connection.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            connected(self)
+
+    class HttpPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Http
+
+    class HttpsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Https
+
+    return {"http": HttpPool, "https": HttpsPool}
+
+
+def _cut(connection: urllib3.connection.HTTPConnection) -> None:
+    """End a connection under the thread that reads from it, which sees it closed by the server."""
+    sock = connection.sock
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def _checked(endpoint: str) -> str:

@@ -1,10 +1,15 @@
 """The API as a process over a real engine process: the client library, the commands, HTTP basic authentication."""
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import subprocess
+import threading
+import urllib.error
 
 import bcrypt
+import psutil
 import pytest
 
 from obsvc import conf as obsvc_conf
@@ -213,3 +218,63 @@ def test_output_is_json_for_machines(deployment):
     done = deployment.run("partition", "list", "-f", "value", "-c", "partition")
     assert done.stdout.split() == [str(number) for number in range(16)]
     assert json.loads(deployment.run("partition", "list", "-f", "json").stdout)[5]["partition"] == 5
+
+
+def test_a_stopping_api_answers_its_long_polls_before_it_ends(deployment, tmp_path, client):
+    client.create_stack("stopping", TEMPLATE)
+    port = free_port()
+    own = settings_file.write(tmp_path / "api-2.conf", {"api": {"bind_port": port, "threads": 8}})
+    api = Process("api-2", obsvc("api", config=[deployment.config, own]), tmp_path).start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: http_json(f"{url}/readyz"), bound=60, what="a second API")
+        answers = []
+
+        def poll():
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                http_json(f"{url}/v1/stacks/stopping?wait=50", timeout=70)
+            answers.append((refused.value.code, json.load(refused.value)["error"]["code"]))
+
+        waiting = [threading.Thread(target=poll) for _ in range(4)]
+        for thread in waiting:
+            thread.start()
+        engine = deployment.engine_ports[0]
+        wait_until(lambda: connections(api.pid, to=engine) >= 4, bound=30, what="long polls at the engine")
+        assert api.stop() == 0, api.output()
+        for thread in waiting:
+            thread.join(30)
+        assert answers == [(503, "unavailable")] * 4, api.output()
+    finally:
+        api.kill()
+        client.delete_stack("stopping")
+
+
+def connections(pid, *, to):
+    """Established connections of a process and its children to a port."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.raddr.port == to
+               for each in family for one in each.net_connections("tcp"))
+
+
+def test_health_is_answered_while_every_other_thread_waits(deployment, tmp_path, client):
+    client.create_stack("crowded", TEMPLATE)
+    port = free_port()
+    own = settings_file.write(tmp_path / "api-3.conf", {"api": {"bind_port": port, "threads": 6}})
+    api = Process("api-3", obsvc("api", config=[deployment.config, own]), tmp_path).start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: http_json(f"{url}/readyz"), bound=60, what="a third API")
+
+        def poll():
+            with contextlib.suppress(OSError, http.client.HTTPException):  # the API is killed in the end
+                http_json(f"{url}/v1/stacks/crowded?wait=50", timeout=70)
+
+        waiting = [threading.Thread(target=poll, daemon=True) for _ in range(12)]
+        for thread in waiting:
+            thread.start()
+        # those above the limit are answered soon, the others wait on
+        wait_until(lambda: sum(thread.is_alive() for thread in waiting) == 3, bound=30, what="three that may wait")
+        assert http_json(f"{url}/healthz", timeout=10) == {"status": "up"}
+    finally:
+        api.kill()
+        client.delete_stack("crowded")

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from obsvc.engine import bootstrap
+from obsvc.engine import store as store_module
 from obsvc.engine.databases import Trouble, make_engine, trouble
 from obsvc.engine.schema import core
 from obsvc.engine.store import Store
@@ -136,3 +137,29 @@ def test_integrity_errors_are_conflicts():
 def test_ref_keys_do_not_run_into_each_other():
     assert core.ref_key(Ref("a", "b", "c")) == core.ref_key(Ref("a", "b", "c"))
     assert len({core.ref_key(ref) for ref in (Ref("a", "bc", "d"), Ref("ab", "c", "d"), Ref("a", "b", "cd"))}) == 3
+
+
+def test_a_transaction_that_waits_long_for_locks_is_given_up_in_time(monkeypatch):
+    store, runs = new_store(), []
+
+    def blocked(tx):
+        runs.append(1)
+        moments.pass_time(10.0)  # what a database waits for a lock
+        raise _busy()
+
+    class Moments:
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+        def pass_time(self, seconds):
+            self.now += seconds
+
+        sleep = pass_time
+
+    moments = Moments()
+    monkeypatch.setattr(store_module, "time", moments)
+    with pytest.raises(Unavailable, match="no way through"):
+        store.run(blocked)
+    assert len(runs) == 2
