@@ -159,7 +159,8 @@ class Looking:
     def _end(self, work: Work, decision: looks.Decision) -> None:
         """Ask for the look that follows, and end this one."""
         if decision.next is not None:
-            self._queue.add_after(work.ref, decision.next.delay, decision.next.cause)
+            following = decision.next
+            self._queue.add_after(work.ref, following.delay, following.cause, movable=following.movable)
         self._queue.done(work, shows=lambda announced: looks.answered(decision.state, announced))
 
     # -- its report

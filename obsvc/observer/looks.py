@@ -105,10 +105,14 @@ class LookState:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Look again in ``delay`` seconds: ``queue.add_after(ref, delay, cause)``."""
+    """Look again in ``delay`` seconds: ``queue.add_after(ref, delay, cause, movable=movable)``.
+
+    movable: the settle look itself, which is due so long after the *newest* notification.
+    """
 
     delay: float
     cause: Cause
+    movable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +272,7 @@ def _settle(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, 
         steps += 1
     if until is not None:
         delays.append(max(until - moment.now, 0.0))
-    following = Next(min(delays), Cause.SETTLE) if delays else None
+    following = Next(min(delays), Cause.SETTLE, movable=word is None) if delays else None
     return Owed(word, steps if word is not None else 0, until), following
 
 

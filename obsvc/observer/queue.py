@@ -6,6 +6,8 @@ What it promises (each sentence has a test in ``tests/unit/observer/test_queue*.
 * a ref waits at most once: adds join what waits already, and the earliest time wins;
 * after a look the next notification-driven look at the same ref waits ``coalesce_interval``; a settle look is
   that same entry; an urgent add does not wait;
+* notifications that come while such a look waits move it on to ``settle_delay`` after the newest of them, so that it
+  is their settle look too (a burst within a second costs two looks), but at most by ``coalesce_interval``;
 * a failed look is made again after an exponential, jittered, capped backoff; a look that was made forgets it;
 * the lower priority has a fixed share;
 * a lane (a service) that may not go on holds back nobody else;
@@ -81,15 +83,17 @@ class WorkQueue:
             self._work.notify()
             return new
 
-    def add_after(self, ref: Ref, delay: float, cause: Cause, *, priority: Priority | None = None) -> bool:
+    def add_after(self, ref: Ref, delay: float, cause: Cause, *, priority: Priority | None = None,
+                  movable: bool = False) -> bool:
         """Ask for a look in ``delay`` seconds; what waits for an earlier time stays.  As :meth:`add` otherwise.
 
-        Called for a ref that is being processed, the time still counts from now.
+        Called for a ref that is being processed, the time still counts from now.  movable: a notification that
+        comes before moves it on, and is answered by it.
         """
         with self._lock:
             if self._draining:
                 return False
-            new = self._core.add_after(ref, delay, cause, self._now(), priority=priority)
+            new = self._core.add_after(ref, delay, cause, self._now(), priority=priority, movable=movable)
             self._work.notify()
             return new
 

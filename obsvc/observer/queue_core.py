@@ -32,12 +32,16 @@ from obsvc.observer.work import Entry, Priority, Work, priority_of
 class QueueSettings:
     """coalesce_interval: seconds, see ``[observer]``.  limit: refs due at which the queue calls itself full.
 
+    settle_delay: seconds, see ``[observer]``: a notification-driven look that must wait waits so long after the newest
+    notification, so that it is that one's settle look too; but no longer than ``coalesce_interval`` beyond that.
+
     backoff: seconds after the first failure; doubles up to ``backoff_max``, times a jitter of 0.5 to 1.
     0.5 s: most failures are one lost connection; 30 s: a ref whose service came back is seen within that.
     """
 
     coalesce_interval: float = 1.0
     limit: int = 20_000
+    settle_delay: float = 0.0
     backoff: float = 0.5
     backoff_max: float = 30.0
 
@@ -85,18 +89,34 @@ class QueueCore:
             else:
                 entry.by(now)
         elif not entry.ready:
-            entry.by(max(now, self._quiet_until(ref, now)) if waits else now)
+            quiet_until = self._quiet_until(ref, now)
+            if waits and (quiet_until > now or entry.movable is not None):
+                entry.move(now, self._gathered(entry, now, quiet_until))
+            else:
+                entry.by(now)
             self._place(ref, entry, now)
         return new
 
+    def _gathered(self, entry: Entry, now: float, quiet_until: float) -> float:
+        """When a look that gathers notifications, the newest of ``now``, is to be made."""
+        since = now if entry.movable is None else entry.movable_since
+        longest = since + self.settings.settle_delay + self.settings.coalesce_interval
+        return max(quiet_until, min(now + self.settings.settle_delay, longest))
+
     def add_after(self, ref: Ref, delay: float, cause: Cause, now: float, *,
-                  priority: Priority | None = None) -> bool:
-        """Ask for a look in ``delay`` seconds; one entry a ref, the earliest time wins."""
+                  priority: Priority | None = None, movable: bool = False) -> bool:
+        """Ask for a look in ``delay`` seconds; one entry a ref, the earliest time wins.
+
+        movable: a notification that comes before moves it on, and is answered by it.
+        """
         entry, new = self._entry(ref, cause, now, priority, ())
-        if ref in self.processing:
-            entry.by(now + max(delay, 0.0))
-        elif not entry.ready:
-            entry.by(now + max(delay, 0.0))
+        due = now + max(delay, 0.0)
+        if ref in self.processing or not entry.ready:
+            if movable:
+                entry.move(now, due)
+            else:
+                entry.by(due)
+        if ref not in self.processing and not entry.ready:
             self._place(ref, entry, now)
         return new
 
@@ -118,12 +138,13 @@ class QueueCore:
 
     def _place(self, ref: Ref, entry: Entry, now: float) -> None:
         """Put an entry whose ref is not processed where its due time says."""
-        if entry.due is not None and entry.due > now:
-            if entry.place and entry.due == entry.placed_due:
+        due = entry.when
+        if due is not None and due > now:
+            if entry.place and due == entry.placed_due:
                 return
             self._places += 1
-            entry.place, entry.placed_due = self._places, entry.due
-            heapq.heappush(self._heap, (entry.due, entry.place, ref))
+            entry.place, entry.placed_due = self._places, due
+            heapq.heappush(self._heap, (due, entry.place, ref))
         else:
             entry.place = 0
             entry.ready = True
@@ -206,7 +227,7 @@ class QueueCore:
         if self._leave(ref, now) and work is not None:
             self._give_back(work, now + delay, work.cause)
             entry = self.entries[ref]
-            entry.resolve(now, now + delay, None)
+            entry.resolve(now, lambda _: now + delay, None)
             self._place(ref, entry, now)
 
     def _leave(self, ref: Ref, now: float) -> bool:
@@ -235,7 +256,7 @@ class QueueCore:
             self._quiet[ref] = until
         entry = self.entries.get(ref)
         if entry is not None:
-            entry.resolve(now, until, shows)
+            entry.resolve(now, lambda each: self._gathered(each, each.latest, until), shows)
             self._place(ref, entry, now)
 
     def _quiet_until(self, ref: Ref, now: float) -> float:

@@ -115,7 +115,8 @@ class Observer:
         sessions = CloudSessions.from_conf(conf, user_agent, pool=options.fetch_threads)
         self.fetcher = Fetcher(catalog, sessions, gate=self.gate, clock=self._clock)
         self.queue = WorkQueue(
-            QueueSettings(coalesce_interval=options.coalesce_interval, limit=options.backlog_limit),
+            QueueSettings(coalesce_interval=options.coalesce_interval, limit=options.backlog_limit,
+                          settle_delay=options.settle_delay),
             clock=self._clock, lane_of=self.fetcher.lane_of, gate=self.gate,
         )
 

@@ -84,14 +84,16 @@ class Entry:
     """The one request that waits for a ref: mutable, guarded by the queue's lock.
 
     due: monotonic time of the earliest add that named one, None where none did.
+    movable: monotonic time of a look that further notifications may move (see :meth:`move`), None where there is
+    none; movable_since: when the first of those that it answers came.
     after_quiet: an add waits for the end of the ref's coalescing interval.
     urgent: states of urgent adds that came while the ref was processed.
     place, placed_due: where it stands in the heap of what is not due, 0 where it does not: outdated items of the
     heap are told by it.
     """
 
-    __slots__ = ("adds", "after_quiet", "announced", "cause", "due", "latest", "news", "place", "placed_due",
-                 "priority", "ready", "since", "urgent")
+    __slots__ = ("adds", "after_quiet", "announced", "cause", "due", "latest", "movable", "movable_since", "news",
+                 "place", "placed_due", "priority", "ready", "since", "urgent")
 
     def __init__(self, cause: Cause, since: float, priority: Priority) -> None:
         self.cause = cause
@@ -102,6 +104,8 @@ class Entry:
         self.news = False
         self.latest = 0.0
         self.due: float | None = None
+        self.movable: float | None = None
+        self.movable_since = 0.0
         self.after_quiet = False
         self.urgent: list[str | None] = []
         self.ready = False
@@ -131,8 +135,23 @@ class Entry:
         """Be looked at no later than ``due``: earliest wins."""
         self.due = due if self.due is None else min(self.due, due)
 
-    def resolve(self, now: float, quiet_until: float, shows: Callable[[str], bool] | None) -> float:
-        """The due time once the look that ran beside it is over; urgent adds that the look has answered
+    def move(self, since: float, due: float) -> None:
+        """Be looked at by ``due``, or later where a notification moves that on."""
+        if self.movable is None:
+            self.movable, self.movable_since = due, since
+        else:
+            self.movable = max(self.movable, due)
+
+    @property
+    def when(self) -> float | None:
+        """When the look is to be made; None: at once."""
+        if self.due is None or self.movable is None:
+            return self.movable if self.due is None else self.due
+        return min(self.due, self.movable)
+
+    def resolve(self, now: float, quiet_until: Callable[[Entry], float],
+                shows: Callable[[str], bool] | None) -> None:
+        """Fix the due time once the look that ran beside it is over; urgent adds that the look has answered
         already (``shows``) wait out the interval like any other."""
         if any(state is None or shows is None or not shows(state) for state in self.urgent):
             self.by(now)
@@ -140,11 +159,10 @@ class Entry:
             self.after_quiet = True
         self.urgent = []
         if self.after_quiet:
-            self.by(quiet_until)
+            self.move(self.latest, quiet_until(self))
             self.after_quiet = False
-        if self.due is None:
+        if self.when is None:
             self.due = now
-        return self.due
 
 
 def joined(older: tuple[str | None, ...], newer: tuple[str | None, ...]) -> tuple[str | None, ...]:

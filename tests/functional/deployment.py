@@ -172,6 +172,7 @@ class Deployment:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.bus = bus
         self.cloud = cloud
         self.partitions = partitions
         self.engine_ports = [free_port() for _ in range(engines)]

@@ -88,9 +88,19 @@ class Watching:
         return found
 
     def wait_nothing_missing(self, bound: float, what: str) -> None:
-        """Wait until the engine knows all that happened, and what it took in is settled."""
-        wait_until(lambda: self.missing() == [], bound=bound, what=f"nothing missing after {what}", interval=0.3)
-        assert self.missing() == []
+        """Wait until the engine knows all that happened."""
+        wait_until(lambda: not (missing := self.missing()) or self._say(missing), bound=bound, interval=0.3,
+                   what=f"nothing missing after {what}")
+
+    @staticmethod
+    def _say(missing: list[str]) -> None:
+        raise AssertionError(f"{len(missing)} are missing: {missing[:5]}")
+
+    def wait_built(self, bound: float) -> None:
+        """Wait until nothing of the cloud's own is under way."""
+        busy = {"BUILD", "BUILDING", "UPDATING", "DELETING"}
+        wait_until(lambda: not any(each["status"] in busy for each in self.cloud.truth()), bound=bound, interval=0.3,
+                   what="all is built")
 
     def looks(self, ids: Iterable[str] | None = None) -> int:
         """GETs of (some of the) resources by observers so far."""

@@ -72,14 +72,14 @@ def test_a_snapshot_that_shows_the_announced_state_needs_no_other_look():
 def test_a_notification_that_announced_no_state_is_followed_by_one_settle_look():
     scene = Scene(last=ACTIVE)
     first = scene.look(ACTIVE, announced=[None])
-    assert first.report == ACTIVE and first.next == Next(1.0, Cause.SETTLE)
+    assert first.report == ACTIVE and first.next == Next(1.0, Cause.SETTLE, movable=True)
     assert scene.follow(first, ACTIVE).next is None
 
 
 def test_the_newest_announcement_decides():
     assert Scene(last=STOPPED).look(ACTIVE, announced=["SHUTOFF", "ACTIVE"]).next is None
     assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", "SHUTOFF"]).next is not None
-    assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", None]).next == Next(1.0, Cause.SETTLE)
+    assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", None]).next == Next(1.0, Cause.SETTLE, movable=True)
 
 
 def test_an_announced_state_that_is_not_shown_is_looked_for_in_growing_steps_and_not_for_ever():
@@ -110,7 +110,7 @@ def test_an_old_state_of_the_same_name_does_not_pass_for_the_announced_one():
     renamed = Snapshot(True, Condition.ACTIVE, "ACTIVE", name="two", project_id="p1")
     scene = Scene(last=ACTIVE)
     first = scene.look(ACTIVE, announced=["ACTIVE"])
-    assert first.next == Next(1.0, Cause.SETTLE)
+    assert first.next == Next(1.0, Cause.SETTLE, movable=True)
     assert scene.follow(first, renamed).report == renamed
     assert Scene(last=ACTIVE).look(renamed, announced=["ACTIVE"]).next is None
 
@@ -124,16 +124,16 @@ def test_a_look_that_began_settle_delay_after_the_news_is_its_own_settle_look():
 
 
 def test_not_settled_is_not_shown():
-    assert Scene(last=BUILD).look(STOPPING, announced=["ACTIVE"]).next == Next(1.0, Cause.SETTLE)
+    assert Scene(last=BUILD).look(STOPPING, announced=["ACTIVE"]).next == Next(1.0, Cause.SETTLE, movable=True)
     assert Scene(last=STOPPED).look(BUILD, announced=["ACTIVE"]).next == Next(0.15, Cause.SETTLE)
 
 
 def test_the_first_look_counts_as_made_on_a_notification():
-    assert Scene().look(ACTIVE, Cause.STARTED).next == Next(1.0, Cause.SETTLE)
+    assert Scene().look(ACTIVE, Cause.STARTED).next == Next(1.0, Cause.SETTLE, movable=True)
 
 
 def test_a_takeover_look_is_followed_by_one_settle_look():
-    assert Scene(last=ACTIVE).look(ACTIVE, Cause.TAKEOVER).next == Next(1.0, Cause.SETTLE)
+    assert Scene(last=ACTIVE).look(ACTIVE, Cause.TAKEOVER).next == Next(1.0, Cause.SETTLE, movable=True)
 
 
 def test_a_poll_is_not_followed_by_a_settle_look():

@@ -439,3 +439,50 @@ def test_every_cause_has_a_place(queue, cause):
     queue.add(A, cause)
     notify(queue, A)
     assert queue.get() is not None
+
+
+@pytest.fixture
+def settling(clock):
+    return WorkQueue(QueueSettings(coalesce_interval=1.0, settle_delay=1.0), clock=clock, rng=TopJitter())
+
+
+def looks_during(queue, clock, notifications, *, every, seconds):
+    """Notify A so often and look as soon as a look is due, each followed by a settle look; the looks' times."""
+    began, looked = clock.monotonic(), []
+    steps = round(seconds / every)
+    for step in range(steps + round(5.0 / every)):
+        if step < notifications:
+            notify(queue, A, "active")
+        while (work := queue.get()) is not None:
+            now = clock.monotonic()
+            looked.append(now - began)
+            if work.news and now < work.latest + 1.0:
+                queue.add_after(A, work.latest + 1.0 - now, Cause.SETTLE, movable=True)
+            queue.done(work)
+        clock.advance(every)
+    return looked
+
+
+def test_a_burst_of_a_second_costs_two_looks_the_second_after_the_settle_delay(settling, clock):
+    looked = looks_during(settling, clock, 50, every=0.02, seconds=1.0)
+    assert looked == [0.0, pytest.approx(49 * 0.02 + 1.0, abs=0.021)]
+
+
+def test_a_stream_without_end_is_looked_at_again_and_again(settling, clock):
+    looked = looks_during(settling, clock, 1000, every=0.02, seconds=20.0)
+    gaps = [after - before for before, after in zip(looked, looked[1:], strict=False)]
+    assert len(looked) > 8 and max(gaps) <= 2.0 + 0.041
+
+
+def test_a_poll_and_an_urgent_notification_are_not_moved_on(settling, clock):
+    notify(settling, A)
+    settling.done(settling.get())
+    settling.add_after(A, 1.1, Cause.POLLED)
+    clock.advance(0.5)
+    notify(settling, A)
+    clock.advance(0.61)
+    assert settling.get().cause is Cause.NOTIFIED  # at the poll's time: earliest wins
+    settling.done(A)
+    notify(settling, A)
+    notify(settling, A, "active", urgent=True)
+    assert settling.get() is not None
