@@ -1,12 +1,14 @@
 """Every recorded notification is read as its judge says, and none of them by guessing."""
 import json
+import re
 
 import pytest
 
 from obsvc.catalog import load
+from obsvc.catalog.matching import Matcher
 from obsvc.cmd.notification import Source, describe, split
 from obsvc.listeners.decode import Decoder
-from obsvc.model import Look
+from obsvc.model import Family, Look
 from tests.shared_data import SHARED, captured, notification_files
 
 SERVICES = sorted(path.name for path in (SHARED / "notifications").iterdir() if path.is_dir()) if SHARED else []
@@ -45,6 +47,36 @@ if FILES:
         wrapped = Source("x", json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(message)}).encode())
         assert describe(DECODER, bare) == describe(DECODER, wrapped) == describe(
             DECODER, Source("x", file.read_bytes()))
+
+
+def listed():
+    """Each row of EVENT_TYPES.md: service, event type, family, resource type (None: about none)."""
+    service = None
+    for line in (SHARED / "notifications" / "EVENT_TYPES.md").read_text().splitlines() if SHARED else ():
+        if line.startswith("## "):
+            service = line[3:].strip()
+        row = re.match(r"\| `([^`]+)` \| (legacy|versioned) \| ([^|]*) \|", line)
+        if row and service in SERVICES:
+            family = Family.VERSIONED if row[2] == "versioned" or service == "watcher" else Family.UNVERSIONED
+            yield service, row[1], family, row[3].strip() or None
+
+
+if SHARED is not None:
+
+    def test_every_listed_event_type_has_an_entry_of_its_service():
+        matcher, rows = Matcher(load()), list(listed())
+        for service, event_type, family, resource_type in rows:
+            found = matcher.match(
+                event_type, family, namespace=service if family is Family.VERSIONED else None,
+                exchange="openstack" if service in ("cinder", "manila") else service,
+                publisher="compute.host" if service == "nova" and "." not in event_type else None,
+                payload={"target": {"name": service}},  # the audit middleware's
+            )
+            assert found is not None, (service, event_type)
+            event = found.event
+            assert (found.service.service, found.guessed) == (service, False), (service, event_type)
+            assert resource_type in {event.type, *event.type_map.values(), *event.type_where.values()}, event_type
+        assert len(rows) > 500
 
 
 if LINES:
