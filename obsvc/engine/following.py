@@ -126,6 +126,7 @@ def changes_since(tx: Transaction, request: FollowRequest) -> FollowReply:
 def _changes(tx: Transaction, moved: Sequence[Any], known: dict[int, int]) -> list[PartitionChanges]:
     listed = [row for row in moved if _kept(row, known[row.partition_id])]
     refs_of: dict[int, dict[str, Any]] = collections.defaultdict(dict)
+    read: collections.Counter[int] = collections.Counter()
     table = core.partition_change
     for some in chunks(listed, 50):
         ranges = [
@@ -137,6 +138,7 @@ def _changes(tx: Transaction, moved: Sequence[Any], known: dict[int, int]) -> li
         ]
         for change in tx.execute(sa.select(table).where(sa.or_(*ranges))):
             refs_of[change.partition_id][change.ref_key] = ref_of(change)
+            read[change.partition_id] += 1
     there = resources_by_key(tx, (key for refs in refs_of.values() for key in refs))
     rows = list(there.values())
     now = dict(zip((row.ref_key for row in rows), observed_refs(tx, rows), strict=True))
@@ -148,7 +150,8 @@ def _changes(tx: Transaction, moved: Sequence[Any], known: dict[int, int]) -> li
             PartitionChanges(
                 number, row.observation_version, changed=tuple(now[key] for key in refs if key in now),
                 stopped=tuple(ref for key, ref in refs.items() if key not in now),
-                reload=not _kept(row, known[number]),
+                # every version has its row: one that is missing was forgotten while we read
+                reload=read[number] != row.observation_version - known[number],
             )
         )
     return found

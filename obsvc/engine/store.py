@@ -27,7 +27,7 @@ from obsvc.clock import Clock, SystemClock
 from obsvc.engine.databases import READ_ONLY, Trouble, make_engine, shown, trouble
 from obsvc.engine.schema import core
 from obsvc.engine.settings import EngineSettings
-from obsvc.exceptions import ConfigError, Unavailable
+from obsvc.exceptions import ConfigError, InvalidInput, Unavailable
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -172,7 +172,8 @@ class Store:
         """Run ``fn`` in one transaction, again as a whole where the database asks for that.
 
         Raises what ``fn`` raises (rolled back), Unavailable where the database can't be reached or gives no way
-        through after all retries, ConfigError where the schema is not there.
+        through after all retries, InvalidInput for a value that it does not take (PostgreSQL: a NUL in a text),
+        ConfigError where the schema is not there.
         """
         return self._attempts(lambda: self._once(fn))
 
@@ -261,6 +262,9 @@ class Store:
                         f"the database {shown(self.url)} lacks a table or column that this version needs "
                         "(run 'obsvc db upgrade')"
                     ) from error
+                if isinstance(error, sa.exc.DataError):
+                    LOG.warning("the database refuses a value: %s", one_line(error))
+                    raise InvalidInput(f"the request has a value that can't be stored: {one_line(error)}") from error
                 if why is Trouble.LOST:
                     lost_since = lost_since or time.monotonic()
                     again = time.monotonic() - lost_since < LOST_PATIENCE

@@ -37,7 +37,7 @@ from obsvc.engine_client.reports import (
     ReportRequest,
     Verdict,
 )
-from obsvc.exceptions import ConfigError, NotFound, Unavailable
+from obsvc.exceptions import ConfigError, InvalidInput, NotFound, Unavailable
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 
 PARTITIONS = 16
@@ -336,3 +336,10 @@ def test_an_unreachable_database_is_one_clear_line(url, monkeypatch):
     with pytest.raises(Unavailable) as caught:
         upgrade(url)
     assert "\n" not in caught.value.message
+
+
+def test_a_nul_in_a_request_is_no_fault_of_ours(service):
+    try:
+        assert service.list_observations(ObservationsRequest(observation_id="a\0b")).observations == ()
+    except InvalidInput as error:  # PostgreSQL takes none
+        assert "NUL" in error.message

@@ -11,7 +11,7 @@ from obsvc.engine import store as store_module
 from obsvc.engine.databases import Trouble, make_engine, trouble
 from obsvc.engine.schema import core
 from obsvc.engine.store import Store
-from obsvc.exceptions import ConfigError, Unavailable
+from obsvc.exceptions import ConfigError, InvalidInput, Unavailable
 from obsvc.model import Ref
 from tests.unit.engine_store import new_store
 
@@ -163,3 +163,11 @@ def test_a_transaction_that_waits_long_for_locks_is_given_up_in_time(monkeypatch
     with pytest.raises(Unavailable, match="no way through"):
         store.run(blocked)
     assert len(runs) == 2
+
+
+def test_a_value_that_the_database_does_not_take_is_the_callers_fault():
+    def work(tx):
+        raise sa.exc.DataError("SELECT", {}, ValueError("PostgreSQL text fields cannot contain NUL (0x00) bytes"))
+
+    with pytest.raises(InvalidInput, match="can't be stored: PostgreSQL text fields cannot contain NUL"):
+        new_store().read(work)

@@ -417,3 +417,15 @@ def test_deltas_that_are_forgotten_while_the_feed_is_read_are_no_silent_gap(engi
 
     with pytest.raises(FeedTruncated):
         engine.store.run(lambda tx: observation_operations._changes(Between(tx), ChangesRequest(since=1)))
+
+
+def test_changes_that_are_forgotten_while_a_follower_reads_are_no_silent_gap(engine):
+    engine.start(ref())
+    number = partition(ref(), P)
+    for _ in range(2):
+        engine.service.mark(MarkRequest((ref(),), "test"))
+    assert not engine.follow(ref(), 1).reload
+    # as it looks when the retention comes between reading the partition and reading its changes
+    engine.store.run(lambda tx: tx.execute(sa.delete(core.partition_change).where(
+        core.partition_change.c.partition_id == number, core.partition_change.c.version <= 2)))
+    assert engine.follow(ref(), 1).reload and not engine.follow(ref(), 2).reload
