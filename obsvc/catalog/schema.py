@@ -34,6 +34,8 @@ class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     Version prefix and headers are those of the type's ``fetch``.  changed_since: the query parameter that leaves out
     what has not changed; None: there is none.  changed_since_value: what it is given, with ``{time}`` for the time
     (ISO 8601, UTC, without a zone; glance wants ``gte:`` before it).  microversion: where it is not the fetch's.
+    ids: the query parameter that, given once for each id (``id=a&id=b``), lists just these, in the form of ``fetch``'s
+    answer with the id under ``id``; None: there is none.  With it, due looks share requests.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     changed_since: str | None = None
     changed_since_value: str = "{time}"
     microversion: str | None = None
+    ids: str | None = None
 
 
 class StatusRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

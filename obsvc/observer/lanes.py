@@ -8,6 +8,7 @@ Not thread-safe: guarded by the queue's lock.
 """
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Protocol
@@ -18,6 +19,9 @@ from obsvc.observer.work import Priority
 #: Of so many takes one belongs to the lower priority when both wait: enough that polls go on in a storm of
 #: notifications, little enough that a takeover's polls do not delay those.
 LOWER_SHARE = 5
+
+#: Refs of one lane and priority that are looked through for those alike: it is done under the queue's lock.
+ALIKE_SEEN = 500
 
 Lane = Hashable
 
@@ -103,6 +107,16 @@ class Lanes:
                 self._count(priority)
                 return ref, 0.0
         return None, min(refused.values(), default=float("inf"))
+
+    def take_alike(self, lane: Lane, fits: Callable[[Ref], bool], most: int) -> list[Ref]:
+        """Up to ``most`` further refs of a lane that was entered, in order, without entering it again."""
+        found: list[Ref] = []
+        for priority, lanes in self._waiting.items():
+            chosen = [ref for ref in itertools.islice(lanes.get(lane, ()), ALIKE_SEEN) if fits(ref)]
+            for ref in chosen[:most - len(found)]:
+                self.remove(ref, priority)
+                found.append(ref)
+        return found
 
     def _take_from(self, priority: Priority, gate: Gate, now: float, refused: dict[Lane, float]) -> Ref | None:
         lanes = self._waiting[priority]

@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -28,13 +29,17 @@ from obsvc.observer.agenda import Agenda
 from obsvc.observer.fetched import Fetched, Outcome
 from obsvc.observer.held import After, Held, LookState, Task
 from obsvc.observer.queue import Work, WorkQueue
-from obsvc.observer.sequence import Sequence
+from obsvc.observer.sequence import Sequence as Counter
 from obsvc.observer.unsettled import Unsettled
 
 LOG = logging.getLogger(__name__)
 
 #: Verdicts after which the engine's copy is at least as new as what the look saw.
 _SETTLING = frozenset({Verdict.ACCEPTED, Verdict.UNCHANGED, Verdict.SUPERSEDED, Verdict.NOT_OBSERVED})
+
+
+#: Refs noted as to be looked at alone; forgotten altogether beyond, which costs one needless list for each.
+ALONE_KEPT = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,29 @@ class Seen:
     decision: looks.Decision
 
 
+@dataclass(frozen=True)
+class Begun:
+    """One look whose request is sent now: all that its report will claim was taken before."""
+
+    work: Work
+    task: Task
+    sequence: int
+
+
+class Together(Protocol):
+    """Requests for several refs at once (:class:`obsvc.observer.fetcher.Fetcher`)."""
+
+    def together(self, ref: Ref) -> int: ...
+
+    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, Fetched]: ...
+
+
 class Looking:
     """Makes the looks that the queue says are due.
 
-    fetch: one request.  submit: hands a report to the reporter.  hurry: has refs marked at the engine.  stale: is told
-    of a partition whose reports are refused.  wall: the engine's clock as well as this member knows it.
+    fetch: one request.  together: requests for several refs at once; None: there are none.  submit: hands a report
+    to the reporter.  hurry: has refs marked at the engine.  stale: is told of a partition whose reports are refused.
+    wall: the engine's clock as well as this member knows it.
     """
 
     def __init__(
@@ -70,6 +93,7 @@ class Looking:
         stale: Callable[[PartitionId, Generation], None],
         wall: Callable[[], float],
         clock: Clock,
+        together: Together | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
@@ -80,13 +104,15 @@ class Looking:
         self._absences = absences
         self._lane_of = lane_of
         self._fetch = fetch
+        self._together = together
+        self._alone: set[Ref] = set()  # a list did not have them: the next look asks for each by itself
         self._submit = submit
         self._hurry = hurry
         self._stale = stale
         self._wall = wall
         self._clock = clock
         self._rng = rng or random.Random()
-        self._sequence = Sequence()
+        self._sequence = Counter()
         self._reported = threading.Condition()
         self._unanswered: dict[int, Seen] = {}  # by sequence
 
@@ -105,14 +131,59 @@ class Looking:
                 LOG.exception("%s: the look failed; the next one in %.1f s", work.ref, delay)
 
     def look(self, work: Work) -> None:
-        """Fetch ``work``'s ref, decide, and report or do what follows without a report."""
+        """Fetch ``work``'s ref, decide, and report or do what follows without a report.
+
+        Where its API lists by ids, what else is due of its type is fetched and ended with it.
+        """
+        others = self._others(work)
+        if others:
+            self._look_together([work, *others])
+            return
+        self._alone.discard(work.ref)
+        begun = self._begin(work)
+        if begun is not None:
+            self._conclude(begun, self._fetch(work.ref))
+
+    def _others(self, work: Work) -> list[Work]:
+        """What shares the request of ``work``."""
+        if self._together is None or work.attempt > 1 or work.ref in self._alone:
+            return []
+        most = self._together.together(work.ref) - 1
+        return self._queue.get_with(work, most, lambda ref: ref not in self._alone) if most > 0 else []
+
+    def _look_together(self, works: list[Work]) -> None:
+        """One request for all; what its list does not have, or what goes wrong here, is looked at alone at once."""
+        begun = {one.work.ref: one for one in map(self._begin, works) if one is not None}
+        try:
+            fetched = self._together.fetch_together(tuple(begun)) if begun and self._together is not None else {}
+        except Exception:
+            LOG.exception("%d looks together failed; each is made alone", len(begun))
+            fetched = {}
+        for ref, one in begun.items():
+            if ref not in fetched:
+                if len(self._alone) >= ALONE_KEPT:
+                    self._alone.clear()
+                self._alone.add(ref)
+                self._queue.put_back(one.work, delay=0.0)
+                continue
+            try:
+                self._conclude(one, fetched[ref])
+            except Exception:  # one look's trouble is not the others'
+                delay = self._queue.retry(one.work)
+                LOG.exception("%s: the look failed; the next one in %.1f s", ref, delay)
+
+    def _begin(self, work: Work) -> Begun | None:
+        """What the report of a look that begins now may claim; None, with the look ended, where it is not ours."""
         task = self._held.task(work.ref)
         if task is None:  # lost or handed over: whoever did that marked it
             self._queue.done(work)
-            return
-        sequence = self._sequence.next()
+            return None
+        return Begun(work, task, self._sequence.next())
+
+    def _conclude(self, begun: Begun, fetched: Fetched) -> None:
+        """Decide what ``fetched`` means, report it, and end the look."""
+        work, task = begun.work, begun.task
         metrics.LOOKS.labels(work.ref.resource_type, work.cause.value).inc()
-        fetched = self._fetch(work.ref)
         decision = self._decide(work, fetched)
         if decision is None:
             self._queue.done(work)
@@ -124,7 +195,7 @@ class Looking:
             LOG.debug("%s partition %d generation %d: %s", work.ref, task.partition, task.generation, decision.why)
             self._end(work, decision)
         else:
-            self._report(Seen(work, task, fetched, decision), decision.report, sequence)
+            self._report(Seen(work, task, fetched, decision), decision.report, begun.sequence)
             self._end(work, decision)
 
     def _decide(self, work: Work, fetched: Fetched) -> looks.Decision | None:

@@ -112,6 +112,12 @@ class WorkQueue:
             self._work.notify()  # one wakes the next: more may have become possible than one add or end said
         return found, due_in
 
+    def get_with(self, work: Work, most: int, may: Callable[[Ref], bool]) -> list[Work]:
+        """Up to ``most`` further looks that are due and can share the request of ``work``: of its type and region,
+        in order, none that failed before or that ``may`` refuses (it is called under the lock).  Never waits."""
+        with self._lock:
+            return [] if self._closed else self._core.take_with(work.ref, most, may)
+
     def done(self, work: Work | Ref, *, shows: Callable[[str], bool] | None = None) -> None:
         """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
 

@@ -63,6 +63,7 @@ class QueueCore:
         self.entries: dict[Ref, Entry] = {}
         self.processing: dict[Ref, Work | None] = {}
         self.coalesced = 0
+        self._riding: set[Ref] = set()  # processed behind another ref's entry of the gate
         self._forgotten: set[Ref] = set()  # forgotten while processed
         self._heap: list[tuple[float, int, Ref]] = []  # (due, place, ref); outdated ones stay until they ripen
         self._places = 0
@@ -159,11 +160,25 @@ class QueueCore:
         if ref is None:
             upcoming = self._heap[0][0] - now if self._heap else float("inf")
             return None, min(wait, upcoming)
+        return self._begin(ref), 0.0
+
+    def take_with(self, ref: Ref, most: int, may: Callable[[Ref], bool]) -> list[Work]:
+        """Further looks that share the request of ``ref``, which is processed: due, of its type and region, and
+        none that failed before.  They are processed from now on and pass no gate: a request is counted once."""
+        def fits(other: Ref) -> bool:
+            return (other.resource_type == ref.resource_type and other.region == ref.region
+                    and other not in self._failures and may(other))
+
+        taken = self.lanes.take_alike(self.lanes.lane_of(ref), fits, most)
+        self._riding.update(taken)
+        return [self._begin(other) for other in taken]
+
+    def _begin(self, ref: Ref) -> Work:
         entry = self.entries.pop(ref)
         work = Work(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
                     entry.news, entry.priority, entry.latest)
         self.processing[ref] = work
-        return work, 0.0
+        return work
 
     def ripen(self, now: float) -> None:
         """Move what has become due to the lanes, and forget intervals that are over."""
@@ -234,8 +249,9 @@ class QueueCore:
         """End the processing of ``ref``; False where there is nothing more to do for it."""
         if ref not in self.processing:
             return False
-        if self.processing.pop(ref) is not None:
+        if self.processing.pop(ref) is not None and ref not in self._riding:
             self.gate.leave(self.lanes.lane_of(ref), now)
+        self._riding.discard(ref)
         if ref in self._forgotten:
             self._forgotten.discard(ref)
             return False

@@ -143,7 +143,7 @@ class Observer:
         )
         self.looking = Looking(
             self._look_settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
-            absences=AbsenceWatch(), lane_of=self.fetcher.lane_of, fetch=self.fetcher.fetch,
+            absences=AbsenceWatch(), lane_of=self.fetcher.lane_of, fetch=self.fetcher.fetch, together=self.fetcher,
             submit=self.reporter.submit, hurry=self.marker.hurry,
             stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
             clock=self._clock,

@@ -49,6 +49,7 @@ class Gate:
         req.context.request_id = f"req-{uuid.uuid4()}"
         req.context.template = req.path
         req.context.resource_id = None
+        req.context.listed = []
         self._cloud.world.last_shown("")  # forget what this thread's previous request was shown
         token = self._tokens.get(req.get_header("X-Auth-Token"))
         req.context.caller = caller_of(req.user_agent, token.user_name if token else None)
@@ -85,7 +86,7 @@ class Gate:
             # The templates of block storage exist with and without a project: one name for both.
             template = context.template.replace("/{project}", "")
             self._cloud.stats.count(context.caller, req.method, template, req.path, resp.status_code,
-                                    resource_id, shown, context.request_id)
+                                    resource_id, shown, context.request_id, context.listed)
 
 
 def _answer_fault(req: falcon.Request, resp: falcon.Response, fault: faults.Fault, params: dict) -> None:

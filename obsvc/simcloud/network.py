@@ -189,10 +189,28 @@ class _Collection:
                                                                                      "sort_key", "sort_dir",
                                                                                      "page_reverse", "changed_since")}
         since = (req.get_param("changed_since") or "")[:19]
-        found = [body for resource, body in self._world.listed(self._type)
+        ids, revisions = wanted.pop("id", None), {}
+        listed = self._world.listed(self._type) if ids is None else self._by_ids(ids, revisions)
+        found = [body for resource, body in listed
                  if visible(resource, req.context.actor) and body["updated_at"] >= since
                  and all(_text(body[key]) in values for key, values in wanted.items() if key in body)]
-        resp.media = {self._plural: page(found, req)}
+        shown = page(found, req)
+        req.context.listed = [(body["id"], revisions[body["id"]]) for body in shown if ids is not None]
+        resp.media = {self._plural: shown}
+
+    def _by_ids(self, ids: list[str], revisions: dict[str, int]) -> list[tuple[Resource, Mapping[str, Any]]]:
+        """Those of ``ids`` that the API shows; ``revisions`` gets the number of what each was shown as."""
+        down = self._network.cloud.panel.now.down_resources
+        found = []
+        for resource_id in dict.fromkeys(ids):
+            if resource_id in down:
+                raise faults.down(f"resource {resource_id}")
+            shown = self._world.shown(self._type, resource_id)
+            number = self._world.last_shown(resource_id)
+            if shown is not None and number is not None:
+                revisions[resource_id] = number
+                found.append(shown)
+        return found
 
     def on_post_all(self, req: falcon.Request, resp: falcon.Response) -> None:
         asked = read_json(req, self._name, _bad_request)

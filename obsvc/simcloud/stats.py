@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +30,10 @@ def caller_of(user_agent: str | None, user_name: str | None) -> str:
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """One call that was answered.  time: epoch seconds.  route: method and path template."""
+    """One call that was answered.  time: epoch seconds.  route: method and path template.
+
+    resource_ids: those that a list by ids answered; ``resource_id`` is of a path.
+    """
 
     seq: int
     time: float
@@ -41,6 +45,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     resource_id: str | None
     revision: int | None
     request_id: str
+    resource_ids: tuple[str, ...] = ()
 
 
 class Stats:
@@ -65,13 +70,16 @@ class Stats:
             self._gets_by_revision: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
 
     def count(self, caller: str, method: str, template: str, path: str, status: int, resource_id: str | None,
-              revision: int | None, request_id: str) -> None:
-        """Note one call that was answered; resource_id: what it asked for, revision: the one that it was shown."""
+              revision: int | None, request_id: str, listed: Sequence[tuple[str, int]] = ()) -> None:
+        """Note one call that was answered; resource_id: what it asked for, revision: the one that it was shown.
+
+        listed: the resources that a list by ids answered, each with its revision; each counts as a fetch of it.
+        """
         route = f"{method} {template}"
         with self._lock:
             self._seq += 1
             self._calls.append(Call(self._seq, self._clock.time(), caller, method, path, route, status, resource_id,
-                                    revision, request_id))
+                                    revision, request_id, tuple(each for each, _ in listed)))
             if len(self._calls) > CALLS_KEPT:
                 del self._calls[: CALLS_KEPT // 10]
             self._by_caller[caller] += 1
@@ -84,6 +92,9 @@ class Stats:
                     self._gets_by_resource[resource_id][caller] += 1
                 if revision is not None:
                     self._gets_by_revision[resource_id, revision][caller] += 1
+                for each, number in listed:
+                    self._gets_by_resource[each][caller] += 1
+                    self._gets_by_revision[each, number][caller] += 1
 
     def totals(self) -> dict[str, Any]:
         """All counters as one object."""
@@ -101,6 +112,7 @@ class Stats:
     def fetches(self, role: str) -> dict[str, Any]:
         """GETs of single resources by callers of one role (``observer`` → ``observer obs-1`` and the like).
 
+        A list by ids is one GET of each resource that it answered.
         gets: how many.  revisions: of how many states.  repeated: those beyond the first of the same state.
         doubled: states that two or more callers fetched, each with ``id``, ``revision`` and ``callers``.
         """

@@ -59,6 +59,16 @@ def network(sessions):
     return Ref("RegionOne", "network.network", answer.json()["network"]["id"])
 
 
+def test_several_are_fetched_by_one_list_of_their_ids(fetcher, network, cloud):
+    missing = Ref("RegionOne", "network.network", "00000000-0000-0000-0000-000000000000")
+    alone = fetcher.fetch(network).snapshot
+    found = fetcher.fetch_together((missing, network))
+    assert set(found) == {network} and found[network].outcome is Outcome.FOUND
+    assert found[network].snapshot.attributes == alone.attributes and found[network].snapshot.status == alone.status
+    assert [call["resource_ids"] for call in cloud.calls() if "resource_ids" in call and call["resource_ids"]] == [
+        [network.resource_id]]
+
+
 def test_a_resource_is_found_and_one_that_is_not_there_is_absent(fetcher, network, cloud):
     fetched = fetcher.fetch(network)
     assert fetched.outcome is Outcome.FOUND, fetched.error

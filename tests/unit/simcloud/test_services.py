@@ -312,3 +312,26 @@ def test_a_replay_answers_and_publishes_on_one_time_base(bench, tmp_path, speed)
 def test_a_record_that_can_not_be_read_is_refused(bench):
     assert bench.ask("POST", "/sim/v1/replay", {"bodies_path": "/nowhere"}).status_code == 400
     assert bench.ask("POST", "/sim/v1/replay", {}).status_code == 400
+
+
+def test_a_list_by_ids_answers_and_counts_just_these(bench):
+    made = [bench.make("/network/v2.0/networks", "network", name=name)["id"] for name in "abc"]
+    bench.advance(1.0)
+    bench.cloud.stats.reset()
+    agent = "obsvc/0.1.0 (observer obs-1)"
+    found = bench.get(f"/network/v2.0/networks?id={made[0]}&id={made[2]}&id=none", agent=agent)["networks"]
+    assert [each["id"] for each in found] == [made[0], made[2]]
+    (call,) = bench.cloud.stats.calls(0, 10)
+    assert call.resource_ids == (made[0], made[2]) and call.resource_id is None
+    assert bench.cloud.stats.fetches("observer")["gets"] == 2
+    bench.get(f"/network/v2.0/networks/{made[0]}", agent="obsvc/0.1.0 (observer obs-2)")
+    (doubled,) = bench.cloud.stats.fetches("observer")["doubled"]
+    assert doubled["id"] == made[0] and doubled["callers"] == {"observer obs-1": 1, "observer obs-2": 1}
+    bench.get("/network/v2.0/networks", agent=agent)
+    assert bench.cloud.stats.fetches("observer")["gets"] == 3, "a list of everything is no fetch of each"
+
+
+def test_a_list_by_ids_fails_with_a_resource_that_is_down(bench):
+    network = bench.make("/network/v2.0/networks", "network", name="n")["id"]
+    bench.cloud.panel.turn({"down_resources": [network]})
+    assert bench.ask("GET", f"/network/v2.0/networks?id={network}").status_code == 503
