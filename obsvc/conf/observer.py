@@ -10,7 +10,8 @@ OPTIONS = [
                help="Fetches under way at once. 32: more is slower with the requests library (measured)."),
     cfg.FloatOpt("coalesce_interval", default=1.0, min=0.0,
                  help="Seconds after a look during which further notifications of the same resource are gathered "
-                      "into one more look."),
+                      "into one more look; it waits until settle_delay after the newest of them, but at most by "
+                      "this much longer."),
     cfg.FloatOpt("settle_delay", default=1.0, min=0.0,
                  help="Seconds until the look that follows one which did not show the announced settled state: a "
                       "service's API can be behind its notification."),
