@@ -14,6 +14,7 @@ import threading
 from oslo_config import cfg
 
 import obsvc
+from obsvc import catalog as catalogs
 from obsvc import engine_client, web
 from obsvc.observer.wiring import Observer
 from obsvc.partitioning.ownership import check_engine, wait_for_engine
@@ -42,7 +43,8 @@ class Signals:
 
 
 def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
-    """Run until told to end; the exit code."""
+    """Run until told to end; the exit code.  Raises ConfigError before anything is waited for that can be told so."""
+    catalogs.load(conf.catalog.folders)  # read once more when the observer is made; errors are told here
     signals = signals or Signals().install()
     host = conf.host or socket.gethostname()
     name = conf.observer.name or host

@@ -69,3 +69,20 @@ def test_errors_name_file_and_place(tmp_path, text, told):
 def test_missing_folder(tmp_path):
     with pytest.raises(ConfigError, match="expected a folder"):
         load([tmp_path / "none"])
+
+
+def test_observer_and_api_read_the_operators_folders_before_they_wait_for_anything(tmp_path):
+    from obsvc import conf as obsvc_conf
+    from obsvc.api import app as api
+    from obsvc.observer import app as observer
+
+    put(tmp_path, MINE + "surprise: 1\n")
+    file = tmp_path / "obsvc.conf"
+    file.write_text(f"[DEFAULT]\nhost = here\n[catalog]\nfolders = {tmp_path}\n[api]\nauth_strategy = noauth\n"
+                    f"[engine_client]\nendpoints = http://127.0.0.1:1\n"
+                    f"[coordination]\nbackend_urls = file://{tmp_path}/c\n")
+    conf = obsvc_conf.load([], config_files=[str(file)])
+    with pytest.raises(ConfigError, match=r"mine\.yaml.*surprise"):
+        observer.run(conf, signals=observer.Signals())
+    with pytest.raises(ConfigError, match=r"mine\.yaml.*surprise"):
+        api.from_conf(conf)

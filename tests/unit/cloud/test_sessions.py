@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 from keystoneauth1 import exceptions as ks_exceptions
 from keystoneauth1 import plugin
 from keystoneauth1 import session as ks_session
@@ -79,6 +80,23 @@ def test_endpoints_are_looked_up_by_aliases_and_kept_until_forgotten():
     assert sessions.adapter("R", "block-storage", ("volumev3",)) is adapter
     sessions.forget("R", "block-storage")
     assert sessions.adapter("R", "block-storage", ("volumev3",)).endpoint_override == "http://new/v3"
+
+
+def test_headers_reach_the_service_beside_the_usual_ones(monkeypatch):
+    sent = []
+
+    def request(self, method, url, headers=None, **_):
+        sent.append((method, url, dict(headers)))
+        answer = requests.Response()
+        answer.status_code = 200
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    sessions = made(Auth(endpoints={("R", "dns", "internal"): "http://dns"}))
+    sessions.get("R", "dns", "/zones/z", version_prefix="/v2", headers={"X-Auth-All-Projects": "true"})
+    ((method, url, headers),) = sent
+    assert (method, url) == ("GET", "http://dns/v2/zones/z")
+    assert headers["X-Auth-All-Projects"] == "true" and headers["Accept"] == "application/json"
 
 
 def test_a_service_that_the_cloud_has_not_is_one_clear_line():

@@ -28,6 +28,7 @@ class Sessions:
         self.answer, self.asked = answer, []
 
     def get(self, region, service_type, path, *, aliases=(), version_prefix="", microversion=None, headers=None):
+        self.headers = headers
         self.asked.append((region, service_type, path, tuple(aliases), version_prefix))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -47,6 +48,12 @@ def test_found():
     seen = fetched.snapshot
     assert (seen.condition, seen.status, seen.project_id, seen.fetched_at, seen.request_id) == (
         Condition.ACTIVE, "ACTIVE", "p1", 500.0, "req-1")
+
+
+def test_headers_of_the_catalogue_are_sent():
+    sessions = Sessions(Answer(404, b""))
+    Fetcher(CATALOG, sessions).fetch(Ref("R", "dns.zone", "z"))
+    assert sessions.headers == {"X-Auth-All-Projects": "true"}  # else another project's zone would be a 404
 
 
 def test_an_id_cannot_leave_its_place_in_the_path():
