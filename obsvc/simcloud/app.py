@@ -7,6 +7,7 @@ dials (latency, a service that is down), and the counting of calls.  What lies u
 from __future__ import annotations
 
 import logging
+import random
 import time
 import uuid
 from typing import Any
@@ -44,6 +45,7 @@ class Gate:
     def __init__(self, cloud: Cloud, tokens: Tokens) -> None:
         self._cloud = cloud
         self._tokens = tokens
+        self._random = random.Random(cloud.settings.seed)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         req.context.request_id = f"req-{uuid.uuid4()}"
@@ -63,6 +65,11 @@ class Gate:
             raise faults.down(service)
         if service in dials.throttled_services:
             raise faults.throttled(dials.retry_after)
+        if service != "identity":
+            if dials.throttled_share and self._random.random() < dials.throttled_share:
+                raise faults.throttled(dials.retry_after)
+            if dials.unavailable_share and self._random.random() < dials.unavailable_share:
+                raise faults.down(service)
         if token is not None:
             req.context.actor = token.actor(req.context.request_id)
         elif req.path.rstrip("/") not in _OPEN and req.path != "/":

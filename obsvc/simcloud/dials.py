@@ -47,6 +47,8 @@ class Dials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     later than its notification.  lost_share, duplicated_share: of notifications.  delayed_share of them go out
     ``delayed_seconds`` late.  down_services: names as in the first part of the path (compute, network, volume,
     image, identity, sim); down_resources: ids whose requests answer 503.  throttled_services: answer 429.
+    reordered_share: of notifications, each of which goes out up to ``reordered_seconds`` late, so that later ones
+    overtake it.  throttled_share, unavailable_share: of requests that are answered 429 and 503 (never identity's).
     """
 
     build: BuildTime = BuildTime()
@@ -63,13 +65,18 @@ class Dials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     down_resources: tuple[str, ...] = ()
     throttled_services: tuple[str, ...] = ()
     retry_after: int = 1
+    reordered_share: float = 0.0
+    reordered_seconds: float = 1.0
+    throttled_share: float = 0.0
+    unavailable_share: float = 0.0
 
     def build_time(self, resource_type: str) -> BuildTime:
         return self.build_by_type.get(resource_type, self.build)
 
 
-_SHARES = ("failed_share", "lost_share", "duplicated_share", "delayed_share")
-_SECONDS = ("api_latency", "api_behind", "delayed_seconds")
+_SHARES = ("failed_share", "lost_share", "duplicated_share", "delayed_share", "reordered_share",
+           "throttled_share", "unavailable_share")
+_SECONDS = ("api_latency", "api_behind", "delayed_seconds", "reordered_seconds")
 
 
 def checked(dials: Dials) -> Dials:

@@ -110,7 +110,8 @@ class Emitted(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass
 class Counts:
-    """emitted: asked for.  lost, duplicated, delayed: by the dials.  published: confirmed.  dropped: buffer full."""
+    """emitted: asked for.  lost, duplicated, delayed, reordered: by the dials.  published: confirmed.  dropped: buffer
+    full."""
 
     emitted: int = 0
     lost: int = 0
@@ -119,6 +120,7 @@ class Counts:
     published: int = 0
     dropped: int = 0
     failures: int = 0
+    reordered: int = 0
 
 
 @dataclass(order=True)
@@ -163,6 +165,9 @@ class Notifier:
                 return
             late = dials.delayed_seconds if dials.delayed_seconds and self._random.random() < dials.delayed_share else 0
             self.counts.delayed += bool(late)
+            if dials.reordered_share and self._random.random() < dials.reordered_share:
+                self.counts.reordered += 1
+                late += self._random.uniform(0.0, dials.reordered_seconds)
             self._put(notice.exchange, key, body, late)
             if self._random.random() < dials.duplicated_share:
                 self.counts.duplicated += 1

@@ -335,3 +335,24 @@ def test_a_list_by_ids_fails_with_a_resource_that_is_down(bench):
     network = bench.make("/network/v2.0/networks", "network", name="n")["id"]
     bench.cloud.panel.turn({"down_resources": [network]})
     assert bench.ask("GET", f"/network/v2.0/networks?id={network}").status_code == 503
+
+
+def test_a_share_of_the_answers_is_429_or_503_and_never_identitys(bench):
+    turn(bench, throttled_share=0.3, unavailable_share=0.3, retry_after=3)
+    answers = [bench.ask("GET", "/network/v2.0/networks") for _ in range(200)]
+    codes = {code: sum(each.status_code == code for each in answers) for code in (200, 429, 503)}
+    assert sum(codes.values()) == 200 and min(codes.values()) > 20
+    assert {each.headers["retry-after"] for each in answers if each.status_code == 429} == {"3"}
+    assert bench.log_in("obsvc")
+    turn(bench, throttled_share=1.0)
+    assert bench.ask("GET", "/network/v2.0/networks").status_code == 429
+
+
+def test_a_share_of_the_notifications_is_overtaken(bench):
+    turn(bench, reordered_share=0.5, reordered_seconds=2.0)
+    made = [bench.make("/network/v2.0/networks", "network", name=str(number))["id"] for number in range(20)]
+    bench.advance(3.0)
+    seen = [inner["payload"]["network"]["id"] for _, _, inner in bench.sent
+            if inner["event_type"] == "network.create.end"]
+    assert sorted(seen) == sorted(made) and seen != made
+    assert 0 < bench.cloud.notifier.counts.reordered < 40
