@@ -63,6 +63,8 @@ class ServiceGate:
 
     def __init__(self, settings: GateSettings) -> None:
         self._settings = settings
+        #: Called with a lane whose breaker has closed; under no lock.  Set once, before the first look.
+        self.on_back: Callable[[ServiceLane], None] = lambda lane: None
         self._lock = threading.Lock()
         self._services: dict[ServiceLane, _Service] = {}
         self._inside = 0
@@ -128,6 +130,7 @@ class ServiceGate:
         if closed:
             metrics.BREAKER_OPEN.labels(*lane).set(0)
             LOG.info("%s in %s answers again", lane[1], lane[0])
+            self.on_back(lane)
 
     def throttled(self, lane: ServiceLane, now: float, retry_after: float) -> None:
         """The service said 429: it is left alone for ``retry_after`` seconds."""

@@ -157,6 +157,13 @@ class WorkQueue:
                 self._core.forget(ref)
             self._ended.notify_all()
 
+    def hasten(self, lane: object) -> None:
+        """A service answers again: what failed there is looked at now, as fast as its budget allows, and not when
+        its backoff is over."""
+        with self._lock:
+            self._core.hasten(lane, self._now())
+            self._work.notify()
+
     def drain(self, timeout: float) -> bool:
         """Take nothing more in, drop what is not due, and wait until all that is due was looked at and ended.
 

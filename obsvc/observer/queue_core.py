@@ -295,6 +295,18 @@ class QueueCore:
         if ref in self.processing:
             self._forgotten.add(ref)
 
+    def hasten(self, lane: object, now: float) -> int:
+        """What failed in ``lane`` and waits for its backoff is due now; answers how many."""
+        late = [
+            ref for ref in self._failures
+            if ref not in self.processing and (entry := self.entries.get(ref)) is not None and not entry.ready
+            and self.lanes.lane_of(ref) == lane
+        ]
+        for ref in late:
+            self.entries[ref].by(now)
+            self._place(ref, self.entries[ref], now)
+        return len(late)
+
     def drop_waiting(self) -> int:
         """Drop every entry that is not due and not of a ref being processed; answers how many."""
         late = [ref for ref, entry in self.entries.items() if not entry.ready and ref not in self.processing]

@@ -119,6 +119,7 @@ class Observer:
                           settle_delay=options.settle_delay),
             clock=self._clock, lane_of=self.fetcher.lane_of, gate=self.gate,
         )
+        self.gate.on_back = self.queue.hasten
 
     def _decisions(self, requests_per_second: float) -> None:
         options = self._options

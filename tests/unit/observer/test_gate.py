@@ -213,3 +213,26 @@ def test_a_member_that_joins_takes_its_share_at_once():
     assert spend(gate, NOVA, 0.0) == 10, "a burst saved up for the whole cluster is cut to the share"
     gate.share(0, 0.0)
     assert gate.rate == 10.0, "a view of nobody changes nothing"
+
+
+def test_when_a_service_is_back_what_failed_there_does_not_wait_for_its_backoff():
+    clock = ManualClock()
+    gate = ServiceGate(GateSettings(breaker_failures=2, breaker_pause=5.0))
+    queue = WorkQueue(clock=clock, lane_of=lambda one: ("R", one.resource_type), gate=gate)
+    gate.on_back = queue.hasten
+    lane, other = ("R", "compute.server"), ref("port", "network.port")
+    for number in range(3):
+        queue.add(ref(number), Cause.NOTIFIED)
+    for _ in range(2):
+        work = queue.get()
+        gate.failed(lane, work.ref, clock.monotonic())
+        queue.retry(work, after=300.0)
+    queue.add(other, Cause.NOTIFIED)
+    queue.retry(queue.get(), after=300.0)
+    clock.advance(5.0)
+    probe = queue.get()
+    assert probe.ref == ref(2) and queue.get() is None
+    gate.answered(lane, clock.monotonic())
+    queue.done(probe)
+    back = [queue.get(), queue.get()]
+    assert {work.ref for work in back} == {ref(0), ref(1)} and queue.get() is None, "the other service's waits"
