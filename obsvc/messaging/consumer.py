@@ -1,8 +1,7 @@
 """Taking messages from our own queue.
 
-For AMQP the deliveries come straight from the channel (``basic_consume``), as bytes, and the thread waits on the
-socket and then drains: a timeout around every frame costs half as much again (BASELINES).  Other transports go
-through kombu's ``drain_events``.
+For AMQP the deliveries come straight from the connection's buffer (:mod:`obsvc.messaging.frame_reader`), as bytes, and the
+thread waits on the socket and then handles all that is there.  Other transports go through kombu's ``drain_events``.
 
 A consumer belongs to the one thread that made it; only :meth:`Consumer.wake` may be called from others.  Its
 delivery tags die with it.
@@ -23,6 +22,7 @@ import kombu
 from obsvc.exceptions import Unavailable
 from obsvc.messaging.connection import translated
 from obsvc.messaging.filesystem import QueueTaken
+from obsvc.messaging.frame_reader import FrameReader
 
 
 class QueueInUse(Unavailable):
@@ -41,6 +41,9 @@ class Arrived(NamedTuple):
     exchange: str
     routing_key: str
 
+
+#: Exchanges and routing keys that are kept as text: whoever may publish can make up more.
+_NAMES = 256
 
 OnMessage = Callable[[Arrived], None]
 
@@ -98,6 +101,8 @@ class _AmqpConsumer:
         self._cancelled = False
         self._tag: str | None = None
         self._wake_lock = threading.Lock()  # a descriptor that was closed may be another's by the time it is written
+        self._tag_bytes: bytes | None = None
+        self._names: dict[bytes, str] = {}  # exchanges and routing keys: there are a dozen
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -107,6 +112,10 @@ class _AmqpConsumer:
                 self._channel.auto_decode = False
                 self._channel.basic_qos(0, prefetch, False)
                 self._socket = connection.connection.sock
+                self._reader = FrameReader(
+                    connection.connection, self._channel.channel_id, self._taken_whole,
+                    lambda tag: tag == self._tag_bytes,
+                )
                 self._poll = select.poll()
                 self._poll.register(self._socket, select.POLLIN)
                 self._poll.register(self._wake_read, select.POLLIN)
@@ -125,6 +134,7 @@ class _AmqpConsumer:
                     self._queue, callback=self._delivered, exclusive=True, on_cancel=self._on_cancel
                 )
                 self._tag = getattr(self._tag, "consumer_tag", self._tag)
+                self._tag_bytes = self._tag.encode()
         except Unavailable as error:
             if isinstance(error.__cause__, amqp.exceptions.AccessRefused):
                 raise QueueInUse(f"queue {self._queue} is consumed by another process") from error
@@ -138,16 +148,19 @@ class _AmqpConsumer:
 
     def run(self, timeout: float) -> int:
         before = self._taken
+        end = before + self._BURST
         with translated(self._connection, f"consuming {self._queue}"):
             wait = timeout
-            while self._readable(wait):
-                # One frame at a time: drain_events goes on until a *message* is whole, and so blocks behind the
-                # broker's heartbeat until the next message, while ours go unsent and the broker hangs up.
-                self._connection.connection.blocking_read()
+            while True:
+                # One frame at a time: py-amqp's drain_events goes on until a *message* is whole, and so blocks behind
+                # the broker's heartbeat until the next message, while ours go unsent and the broker hangs up.
+                while self._taken < end and self._reader.handle():
+                    wait = 0.0
                 if self._cancelled:
                     raise QueueVanished(f"the broker ended our consumption of {self._queue}: it was deleted")
-                if self._taken - before >= self._BURST:
+                if self._taken >= end or not self._readable(wait):
                     break
+                self._reader.fill()
                 wait = 0.0
         return self._taken - before
 
@@ -160,6 +173,18 @@ class _AmqpConsumer:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_read, 4096)
         return any(descriptor != self._wake_read for descriptor, _ in ready)
+
+    def _taken_whole(self, _tag: bytes, number: int, exchange: bytes, routing_key: bytes, body: bytes) -> None:
+        self._taken += 1
+        self._on_message(Arrived(body, number, self._name(exchange), self._name(routing_key)))
+
+    def _name(self, raw: bytes) -> str:
+        name = self._names.get(raw)
+        if name is None:
+            if len(self._names) >= _NAMES:
+                self._names.clear()
+            name = self._names[raw] = raw.decode("utf-8", "replace")
+        return name
 
     def _delivered(self, message: Any) -> None:
         self._taken += 1
