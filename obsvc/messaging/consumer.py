@@ -1,7 +1,8 @@
 """Taking messages from our own queue.
 
-For AMQP the deliveries come straight from the connection's buffer (:mod:`obsvc.messaging.frame_reader`), as bytes, and the
-thread waits on the socket and then handles all that is there.  Other transports go through kombu's ``drain_events``.
+For AMQP the deliveries come straight from the connection's buffer (:mod:`obsvc.messaging.frame_reader`), as bytes,
+and the thread waits on the socket and then handles all that is there.  Other transports go through kombu's
+``drain_events``.
 
 A consumer belongs to the one thread that made it; only :meth:`Consumer.wake` may be called from others.  Its
 delivery tags die with it.
