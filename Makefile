@@ -41,6 +41,10 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
+# One benchmark of benchmarks/: bench-intake, bench-fetch, bench-convergence.
+bench-%: venv servers
+	$(BIN)/python -m benchmarks.$* $(ARGS)
+
 # Write the sample files anew; a unit test checks that they are current.
 config: venv
 	$(BIN)/oslo-config-generator --config-file etc/obsvc/config-generator.conf
