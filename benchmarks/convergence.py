@@ -73,7 +73,7 @@ def with_obsvc(deployment: Deployment, cloud: SimulatedCloud, count: int) -> dic
         page = deployment.api(f"/v1/changes?since={since}&limit=500")
         for delta in page["changes"]:
             if delta.get("status") == "ACTIVE":
-                known.setdefault(delta["ref"][2], delta["at"])
+                known.setdefault(delta["resource_id"], delta["at"])
         if not page["changes"]:
             break
         since = page["next"]

@@ -48,6 +48,8 @@ _KEPT = 20
 class _Channel:
     """A channel of py-amqp's kind that only remembers what was acknowledged."""
 
+    channel_id = 1
+
     def __init__(self) -> None:
         self.callback: Callable[[Any], None] | None = None
         self.acknowledged = 0
@@ -75,7 +77,7 @@ class _Connection:
         self.transport = types.SimpleNamespace(driver_type="amqp")
         self.made = _Channel()
         self._sockets = socket.socketpair()
-        self.connection = types.SimpleNamespace(sock=self._sockets[0])
+        self.connection = types.SimpleNamespace(sock=self._sockets[0], transport=types.SimpleNamespace())
 
     def channel(self) -> _Channel:
         return self.made
