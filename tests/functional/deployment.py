@@ -147,11 +147,12 @@ class SimulatedCloud:
             found += page
 
     def looks(self) -> list[demo_summary.Call]:
-        """Every GET of one resource by an observer."""
+        """Every GET of one resource by an observer; a list by ids is one of each that it answered."""
         return [
-            demo_summary.Call(call["time"], call["caller"], call["resource_id"])
+            demo_summary.Call(call["time"], call["caller"], each)
             for call in self.calls()
-            if call["method"] == "GET" and call["resource_id"] and call["caller"].startswith("observer ")
+            if call["method"] == "GET" and call["caller"].startswith("observer ")
+            for each in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
         ]
 
     def truth(self) -> list[dict]:

@@ -41,7 +41,7 @@ def watch(tmp_path, shared_rabbitmq, shared_etcd, postgresql_url, request):
     return make
 
 
-def settled(watching: Watching) -> None:
+def settled(watching: Watching, bound: float = 120) -> None:
     """Wait until all that was emitted is published, taken in and looked at, and no settle look is to come."""
     deployment, cloud = watching.deployment, watching.cloud
     last = [(-1, -1.0)]
@@ -54,7 +54,7 @@ def settled(watching: Watching) -> None:
         return (quiet and cloud.get("stats")["notifications"]["waiting"] == 0
                 and deployment.gauge("observer", "obsvc_unsettled_deliveries") == 0)
 
-    wait_until(calm, bound=120, what="nothing more to look at", interval=0.3)
+    wait_until(calm, bound=bound, what="nothing more to look at", interval=0.3)
 
 
 def burst(url: str, server_id: str, *, seconds: float, state: str = "active") -> None:
@@ -79,7 +79,7 @@ def test_creations_told_in_both_families_cost_few_fetches_by_their_owners_alone(
         watching.observe("compute.server", watching.create_servers(min(100, servers - start)))
     watching.wait_built(bound)
     watching.wait_nothing_missing(bound, f"{servers} creations")
-    settled(watching)
+    settled(watching, bound)
     emitted = watching.cloud.get("stats")["notifications"]["emitted"]
     looks = watching.looks()
     print(f"{servers} servers, {emitted} notifications, each to 3 observers: {looks / servers:.2f} fetches per "
