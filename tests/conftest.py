@@ -1,4 +1,4 @@
-"""For every test: hypothesis has no deadline for one example, since no test asserts a time and the machine is shared."""
+"""For every test: hypothesis sets no deadline for an example, since no test asserts a time."""
 from hypothesis import settings
 
 settings.register_profile("obsvc", deadline=None, print_blob=True)
