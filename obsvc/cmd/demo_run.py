@@ -226,15 +226,10 @@ class Demonstration:
         return copy.get("exists") is True and copy.get("status") in (None, real["status"])
 
     def _observer_looks(self) -> list[demo_summary.Call]:
-        found: list[demo_summary.Call] = []
-        since = 0
-        while calls := request(f"{self._cloud}/sim/v1/calls?since={since}")["calls"]:
-            since = calls[-1]["seq"]
-            found += [
-                demo_summary.Call(call["time"], call["caller"], call["resource_id"]) for call in calls
-                if call["method"] == "GET" and call["resource_id"] and call["caller"].startswith("observer ")
-            ]
-        return found
+        calls: list[dict[str, Any]] = []
+        while page := request(f"{self._cloud}/sim/v1/calls?since={calls[-1]['seq'] if calls else 0}")["calls"]:
+            calls += page
+        return demo_summary.looks(calls)
 
     # what the processes say
 

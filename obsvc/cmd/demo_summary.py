@@ -5,6 +5,7 @@ import bisect
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 #: Fates of a notification that cost no fetch.
 DISCARDED = ("not_owned", "not_observed", "no_resource", "no_look")
@@ -17,6 +18,17 @@ class Call:
     at: float
     caller: str
     resource_id: str
+
+
+def looks(calls: Iterable[Mapping[str, Any]]) -> list[Call]:
+    """The looks of observers in the simulated cloud's call log: each GET of one resource, and of a list by ids one
+    for each id that it answered."""
+    return [
+        Call(call["time"], call["caller"], each)
+        for call in calls
+        if call["method"] == "GET" and call["caller"].startswith("observer ")
+        for each in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

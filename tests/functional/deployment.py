@@ -147,13 +147,8 @@ class SimulatedCloud:
             found += page
 
     def looks(self) -> list[demo_summary.Call]:
-        """Every GET of one resource by an observer; a list by ids is one of each that it answered."""
-        return [
-            demo_summary.Call(call["time"], call["caller"], each)
-            for call in self.calls()
-            if call["method"] == "GET" and call["caller"].startswith("observer ")
-            for each in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
-        ]
+        """What observers looked at so far; a list by ids is one look at each that it answered."""
+        return demo_summary.looks(self.calls())
 
     def truth(self) -> list[dict]:
         """Every resource that there is or was."""

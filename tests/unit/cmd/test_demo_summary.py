@@ -1,5 +1,5 @@
 """The demo's judgement of its own run."""
-from obsvc.cmd.demo_summary import Call, by_label, doubles, parse_metrics, total
+from obsvc.cmd.demo_summary import Call, by_label, doubles, looks, parse_metrics, total
 
 
 def test_two_observers_at_one_state_are_a_double():
@@ -34,3 +34,10 @@ def test_counters_are_added_over_processes_and_labels():
 def test_counters_by_a_label():
     one = parse_metrics('a_total{bus="1",cause="x"} 2.0\na_total{bus="2",cause="y"} 0.0\n')
     assert by_label([one, one], "a_total", "cause") == {"x": 4}
+
+
+def test_a_list_by_ids_is_a_look_at_each():
+    entry = {"time": 1.0, "caller": "observer a", "method": "GET", "resource_id": None, "resource_ids": ["x", "y"]}
+    others = [{**entry, "caller": "worker w"}, {**entry, "method": "POST"},
+              {**entry, "resource_id": "z", "resource_ids": []}]
+    assert [call.resource_id for call in looks([entry, *others])] == ["x", "y", "z"]
