@@ -9,12 +9,12 @@ from tests.functional.test_end_to_end import TEMPLATE
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("killed", ["rabbitmq", "etcd", "postgresql"])
+@pytest.mark.parametrize("killed", ["rabbitmq", "etcd", "postgresql", "mariadb"])
 def test_a_stack_completes_over_the_restart_of_a_server(killed, tmp_path, request, rabbitmq, shared_etcd,
                                                         shared_postgresql):
     server = request.getfixturevalue(killed)
     etcd = server if killed == "etcd" else shared_etcd
-    database = server if killed == "postgresql" else shared_postgresql
+    database = server if killed in ("postgresql", "mariadb") else shared_postgresql
     cloud = SimulatedCloud(tmp_path, rabbitmq.url, "--build-time", "uniform:2,5").start()
     try:
         deployment = Deployment(
