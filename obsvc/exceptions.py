@@ -92,11 +92,14 @@ class UndecodableMessage(ObsvcError):
 
 
 def by_code(code: str) -> type[ObsvcError]:
-    """The error class that carries ``code`` on the wire; :class:`ObsvcError` for one that is not known here."""
+    """The error class that carries ``code`` on the wire; :class:`ObsvcError` for one that is not known here.
+
+    Only classes of this module go over the wire: what others derive may need more than a message to be made.
+    """
     pending = [ObsvcError]
     while pending:
         cls = pending.pop()
-        if cls.__dict__.get("code") == code:
+        if cls.__module__ == __name__ and cls.__dict__.get("code") == code:
             return cls
         pending.extend(cls.__subclasses__())
     return ObsvcError

@@ -1,19 +1,30 @@
-"""Every error class can be made from what goes over the wire: a message and a code."""
+"""Every error that goes over the wire can be made from what goes over it: a message and a code."""
 import pytest
 
-import obsvc.api.auth
-import obsvc.cmd.main  # noqa: F401  (with the API, every module that may define an error of its own)
+from obsvc import exceptions
 from obsvc.exceptions import ObsvcError, by_code
 
-
-def _all(cls: type[ObsvcError]) -> list[type[ObsvcError]]:
-    return [cls, *(each for sub in cls.__subclasses__() for each in _all(sub))]
+WIRE = [each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, ObsvcError)]
 
 
-@pytest.mark.parametrize("cls", [each for each in _all(ObsvcError) if "code" in each.__dict__])
+@pytest.mark.parametrize("cls", WIRE)
 def test_an_error_of_the_wire_becomes_its_class(cls):
     made = by_code(cls.code)("what and what to do", code=cls.code)
-    assert (made.code, str(made), made.http_status) == (cls.code, "what and what to do", cls.http_status)
+    assert type(made) is cls and (made.code, str(made)) == (cls.code, "what and what to do")
+
+
+def test_codes_are_distinct():
+    assert len(WIRE) > 8 and len({cls.code for cls in WIRE}) == len(WIRE)
+
+
+def test_an_error_of_another_module_is_not_made_from_the_wire():
+    class Local(ObsvcError):
+        code = "local"
+
+        def __init__(self, message, *, needed):
+            super().__init__(message)
+
+    assert by_code("local") is ObsvcError
 
 
 def test_an_unknown_code_is_an_error_all_the_same():
