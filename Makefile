@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Two pytest workers; each starts servers of its own.
 WORKERS ?= 2
 
-.PHONY: demo test test-unit test-functional test-long lint config venv servers clean
+.PHONY: demo test test-unit test-functional test-long fuzz lint config venv servers clean
 
 venv: $(STAMP)
 
