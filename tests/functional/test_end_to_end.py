@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import signal
+import time
 
 import pytest
 
@@ -120,23 +121,42 @@ def test_a_sleeper_is_fenced_and_joins_again(deploy, postgresql_url, cloud):
     with deploy(postgresql_url) as deployment:
         deployment.create_stack("tiers", TEMPLATE)
         deployment.wait_stack("tiers")
-        sleeper, engine = deployment.processes["observer-2"], deployment.processes["engine-1"]
+        sleeper = deployment.processes["observer-2"]
         refs = _refs_of(deployment, "observer-2")
         assert refs
-        engine.send_signal(signal.SIGSTOP)
-        for resource_id in refs:
-            http_json(f"{cloud.url}/sim/v1/behind", method="POST",
-                      body={"action": "change", "id": resource_id, "body": {"name": "changed"}, "notify": True})
-        wait_until(lambda: deployment.metrics("observer-2")["obsvc_report_requests_under_way"] > 0, bound=30,
-                   what="a write on its way")
+        stopped, other = _stop_its_engine(deployment, cloud, refs)
         sleeper.send_signal(signal.SIGSTOP)
         deployment.wait_owned(["observer-1", "observer-3"])
         sleeper.send_signal(signal.SIGCONT)
-        wait_until(lambda: deployment.metrics("engine-2")['obsvc_verdicts_total{verdict="stale_generation"}'] > 0,
-                   bound=30, what="the late write refused")
-        engine.send_signal(signal.SIGCONT)
+        stale = 'obsvc_verdicts_total{verdict="stale_generation"}'
+        wait_until(lambda: deployment.metrics(other).get(stale, 0) > 0, bound=30, what="the late write refused")
+        deployment.processes[stopped].send_signal(signal.SIGCONT)
         deployment.wait_owned(["observer-1", "observer-2", "observer-3"])
         wait_until(lambda: deployment.differences("tiers") == [], bound=30, what="the engine's copy is the cloud's")
+
+
+def _stop_its_engine(deployment: Deployment, cloud: SimulatedCloud, refs: list[str]) -> tuple[str, str]:
+    """Stop the engine that observer-2 writes to, which either may be, with a write on its way: (it, the other)."""
+    for stopped, other in (("engine-1", "engine-2"), ("engine-2", "engine-1")):
+        deployment.processes[stopped].send_signal(signal.SIGSTOP)
+        for resource_id in refs:
+            http_json(f"{cloud.url}/sim/v1/behind", method="POST",
+                      body={"action": "change", "id": resource_id, "body": {"name": f"with {other}"}, "notify": True})
+        since: list[float] = []
+
+        def stuck(since: list[float] = since) -> bool:
+            if deployment.metrics("observer-2")["obsvc_report_requests_under_way"] == 0:
+                since.clear()
+                return False
+            since.append(time.monotonic())
+            return since[-1] - since[0] > 0.7
+
+        try:
+            wait_until(stuck, bound=8, what="a write that stays on its way")
+            return stopped, other
+        except AssertionError:
+            deployment.processes[stopped].send_signal(signal.SIGCONT)
+    raise AssertionError("no write of observer-2 stayed on its way to either engine")
 
 
 def _refs_of(deployment: Deployment, observer: str) -> list[str]:
