@@ -48,6 +48,11 @@ class Loop:
         """Ask the loop to end; returns at once."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait up to ``timeout`` seconds; True when the thread has ended."""
         if self._thread.ident is not None:

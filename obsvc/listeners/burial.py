@@ -62,6 +62,8 @@ class Burial:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._letters.get_nowait()
+        if self._loop.stopping:
+            self._letters.put(None)  # what was taken out may have been the order to end
 
     @property
     def waiting(self) -> int:

@@ -41,3 +41,13 @@ def test_away_is_tried_again_and_refused_is_settled(monkeypatch):
     assert calls == ["first", "first", "first", "refused", "last"]
     buried.stop()
     assert buried.join(10)
+
+
+def test_it_ends_also_when_its_connection_is_lost_at_that_moment():
+    """A listener that stops tells its burial to end, and then that the connection is gone."""
+    for _ in range(50):
+        buried = Burial("main", lambda letter: None)
+        buried.start()
+        buried.stop()
+        buried.forget()
+        assert buried.join(10)
