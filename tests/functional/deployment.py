@@ -333,6 +333,16 @@ class Deployment:
                 found.append(f"{node['name']}: engine {copy}, cloud {real}")
         return found
 
+    def wait_alike(self, stack: str, bound: float = 30) -> None:
+        """Until the engine's copies are the cloud's: a port that comes up with the last server does so beside it, and
+        is known by its own notification, which may be a moment behind the stack's completion."""
+
+        def alike() -> bool:
+            assert self.differences(stack) == []
+            return True
+
+        wait_until(alike, bound=bound, what="the engine's copy is the cloud's")
+
     def tail(self, lines: int = 30) -> str:
         """The end of every log, for a failing test."""
         return "\n".join(

@@ -31,7 +31,7 @@ def test_a_stack_completes_over_the_restart_of_a_server(killed, tmp_path, reques
             server.start()
             deployment.wait_stack("tiers", bound=200)
             deployment.wait_owned(["observer-1", "observer-2", "observer-3"])
-            wait_until(lambda: deployment.differences("tiers") == [], bound=60, what="the engine's copy the cloud's")
+            deployment.wait_alike("tiers", bound=60)
             assert all(process.running for process in deployment.processes.values()), deployment.tail()
             assert {name: process.pid for name, process in deployment.processes.items()} == pids
     finally:
