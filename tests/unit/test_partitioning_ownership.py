@@ -9,6 +9,7 @@ from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.exceptions import ConfigError, IncompatibleContract, Unavailable
 from obsvc.model import MemberId, partition_of_id
+from obsvc.partitioning import claiming
 from obsvc.partitioning import ownership as ownership_module
 from obsvc.partitioning.assignment import assign
 from obsvc.partitioning.ownership import Ownership
@@ -33,7 +34,7 @@ def reasons(node) -> set[ClaimReason]:
 
 
 def test_one_member_gets_everything_in_pages_ascending(cluster, monkeypatch):
-    monkeypatch.setattr(ownership_module, "PAGE", 5)
+    monkeypatch.setattr(claiming, "PAGE", 5)
     a = cluster.add("a")
     cluster.rounds(4)
     assert sorted(a.held) == list(range(PARTITIONS)) and set(a.held.values()) == {1}
@@ -122,8 +123,8 @@ def test_an_orphaned_grant_is_claimed_anew_or_let_go(cluster):
     """Granted to us, but we never heard: the beats tell."""
     a = cluster.add("a")
     cluster.rounds(4)
-    with a.ownership._grants._lock:
-        del a.ownership._grants._held[3]
+    with a.ownership._tenure.grants._lock:
+        del a.ownership._tenure.grants._held[3]
     a.holder.grants.pop(3)
     cluster.rounds(6)
     assert 3 in a.held and a.held[3] > 1
@@ -358,6 +359,7 @@ def test_a_drain_is_over_in_time_with_the_backend_and_the_engine_away(cluster, m
     left = []
     a.membership.leave = lambda timeout: (left.append(timeout), cluster.clock.advance(timeout), False)[-1]
     waited = []
-    monkeypatch.setattr(a.ownership._idle, "wait_for", lambda check, timeout: (waited.append(timeout), check())[1])
+    idle = a.ownership._tenure._idle
+    monkeypatch.setattr(idle, "wait_for", lambda check, timeout: (waited.append(timeout), check())[1])
     assert a.ownership.drain(timeout=12.0) is False
     assert sum(left) + sum(waited) <= 12.0

@@ -1,0 +1,113 @@
+"""What this member holds, and telling the holder of it: each grant once, its end once, in the order they happened.
+
+Any thread may call.  The holder is called under a lock of its own (``granted``, ``lost``): it must not hold a lock
+of its own while it calls what would wait for that.
+"""
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+from obsvc import metrics
+from obsvc.clock import Clock
+from obsvc.engine_client.ownership import Grant
+from obsvc.model import Generation, PartitionId
+from obsvc.partitioning import plan
+from obsvc.partitioning.grants import Grants
+from obsvc.partitioning.holder import Holder
+
+LOG = logging.getLogger(__name__)
+
+
+class Tenure:
+    """own: this member's name.  rest: seconds (about) that a partition which was lost is left alone."""
+
+    def __init__(self, own: str, holder: Holder, clock: Clock, rng: random.Random, *, rest: float) -> None:
+        self.grants = Grants()
+        self._own = own
+        self._holder = holder
+        self._clock = clock
+        self._rng = rng
+        self._rest = rest
+        self._telling = threading.RLock()
+        self._asked_lock = threading.Lock()
+        self._asked: set[PartitionId] = set()
+        self._handing_over: set[tuple[PartitionId, Generation]] = set()
+        self._idle = threading.Condition()
+
+    def take(self, grant: Grant) -> None:
+        """The engine granted it."""
+        with self._asked_lock:
+            self._asked.discard(grant.partition)
+        with self._telling:
+            before = self.grants.grant(grant.partition, grant.generation)
+            if before is not None:
+                self._holder.lost(grant.partition, before, "granted anew")
+            self._holder.granted(grant)
+        metrics.PARTITIONS_HELD.set(self.grants.count())
+
+    def lose(self, partition: PartitionId, generation: Generation, why: str) -> None:
+        """It is another's; nothing happens when it is not held so (any more)."""
+        rest = self._rng.uniform(0.5, 1.5) * self._rest
+        with self._telling:
+            if not self.grants.drop(partition, generation, rest_until=self._clock.monotonic() + rest):
+                return
+            LOG.warning("partition %d (generation %d) is lost: %s", partition, generation, why)
+            self._holder.lost(partition, generation, why)
+        self._forget(partition, generation)
+        self.tell_idle()
+
+    def lose_all(
+        self, partitions: Iterable[PartitionId], known: Mapping[PartitionId, Generation] | None, why: str
+    ) -> None:
+        """known: the generations that were asked about, so that a newer grant is not taken for the old one."""
+        held = self.grants.held()
+        for partition in partitions:
+            generation = (known or held).get(partition)
+            if generation is not None:
+                self.lose(partition, generation, why)
+
+    def begin_release(self, partition: PartitionId, generation: Generation, *, taken: bool) -> bool:
+        """The holder has let go of it; False when it is not held so (any more)."""
+        with self._telling:
+            if not self.grants.begin_release(partition, generation, taken=taken):
+                return False
+        self._forget(partition, generation)
+        return True
+
+    def asked_for(self, partitions: Iterable[PartitionId]) -> None:
+        """Others wait for these."""
+        with self._asked_lock:
+            self._asked.update(partitions)
+
+    def hand_over(self, assignment: Sequence[str] | None, *, everything: bool = False) -> None:
+        """Tell the holder of each partition that is to be handed over now, once a grant.
+
+        assignment: see :func:`plan.to_hand_over`.  everything: also what nobody asked for.
+        """
+        held = self.grants.held()
+        with self._asked_lock:
+            asked = set(held) if everything else set(self._asked)
+        for partition in plan.to_hand_over(self._own, asked, held, assignment):
+            key = (partition, held[partition])
+            if key not in self._handing_over:
+                self._handing_over.add(key)
+                LOG.debug("partition %d (generation %d) is to be handed over", *key)
+                self._holder.asked(partition)
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nothing is held or being released; True when that came about within ``timeout`` seconds."""
+        with self._idle:
+            return self._idle.wait_for(self.grants.idle, timeout)
+
+    def tell_idle(self) -> None:
+        with self._idle:
+            self._idle.notify_all()
+
+    def _forget(self, partition: PartitionId, generation: Generation) -> None:
+        with self._asked_lock:
+            self._asked.discard(partition)
+        self._handing_over.discard((partition, generation))
+        metrics.PARTITIONS_HELD.set(self.grants.count())
