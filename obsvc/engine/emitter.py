@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 import sqlalchemy as sa
 
-from obsvc import metrics
+from obsvc import failpoints, metrics
 from obsvc.engine.schema.stacks import outbox
 from obsvc.engine.store import Store, Transaction
 from obsvc.exceptions import Unavailable
@@ -59,7 +59,9 @@ class Emitter:
         confirmed = []
         try:
             for row in rows:
+                failpoints.hit("emit.before")
                 self._publisher.publish(f"{self._topic}.{row.priority.lower()}", self._body(row))
+                failpoints.hit("emit.after")
                 confirmed.append(row.outbox_id)
                 metrics.EMITTED.labels(event_type=row.event_type).inc()
         except Unavailable as error:

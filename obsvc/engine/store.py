@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from obsvc import metrics
+from obsvc import failpoints, metrics
 from obsvc.clock import Clock, SystemClock
 from obsvc.engine.databases import READ_ONLY, Trouble, make_engine, shown, trouble
 from obsvc.engine.schema import core
@@ -223,6 +223,7 @@ class Store:
                 tx = self._transaction(connection)
                 result = fn(tx)
                 tx._finish()
+            failpoints.hit("commit.before")
             try:
                 connection.commit()
             except sa.exc.DBAPIError as error:
@@ -232,6 +233,7 @@ class Store:
                         "unknown, send the request again"
                     ) from error
                 raise
+        failpoints.hit("commit.after")
         tx._committed()
         if tx.touched:
             touched = frozenset(tx.touched)

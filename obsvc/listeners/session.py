@@ -8,6 +8,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 
+from obsvc import failpoints
 from obsvc.clock import Clock
 from obsvc.exceptions import Unavailable
 from obsvc.listeners.settings import BusSettings
@@ -122,10 +123,12 @@ class Session:
         self._ack_at = now + ACK_INTERVAL
         crowded = self._ledger.unacknowledged >= self._bus.prefetch // 2
         ackable = self._ledger.take(singles=everything or crowded)
+        failpoints.hit("ack.before")
         if ackable.prefix:
             self._consumer.acknowledge(ackable.prefix, multiple=True)
         if ackable.singles:
             self._consumer.acknowledge(ackable.singles, multiple=False)
+        failpoints.hit("ack.after")
 
     def _declare(self) -> topology.Declared:
         return topology.declare_own_queue(

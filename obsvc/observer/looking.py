@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from obsvc import metrics
+from obsvc import failpoints, metrics
 from obsvc.clock import Clock
 from obsvc.engine_client.reports import Report, ReportOutcome, Verdict
 from obsvc.model import Cause, Generation, PartitionId, Ref, Snapshot
@@ -142,7 +142,10 @@ class Looking:
         self._alone.discard(work.ref)
         begun = self._begin(work)
         if begun is not None:
-            self._conclude(begun, self._fetch(work.ref))
+            failpoints.hit("fetch.before")
+            fetched = self._fetch(work.ref)
+            failpoints.hit("fetch.after")
+            self._conclude(begun, fetched)
 
     def _others(self, work: Work) -> list[Work]:
         """What shares the request of ``work``."""

@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 
-from obsvc import metrics
+from obsvc import failpoints, metrics
 from obsvc.clock import Clock
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.reports import MarkRequest
@@ -106,8 +106,10 @@ class Marker:
 
     def _mark(self, refs: list[Ref], reason: str) -> None:
         asked = self._clock.monotonic()
+        failpoints.hit("mark.before")
         try:
             reply = self._engine.mark(MarkRequest(tuple(refs), reason, self._member))
+            failpoints.hit("mark.after")
         except InvalidInput as error:
             self._refused(refs, reason, error)
             return

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from obsvc import metrics
+from obsvc import failpoints, metrics
 from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, ReportRequest
 from obsvc.exceptions import InvalidInput, ObsvcError, Unavailable
@@ -208,8 +208,10 @@ class Reporter:
         return max(0.0, oldest + self._age - now)
 
     def _send(self, batch: _Batch) -> None:
+        failpoints.hit("report.before")
         try:
             reply = self._engine.report(ReportRequest(self._member, tuple(sent.report for sent in batch)))
+            failpoints.hit("report.after")
             if len(reply.outcomes) != len(batch):
                 raise Unavailable(f"expected {len(batch)} outcomes, got {len(reply.outcomes)}: another engine's?")
         except InvalidInput as error:

@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections.abc import Callable, Collection
 
-from obsvc import metrics
+from obsvc import failpoints, metrics
 from obsvc.clock import Clock
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.observations import PartitionsRequest
@@ -110,8 +110,10 @@ class Claiming:
     def _send(self, request: ClaimRequest) -> None:
         """Send it; kept as pending while its outcome is unknown.  Asked partitions are claimed again soon."""
         self._pending, self._pending_view = request, self._assignment[0]
+        failpoints.hit("claim.before")
         try:
             reply = self._engine.claim(request)
+            failpoints.hit("claim.after")
         except Unavailable:
             metrics.CLAIMS.labels("unknown").inc(len(request.claims))
             raise

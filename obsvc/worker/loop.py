@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Mapping
 
-from obsvc import metrics
+from obsvc import failpoints, metrics
 from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobFailed, JobLease
@@ -128,6 +128,8 @@ class Worker:
         self.engine_error = None
         # The lease began at some time during the wait: what is sure is only that it did not begin before it, so the
         # first renewal comes at once for a long wait, which costs one small request.
+        if reply.jobs:
+            failpoints.hit("job.leased")
         for job in reply.jobs:
             self._leases.take(job, asked_at)
             self._pool.submit(self._run, job)
@@ -202,6 +204,7 @@ class Worker:
             try:
                 if isinstance(result, JobDone):
                     self._engine.complete_job(result)
+                    failpoints.hit("job.answered")
                     return "done"
                 self._engine.fail_job(result)
                 return "failed"

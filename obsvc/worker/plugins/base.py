@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from obsvc import failpoints
 from obsvc.cloud.calls import Answer, CallFailed
 from obsvc.engine_client.jobs import Action, Job
 from obsvc.exceptions import ObsvcError
@@ -195,7 +196,9 @@ class RestPlugin(Plugin):
                 return Created(Ref(region, self.resource_type, made[0]), adopted=True)
         request = self.request(job, self.resolve(job.properties, clients, region))
         confirm()
+        failpoints.hit("create.before")
         answer = clients.call(region, self.api.service, "POST", self.api.collection, json=request)
+        failpoints.hit("create.after")
         return Created(self._ref(region, answer.body), answer.request_id)
 
     def handle_update(self, job: Job, clients: Clients) -> Created:

@@ -1,0 +1,37 @@
+"""Named points in the code at which a test can end or stop this very process.
+
+Off, which is everywhere but in tests, :func:`hit` is an empty function: the environment is read once, at import.
+With ``OBSVC_FAILPOINTS=FOLDER`` a process that comes to the point NAME looks for the file ``FOLDER/NAME``, takes it
+away, and sends itself the signal that it names (``KILL``, ``STOP``); without a file it goes on.
+
+Nothing else can be done at a point: no guard is taken out here, and no error is made up.  Any thread may call.
+The points: ``claim``, ``fetch``, ``report``, ``mark``, ``ack``, ``commit``, ``create`` and ``emit``, each ``.before``
+and ``.after``; ``job.leased`` and ``job.answered``.
+"""
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+
+VARIABLE = "OBSVC_FAILPOINTS"
+
+_FOLDER = os.environ.get(VARIABLE)
+
+
+def _off(name: str) -> None:
+    """Nothing."""
+
+
+def _on(name: str) -> None:
+    order = pathlib.Path(_FOLDER or "", name)
+    try:
+        wanted = order.read_text().strip()
+        order.unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.Signals[f"SIG{wanted}"])
+
+
+#: ``hit(name)``: the process is at the point ``name``.
+hit = _on if _FOLDER else _off
