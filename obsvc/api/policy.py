@@ -45,6 +45,8 @@ _RULES = [
     _rule("stack:delete", MEMBER, "Delete stacks.", ("DELETE", "/v1/stacks/{stack}")),
     _rule("cluster:read", ADMIN, "Members and partitions.", ("GET", "/v1/members"), ("GET", "/v1/partitions"),
           ("GET", "/v1/partitions/{partition}")),
+    _rule("member:drain", ADMIN, "Have a member hand over what it owns, for maintenance, and take part again.",
+          ("PUT", "/v1/members/{name}/drain"), ("DELETE", "/v1/members/{name}/drain")),
     _rule("dead_letter:read", ADMIN, "Messages that could not be read.", ("GET", "/v1/dead-letters"),
           ("GET", "/v1/dead-letters/{id}")),
     _rule("dead_letter:replay", ADMIN, "Read a message again, and have what it names looked at.",

@@ -157,6 +157,10 @@ class Client:
     def members(self) -> tuple[types.Member, ...]:
         return _as(self._call("GET", "/v1/members", dict)["members"], tuple[types.Member, ...])
 
+    def drain_member(self, name: str, *, drained: bool = True) -> dict[str, Any]:
+        """Have a member hand over what it owns and take nothing, until ``drained=False``; NotFound without one."""
+        return self._call("PUT" if drained else "DELETE", f"/v1/members/{_part(name)}/drain", dict)
+
     def partitions(self, *, owner: str | None = None, differs: bool | None = None) -> tuple[types.Partition, ...]:
         """owner: granted to or proposed for that member.  differs: whether proposal and grant differ."""
         params = {"owner": owner, "differs": None if differs is None else str(differs).lower()}

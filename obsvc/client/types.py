@@ -134,7 +134,7 @@ class StackEvent(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """intended, in_ring: None while the coordination backend can't be read."""
+    """intended, in_ring: None while the coordination backend can't be read.  drained_at: None where it is not."""
 
     name: str
     incarnation: str
@@ -146,6 +146,7 @@ class Member(msgspec.Struct, frozen=True):
     started_at: float = 0.0
     in_ring: bool | None = None
     intended: int | None = None
+    drained_at: float | None = None
     held: int = 0
     caught_up: bool = False
     backlog: int = 0

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from obsvc import metrics
-from obsvc.engine import dead_letters, fencing, following, observing, reporting
+from obsvc.engine import dead_letters, draining, fencing, following, observing, reporting
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store
 from obsvc.engine.waiters import Waiters
@@ -40,8 +40,14 @@ class MemberOperations:
                 f"this deployment has {self.store.partitions} partitions, {request.member} computes with "
                 f"{request.partitions}: it must take the number from the engine"
             )
-        granted = self.store.run(lambda tx: fencing.beat(tx, request))
-        return ownership.BeatReply(self.store.clock.time(), granted)
+        granted, drained = self.store.run(
+            lambda tx: (fencing.beat(tx, request), draining.is_drained(tx, request.member.name))
+        )
+        return ownership.BeatReply(self.store.clock.time(), granted, drained)
+
+    def drain_member(self, request: ownership.DrainRequest) -> ownership.DrainReply:
+        """NotFound for a name that no member has (had lately); no effect where it is so already."""
+        return self.store.run(lambda tx: draining.set_drained(tx, request))
 
     def claim(self, request: ownership.ClaimRequest) -> ownership.ClaimReply:
         return self.store.run(lambda tx: fencing.claim(tx, request))

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine import fencing, observing
+from obsvc.engine import draining, fencing, observing
 from obsvc.engine.judging import gone
 from obsvc.engine.member_operations import WAIT_MAX
 from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of
@@ -117,7 +117,7 @@ class ObservationOperations:
         return found or ChangesPage((), Version(since))
 
     def members(self, request: Empty) -> observations.MembersReply:
-        """Every member that beats, holds something, or is the newest start of its name."""
+        """Every member that beats, holds something, or is the newest start of its name (drained or not)."""
         return self.store.read(self._members)
 
     def _members(self, tx: Transaction) -> observations.MembersReply:
@@ -130,12 +130,13 @@ class ObservationOperations:
             )
         }
         rows = tx.execute(sa.select(core.member).order_by(core.member.c.name, core.member.c.last_beat_at.desc())).all()
+        drained = draining.drained_since(tx)
         found, names = [], set()
         for row in rows:
             held = granted.get(MemberId(row.name, row.incarnation), 0)
             alive = fencing.is_alive(row.state, row.last_beat_at, now=tx.now, settings=tx.settings)
             if alive or held or row.name not in names:
-                found.append(MemberRecord(_beat(row.beat), row.last_beat_at, alive, held))
+                found.append(MemberRecord(_beat(row.beat), row.last_beat_at, alive, held, drained.get(row.name)))
             names.add(row.name)
         return observations.MembersReply(tuple(found), tx.now)
 

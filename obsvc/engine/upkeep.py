@@ -105,7 +105,8 @@ def _forget_changes(tx: Transaction) -> bool:
 def _forget_members(tx: Transaction) -> None:
     table, parts = core.member, core.partition
     holds = sa.exists().where(parts.c.owner_name == table.c.name, parts.c.owner_incarnation == table.c.incarnation)
-    tx.execute(sa.delete(table).where(table.c.last_beat_at < tx.now - MEMBERS_KEPT, ~holds))
+    drained = sa.exists().where(core.member_drain.c.name == table.c.name)  # an operator shall not forget it
+    tx.execute(sa.delete(table).where(table.c.last_beat_at < tx.now - MEMBERS_KEPT, ~holds, ~drained))
 
 
 def _forget_deltas(tx: Transaction) -> bool:

@@ -184,6 +184,22 @@ def a_planned_claim_asks_the_live_owner_and_is_granted_after_its_release(engine:
 
 
 @_check
+def a_drained_name_is_told_so_with_each_beat_until_it_is_undrained(engine: Engine) -> None:
+    actor = _Actor(engine)
+    expect("before", False, actor.beat().drained)
+    since = engine.drain_member(own.DrainRequest(actor.member.name, True)).drained_at
+    expect("drained again, since", since, engine.drain_member(own.DrainRequest(actor.member.name, True)).drained_at)
+    expect("drained", True, actor.beat().drained)
+    expect("a later start of the name", True, _Actor(engine, actor.member.name).beat().drained)
+    [record] = [one for one in engine.members(Empty()).members if one.beat.member == actor.member]
+    expect("drained since, as listed", since, record.drained_at)
+    engine.drain_member(own.DrainRequest(actor.member.name, False))
+    expect("undrained", False, actor.beat().drained)
+    nobody = own.DrainRequest("nobody-of-that-name", True)
+    _expect_error("a name that nobody has", NotFound, lambda: engine.drain_member(nobody))
+
+
+@_check
 def a_vanished_owners_partition_is_granted_at_once_with_what_it_said_last(engine: Engine) -> None:
     ref = _new_ref()
     gone, heir = _Actor(engine), _Actor(engine)

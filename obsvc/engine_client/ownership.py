@@ -66,20 +66,39 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MemberRecord(msgspec.Struct, frozen=True):
-    """A member as the engine knows it; ``alive`` is judged by the engine's clock (``member_timeout``)."""
+    """A member as the engine knows it; ``alive`` is judged by the engine's clock (``member_timeout``).
+
+    drained_at: since when its name is drained; None where it is not."""
 
     beat: Beat
     last_beat_at: float
     alive: bool
     granted: int
+    drained_at: float | None = None
 
 
 class BeatReply(msgspec.Struct, frozen=True):
     """engine_time: the engine's clock when it answered.  granted: what the engine holds as granted to this
-    incarnation, ``(partition, generation)`` ascending: whatever else the member thinks it owns, it has lost."""
+    incarnation, ``(partition, generation)`` ascending: whatever else the member thinks it owns, it has lost.
+    drained: an operator wants this member, by its name, to hand everything over and to take nothing."""
 
     engine_time: float
     granted: tuple[tuple[PartitionId, Generation], ...]
+    drained: bool = False
+
+
+class DrainRequest(msgspec.Struct, frozen=True):
+    """Drain or undrain the member of that name, whatever its incarnation, until told otherwise."""
+
+    name: str
+    drained: bool
+
+
+class DrainReply(msgspec.Struct, frozen=True):
+    """drained_at: since when it is drained; None where it is not."""
+
+    name: str
+    drained_at: float | None
 
 
 class PartitionClaim(msgspec.Struct, frozen=True):

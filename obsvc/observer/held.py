@@ -313,6 +313,12 @@ class Held:
 
     # -- figures
 
+    def generation(self, number: PartitionId) -> Generation | None:
+        """Under which the partition is held; None when it is not."""
+        with self._lock:
+            slot = self._slots[number]
+            return None if slot is None else slot.grant.generation
+
     def generations(self) -> dict[PartitionId, Generation]:
         with self._lock:
             return {slot.grant.partition: slot.grant.generation for slot in self._slots if slot is not None}

@@ -2,7 +2,8 @@
 
 A partition asked for is handed over in order: no new work there; what is under way is finished and reported; what
 is left owing or unsettled is marked at the engine; the partition is dropped; what slipped in is marked too; only
-then it is released.  So the next owner finds every open look as a mark.
+then it is released.  So the next owner finds every open look as a mark.  Many are handed over in batches: those that
+wait for their turn are worked on, so that no resource rests for longer than its own batch takes.
 
 Ownership's methods (``granted`` … ``status``) may be called from any thread and return at once.
 """
@@ -34,6 +35,9 @@ PAUSE = 0.5
 #: Share of drain_timeout that a hand-over waits for what is under way: one fetch that hangs must leave time to mark,
 #: to release and to be granted to the next owner.
 WAIT_SHARE = 0.5
+
+#: Partitions that are handed over together: few, so that a resource rests but a moment; each costs a mark request.
+BATCH = 64
 
 
 class Releaser(Protocol):
@@ -92,7 +96,7 @@ class Holder:
 
     def asked(self, number: PartitionId) -> None:
         """Another member waits for the partition."""
-        generation = self._held.hand_over(number)
+        generation = self._held.generation(number)
         if generation is None:
             return
         with self._lock:
@@ -136,14 +140,24 @@ class Holder:
                 raise
 
     def _hand_over(self, asked: dict[PartitionId, Generation], stop: threading.Event) -> None:
+        """All of ``asked``, a batch after the other, within the one patience."""
+        end = self._clock.monotonic() + self._drain_timeout * WAIT_SHARE
+        rest = sorted(asked)
+        while rest and not stop.is_set():
+            batch, rest = rest[:BATCH], rest[BATCH:]
+            held = {number: asked[number] for number in batch
+                    if self._held.hand_over(number, asked[number]) is not None}
+            if held:
+                self._hand_over_batch(held, end, stop)
+
+    def _hand_over_batch(self, asked: dict[PartitionId, Generation], end: float, stop: threading.Event) -> None:
+        """end: monotonic seconds until which looks under way are waited for."""
         numbers = set(asked)
 
         def concerns(ref: Ref) -> bool:
             return partition(ref, self._partitions) in numbers
 
-        patience = self._drain_timeout * WAIT_SHARE
-        end = self._clock.monotonic() + patience
-        finished = self._queue.wait_unprocessed(concerns, patience)
+        finished = self._queue.wait_unprocessed(concerns, max(0.0, end - self._clock.monotonic()))
         finished &= self._looking.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
         if not finished:
             LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))

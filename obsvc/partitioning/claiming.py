@@ -31,6 +31,10 @@ PAGE = 128
 #: Seconds until a claim that waits for a live owner is repeated, at most (else half a beat).
 REPEAT_MAX = 0.5
 
+#: Beats within which a member must have been heard to count as at work.  Whose lease has lapsed has been silent for
+#: longer (a beat is at most a third of a lease) unless it is the backend that it does not reach.
+HEARD_BEATS = 1.5
+
 
 class Claiming:
     """Of one thread alone, but for :attr:`pending`."""
@@ -89,7 +93,8 @@ class Claiming:
         owners = {record.partition: record.owner for record in records}
         alive = set(names or ()) | set(view.names)  # who just joined has not vanished
         if any(owner is not None and owner.name not in alive for owner in owners.values()):
-            alive |= self._draining_members()
+            at_work = self.at_work(draining=True)
+            alive |= {owner.name for owner in owners.values() if owner in at_work}
         claims = plan.claims(self._member, wanted, owners, alive, ready=ready)
         for start in range(0, len(claims), PAGE):
             if not still():
@@ -99,12 +104,19 @@ class Claiming:
     def _new(self, claims: tuple[PartitionClaim, ...]) -> ClaimRequest:
         return ClaimRequest(self._member, uuid.uuid4().hex, claims)
 
-    def _draining_members(self) -> set[str]:
-        """Names of those who left the view but still hand over, so that they are asked and not robbed."""
-        members = self._engine.members(Empty()).members
+    def at_work(self, *, draining: bool = False) -> set[MemberId]:
+        """Who beats to the engine, whatever the coordination backend says: to be asked and not robbed.
+
+        draining: also those who left the group and still hand over, or keep what nobody has asked for.
+        """
+        reply = self._engine.members(Empty())
+        heard_since = reply.engine_time - HEARD_BEATS * self._settings.beat_interval
         return {
-            record.beat.member.name for record in members
-            if record.alive and record.beat.state is MemberState.DRAINING
+            record.beat.member for record in reply.members
+            if record.alive and (
+                (draining and record.beat.state is MemberState.DRAINING)
+                or (record.beat.state is MemberState.ACTIVE and record.last_beat_at >= heard_since)
+            )
         }
 
     def _send(self, request: ClaimRequest) -> None:

@@ -36,6 +36,9 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two reads at least, however often the watch fires: a burst of changes is read once.
 MIN_PAUSE = 0.05
 
+#: Seconds until a backend that did not answer is asked again, at most: a hung request has cost a third of the lease.
+RETRY = 0.5
+
 
 class MembershipView(msgspec.Struct, frozen=True):
     """Who was in the group at one moment.
@@ -149,7 +152,7 @@ class Membership:
             while not stop.is_set():
                 self.beat()
                 stop.wait(MIN_PAUSE)
-                self._wake.wait(self._beat_interval)
+                self._wake.wait(self._beat_interval if self.last_error is None else min(RETRY, self._beat_interval))
                 self._wake.clear()
         finally:
             self._goodbye()

@@ -10,6 +10,9 @@ What it promises:
 - Nothing is claimed before the holder was ready once, without a fresh view, or while draining.
 - A member that can't reach the coordination backend keeps what it holds.
 - A lost answer to a claim is asked for again under the same claim id; a release is sent until it is answered.
+- A member that an operator drains (the engine says so in the answer to a beat) leaves the group only after the engine
+  knows that it drains, so that it is asked and never robbed.  It works on until it is asked: what nobody else can
+  take it keeps.
 
 The holder is told of each grant exactly once, and of its end exactly once, by ``lost`` or by its own ``release``; in
 order.  It must not hold a lock while it calls Ownership that its own ``granted`` or ``lost`` would wait for.
@@ -72,12 +75,14 @@ class Ownership:
             engine, member, partitions, self._tenure, self._contact, self._clock, self._settings
         )
         self._stopping = threading.Event()
-        self._ending = False
+        self._ending = False  # this process hands everything over for its end
+        self._drained: bool | None = None  # by an operator; None: the engine has not said yet
+        self._said: MemberState | None = None  # in the newest beat that was answered
         self._left = False
         self._joined = False
         self._begun = False
         self._view_lock = threading.Lock()
-        self._view = ViewState(member.name, self._settings.beat_interval)
+        self._view = ViewState(member.name, self._settings.beat_interval, self._settings.lease)
         self._work = threading.Event()
         self._beat_now = threading.Event()
         self._beats = Loop("ownership-beat", self._beat_loop)
@@ -135,7 +140,7 @@ class Ownership:
     def state(self) -> MemberState:
         if self._left:
             return MemberState.LEFT
-        if self._ending:
+        if self._ending or self._drained:
             return MemberState.DRAINING
         return MemberState.ACTIVE if self._joined else MemberState.JOINING
 
@@ -209,12 +214,23 @@ class Ownership:
         """One beat to the engine, and what its answer means for what is held.  Raises ObsvcError."""
         before = self._tenure.grants.held()
         sent_at = self._clock.monotonic()
-        reply = self._engine.beat(self._beat_message(len(before)))
+        message = self._beat_message(len(before))
+        reply = self._engine.beat(message)
+        self._said = message.state
+        self._take_drained(drained=reply.drained)
         self._contact.seen = max(self._contact.seen, sent_at)
         self._contact.answered()
         for partition, generation in self._tenure.grants.gone(before, reply.granted):
             self._tenure.lose(partition, generation, "the engine does not hold it as granted")
         if self._claiming.release_orphans(reply.granted):
+            self._work.set()
+
+    def _take_drained(self, *, drained: bool) -> None:
+        if drained != bool(self._drained):
+            LOG.info("member %s is %s", self.member, "drained by an operator" if drained else "drained no more")
+            self._beat_now.set()  # the engine is to know before the group does
+        first, self._drained = self._drained is None, drained
+        if first or drained:
             self._work.set()
 
     def _beat_message(self, held: int) -> Beat:
@@ -244,25 +260,47 @@ class Ownership:
     def step(self) -> float:
         """Do what there is to do now.  Returns the seconds after which to look again.  Raises ObsvcError."""
         self._claiming.send_releases()
-        if not self._joined and not self._ending and self._holder.ready():
+        self._join_or_leave()
+        state = self._settle()
+        assignment = self._claiming.assigned(state.acted)
+        believed = None if self._going or not assignment or not self._fresh() else assignment
+        self._tenure.hand_over(believed, everything=self._ending)
+        self._claiming.settle_pending(still=not self._going and self._fresh())
+        view = self._membership.view()
+        if view is not None and self._may_claim(view) and self._clock.monotonic() >= self._claiming.next_at:
+            self._claiming.claim_missing(view, ready=self._holder.ready(), still=self._still)
+        return self._pause(state)
+
+    def _settle(self) -> ViewState:
+        """The view to act on.  Asks the engine who is at work of those that the newest view misses."""
+        view, now = self._view, self._clock.monotonic()
+        at_work = self._claiming.at_work() if view.lost and view.is_due(now) else ()
+        heard = {member.name for member in at_work}
+        with self._view_lock:
+            if self._view.seen == view.seen:  # else what was asked is about another view: look again
+                self._view = self._view.settled(now, heard)
+            return self._view
+
+    @property
+    def _going(self) -> bool:
+        """Hands over and takes nothing."""
+        return self._ending or bool(self._drained)
+
+    def _still(self) -> bool:
+        return not self._going and not self._stopping.is_set()
+
+    def _join_or_leave(self) -> None:
+        if self._ending:
+            return  # drain() leaves
+        if not self._joined and self._drained is False and self._holder.ready():
             LOG.info("member %s consumes every bus and joins", self.member)
             self._joined = True
             self._membership.join()
             self._beat_now.set()
-        now = self._clock.monotonic()
-        with self._view_lock:
-            self._view = state = self._view.settled(now)
-        assignment = self._claiming.assigned(state.acted)
-        believed = None if self._ending or not assignment or not self._fresh() else assignment
-        self._tenure.hand_over(believed, everything=self._ending)
-        self._claiming.settle_pending(still=not self._ending and self._fresh())
-        view = self._membership.view()
-        if view is not None and self._may_claim(view) and now >= self._claiming.next_at:
-            self._claiming.claim_missing(view, ready=self._holder.ready(), still=self._still)
-        return self._pause(state)
-
-    def _still(self) -> bool:
-        return not self._ending and not self._stopping.is_set()
+        elif self._joined and self._drained and self._said is MemberState.DRAINING:
+            LOG.info("member %s leaves the group, and hands over what it is asked for", self.member)
+            self._joined = False
+            self._membership.leave(timeout=0)
 
     def _pause(self, state: ViewState) -> float:
         now = self._clock.monotonic()
@@ -280,6 +318,6 @@ class Ownership:
 
     def _may_claim(self, view: MembershipView) -> bool:
         return (
-            self._joined and not self._ending and not self._claiming.pending and self._fresh()
+            self._joined and not self._going and not self._claiming.pending and self._fresh()
             and self.member in view.members
         )

@@ -5,9 +5,13 @@ A view is acted on only after it stood unchanged for a while, and how long depen
 - a change like any other: ``settle`` seconds, so that a burst (a rolling restart, ten members starting) is one change;
   a burst that does not end is acted on after two beats all the same;
 - a view without ourselves, one that lost more than one member at once, or any loss just after the connection was
-  disturbed: two whole beats unchanged.  A wiped or bounced backend looks just so, and heals within a beat.
+  disturbed: two whole beats unchanged.  A wiped or bounced backend looks just so, and heals within a beat;
+- a view without somebody who still beats to the engine: a lease.  Whoever beats lives, and joins again as soon as the
+  coordination backend lets it; who is cut off from that for longer is then asked to hand over.
 """
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import msgspec
 
@@ -24,15 +28,18 @@ class ViewState(msgspec.Struct, frozen=True):
 
     acted: member names that the assignment is made of, None before the first.  seen: the newest names.
     since: monotonic seconds when ``seen`` was first seen; changing_since: when it first differed from ``acted``.
+    patience: seconds that a view stands which misses somebody who is at work.  again_at: when that is asked again.
     """
 
     own: str
     beat_interval: float
+    patience: float = 0.0
     acted: tuple[str, ...] | None = None
     seen: tuple[str, ...] | None = None
     since: float = 0.0
     changing_since: float = 0.0
     disturbed: bool = False
+    again_at: float = float("-inf")
 
     def saw(self, names: tuple[str, ...], now: float, *, disturbed: bool = False) -> ViewState:
         """A view with these names (sorted) was read at ``now``."""
@@ -43,11 +50,15 @@ class ViewState(msgspec.Struct, frozen=True):
             self, seen=names, since=now, changing_since=changing_since, disturbed=disturbed
         )
 
-    def settled(self, now: float) -> ViewState:
-        """Act on what is seen if it stood long enough."""
-        due = self.due_at()
-        if due is None or now < due:
+    def settled(self, now: float, at_work: Collection[str] = ()) -> ViewState:
+        """Act on what is seen if it stood long enough.
+
+        at_work: those of ``lost`` that the engine hears; to be asked for when :meth:`is_due`.
+        """
+        if not self.is_due(now):
             return self
+        if self.lost.intersection(at_work) and now < self.since + self.patience:
+            return msgspec.structs.replace(self, again_at=now + self.beat_interval / 2)
         return msgspec.structs.replace(self, acted=self.seen, disturbed=False)
 
     def due_at(self) -> float | None:
@@ -56,9 +67,18 @@ class ViewState(msgspec.Struct, frozen=True):
             return None
         doubted = DOUBTFUL_BEATS * self.beat_interval
         if self.doubtful:
-            return self.since + doubted
+            return max(self.since + doubted, self.again_at)
         settle = min(SETTLE_MAX, SETTLE_PART * self.beat_interval)
-        return min(self.since + settle, self.changing_since + doubted)
+        return max(min(self.since + settle, self.changing_since + doubted), self.again_at)
+
+    def is_due(self, now: float) -> bool:
+        due = self.due_at()
+        return due is not None and now >= due
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The names that were acted on and are not seen now."""
+        return frozenset(self.acted or ()) - frozenset(self.seen or ())
 
     @property
     def changing(self) -> bool:
@@ -69,5 +89,5 @@ class ViewState(msgspec.Struct, frozen=True):
         """The newest view may well be wrong."""
         if self.seen is None:
             return False
-        lost = len(set(self.acted or ()) - set(self.seen))
+        lost = len(self.lost)
         return self.own not in self.seen or lost > 1 or (self.disturbed and lost > 0)

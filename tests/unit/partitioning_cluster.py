@@ -152,8 +152,9 @@ class Cluster:
         return node
 
     def die(self, node: Node) -> None:
-        """Its process is gone, and the lease too."""
+        """Its process is gone, and a lease later its key."""
         node.running = False
+        self.clock.advance(SETTINGS.lease)
         self.group.discard(node.member)
 
     def round(self, seconds: float = 0.6) -> None:

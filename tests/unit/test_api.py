@@ -365,3 +365,17 @@ def test_a_number_that_no_database_takes_is_refused(house):
     assert house.get(f"/v1/stacks/s/events?after={2**63}").status_code == 400
     assert house.get(f"/v1/dead-letters?before={2**63}").status_code == 400
     assert house.get(f"/v1/stacks/s/events?after={2**63 - 1}").status_code == 200
+
+
+def test_a_member_is_drained_and_undrained_by_an_operator(house):
+    house.own(0)
+    assert house.get("/v1/members").json["members"][0]["drained_at"] is None
+    drained = house.http.simulate_put("/v1/members/obs-1/drain")
+    assert drained.status_code == 200 and drained.json == {"name": "obs-1", "drained_at": house.clock.time()}
+    assert house.get("/v1/members").json["members"][0]["drained_at"] == house.clock.time()
+    house.caller = project("p1")
+    assert house.http.simulate_delete("/v1/members/obs-1/drain").status_code == 403
+    house.caller = policy.OPERATOR
+    assert house.http.simulate_delete("/v1/members/obs-1/drain").json == {"name": "obs-1", "drained_at": None}
+    assert house.get("/v1/members").json["members"][0]["drained_at"] is None
+    assert house.http.simulate_put("/v1/members/obs-9/drain").status_code == 404

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from obsvc.engine_client.contract import Empty
-from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, MemberState, PartitionClaim
+from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, DrainRequest, MemberState, PartitionClaim
 from obsvc.exceptions import ConfigError, IncompatibleContract, Unavailable
 from obsvc.model import MemberId, partition_of_id
 from obsvc.partitioning import claiming
@@ -148,6 +148,7 @@ def test_what_the_engine_took_is_lost_within_a_beat(cluster):
     a = cluster.add("a")
     cluster.rounds(4)
     thief = cluster.add("a", "2")
+    thief.ownership.beat()
     thief.ownership.step()
     thief.holder.is_ready = True
     cluster.nodes.remove(thief)
@@ -301,6 +302,7 @@ def test_a_grant_that_nobody_heard_of_is_let_go_when_it_is_not_assigned_to_us(cl
 
 def test_nothing_is_claimed_in_the_name_of_another_incarnation(cluster):
     a = cluster.add("a")
+    a.ownership.beat()
     a.ownership.step()
     cluster.group.clear()
     cluster.group.add(MemberId("a", "0"))
@@ -312,11 +314,12 @@ def test_a_claim_whose_answer_was_lost_is_not_repeated_in_another_world(cluster)
     """The engine was away; meanwhile the member that seemed to have vanished is back and at work."""
     a, b = cluster.add("a"), cluster.add("b")
     cluster.rounds(10)
-    cluster.group.discard(b.member)
+    cluster.die(b)  # so it seems
     a.engine.lose_requests |= {"claim"}
     cluster.rounds(4)
     assert a.engine.requests("claim")[-1].claims[0].reason is ClaimReason.VANISHED
     cluster.group.add(b.member)
+    b.running = True
     had = b.held
     a.engine.lose_requests |= {"partitions"}
     cluster.rounds(4)
@@ -363,3 +366,102 @@ def test_a_drain_is_over_in_time_with_the_backend_and_the_engine_away(cluster, m
     monkeypatch.setattr(idle, "wait_for", lambda check, timeout: (waited.append(timeout), check())[1])
     assert a.ownership.drain(timeout=12.0) is False
     assert sum(left) + sum(waited) <= 12.0
+
+
+def drain(cluster, name: str, *, drained: bool = True) -> None:
+    cluster.service.drain_member(DrainRequest(name, drained))
+
+
+def test_a_drained_member_hands_everything_over_gets_nothing_and_takes_part_again_when_undrained(cluster):
+    a, b, c = cluster.add("a"), cluster.add("b"), cluster.add("c")
+    cluster.rounds(12)
+    had = set(b.held)
+    drain(cluster, "b")
+    cluster.rounds(8)
+    assert b.held == {} and owner_names(cluster) == assigned("a", "c")
+    assert b.ownership.state is MemberState.DRAINING and b.member not in cluster.group
+    assert sorted(b.holder.asked_partitions) == sorted(had), "asked for each, once"
+    assert a.holder.ends == b.holder.ends == c.holder.ends == []
+    assert ClaimReason.VANISHED not in reasons(a) | reasons(c)
+    cluster.rounds(8)
+    assert b.held == {}
+    drain(cluster, "b", drained=False)
+    cluster.rounds(10)
+    assert owner_names(cluster) == assigned("a", "b", "c") and set(b.held) == had
+    assert b.ownership.state is MemberState.ACTIVE
+
+
+def test_a_drained_member_stays_drained_when_it_is_started_anew(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    drain(cluster, "b")
+    cluster.rounds(8)
+    cluster.die(b)
+    again = cluster.add("b", "2")
+    cluster.rounds(8)
+    assert again.held == {} and again.member not in cluster.group and len(a.held) == PARTITIONS
+    assert {record.drained_at is not None for record in cluster.service.members(Empty()).members
+            if record.beat.member.name == "b"} == {True}
+
+
+def test_a_drained_member_leaves_only_after_the_engine_knows_that_it_drains(cluster):
+    """Else it could be taken for one that has vanished."""
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    drain(cluster, "b")
+    b.ownership.beat()
+    b.engine.lose_requests.add("beat")
+    cluster.rounds(2)
+    assert b.member in cluster.group and b.held
+    b.engine.lose_requests.clear()
+    cluster.rounds(8)
+    assert b.held == {} and len(a.held) == PARTITIONS
+
+
+def test_what_nobody_else_can_take_a_drained_member_keeps_and_works_on(cluster):
+    a = cluster.add("a")
+    cluster.rounds(4)
+    drain(cluster, "a")
+    cluster.rounds(8)
+    assert len(a.held) == PARTITIONS and a.holder.asked_partitions == [] and cluster.group == set()
+    b = cluster.add("b")
+    cluster.rounds(8)
+    assert a.held == {} and len(b.held) == PARTITIONS and a.holder.ends == []
+
+
+def test_a_drained_member_repeats_no_claim(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    b.engine.lose_answers.add("claim")
+    cluster.die(a)
+    cluster.rounds(4)
+    assert b.ownership._claiming.pending
+    drain(cluster, "b")
+    cluster.rounds(1)
+    claims = len(b.engine.requests("claim"))
+    cluster.rounds(6)
+    assert len(b.engine.requests("claim")) == claims
+
+
+def test_a_member_whose_key_is_gone_but_that_beats_to_the_engine_is_waited_for(cluster):
+    """A wiped backend, and a request to it that hangs for longer than the others doubt their views."""
+    cluster.add("a")
+    b = cluster.add("b")
+    cluster.rounds(10)
+    had = b.held
+    cluster.group.discard(b.member)
+    cluster.rounds(12)  # 7 of the lease's 10 seconds
+    assert b.held == had and b.holder.ends == [] and b.holder.asked_partitions == []
+    cluster.group.add(b.member)
+    cluster.rounds(6)
+    assert b.held == had
+
+
+def test_a_member_that_stays_out_of_the_group_is_asked_a_lease_later_and_not_robbed(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    b.membership.cut_off = True
+    cluster.group.discard(b.member)
+    cluster.rounds(40)
+    assert b.held == {} and b.holder.ends == [] and len(a.held) == PARTITIONS
+    assert ClaimReason.VANISHED not in reasons(a)

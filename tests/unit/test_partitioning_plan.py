@@ -1,6 +1,7 @@
 """Which view is acted on, what is claimed and handed over, and the table of grants: pure, in virtual time."""
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,3 +138,12 @@ def test_an_unknown_grant_is_an_orphan_only_the_second_time():
     assert grants.orphans([(1, 1), (2, 5)]) == []
     assert grants.orphans([(1, 1), (2, 6)]) == []
     assert grants.orphans([(1, 1), (2, 6)]) == [(2, 6)]
+
+
+def test_a_view_without_one_who_is_at_work_stands_for_a_lease():
+    state = msgspec.structs.replace(acted("b", "c"), patience=10.0).saw(("a", "c"), 100.0)
+    assert state.lost == {"b"}
+    state = state.settled(100.5, at_work={"b"})
+    assert state.acted == ("a", "b", "c") and not state.is_due(101.4) and state.is_due(101.5), "asked again"
+    assert state.settled(102.0, at_work={"c"}).acted == ("a", "c"), "silent by now"
+    assert state.settled(110.0, at_work={"b"}).acted == ("a", "c"), "at work, but out of the group for good"

@@ -12,7 +12,7 @@ from obsvc.api.render import answer, plain
 from obsvc.api.requests import Query
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.observations import PartitionsRequest
-from obsvc.engine_client.ownership import PartitionRecord
+from obsvc.engine_client.ownership import DrainRequest, PartitionRecord
 from obsvc.exceptions import InvalidInput, NotFound
 from obsvc.model import PartitionId
 
@@ -39,8 +39,22 @@ class Members:
                 "last_beat_age": max(0.0, reply.engine_time - record.last_beat_at), "granted": record.granted,
                 "in_ring": str(record.beat.member) in listed if known else None,
                 "intended": intended.get(record.beat.member.name, 0) if known else None,
+                "drained_at": record.drained_at,
             })
         answer(resp, {"members": members, "engine_time": reply.engine_time, "note": proposal.note})
+
+    def on_put_drain(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
+        """Have a member hand over all that it owns and take nothing until it is undrained."""
+        self._drain(req, resp, name, drained=True)
+
+    def on_delete_drain(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
+        self._drain(req, resp, name, drained=False)
+
+    def _drain(self, req: falcon.Request, resp: falcon.Response, name: str, *, drained: bool) -> None:
+        self._api.allow(req, "member:drain")
+        Query(req)
+        reply = self._api.engine.drain_member(DrainRequest(name, drained))
+        answer(resp, {"name": reply.name, "drained_at": reply.drained_at})
 
 
 class Partitions:

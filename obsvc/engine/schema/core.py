@@ -81,6 +81,13 @@ member = table(
     sa.Column("last_beat_at", TIME, nullable=False),
 )
 
+#: Names of members that an operator has drained.
+member_drain = table(
+    "member_drain",
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("since", TIME, nullable=False),
+)
+
 #: The copy of each observed ref.  snapshot: JSON without the attributes, which stand beside it; NULL before the
 #: first report.  generation, sequence, verdict, verdict_version: of the last report that was written.
 #: mark: a look that waits; looked: the highest mark that a written report has named.
