@@ -4,7 +4,12 @@ Labels are bounded: bus, resource type, verdict, cause, reason and the like, nev
 """
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import Counter, Gauge, Histogram
+
+# Where several processes count as one (:mod:`obsvc.metrics_sharing`) a gauge is the sum of theirs.
+_gauge = functools.partial(Gauge, multiprocess_mode="livesum")
 
 # listeners
 NOTIFICATIONS = Counter("obsvc_notifications_total", "Notifications taken from a bus", ["bus", "family"])
@@ -20,28 +25,28 @@ GUESSED = Counter(
 )
 DEAD_LETTERS = Counter("obsvc_dead_letters_total", "Messages that could not be read", ["bus", "reason"])
 GAPS = Counter("obsvc_bus_gaps_total", "Times that notifications may have been missed", ["bus", "reason"])
-BUS_CONNECTED = Gauge("obsvc_bus_connected", "1 while consuming the bus", ["bus"])
-UNSETTLED = Gauge("obsvc_unsettled_deliveries", "Deliveries taken from the buses and not settled yet")
+BUS_CONNECTED = _gauge("obsvc_bus_connected", "1 while consuming the bus", ["bus"])
+UNSETTLED = _gauge("obsvc_unsettled_deliveries", "Deliveries taken from the buses and not settled yet")
 MARKS = Counter("obsvc_marks_total", "Look marks stored at the engine", ["reason"])
 
 # partitioning
-MEMBERS = Gauge("obsvc_members_seen", "Members in the current membership view")
-PARTITIONS_HELD = Gauge("obsvc_partitions_held", "Partitions granted to this member")
+MEMBERS = _gauge("obsvc_members_seen", "Members in the current membership view")
+PARTITIONS_HELD = _gauge("obsvc_partitions_held", "Partitions granted to this member")
 CLAIMS = Counter("obsvc_claims_total", "Partitions claimed, by what came of it", ["outcome"])
 REJOINS = Counter("obsvc_rejoins_total", "Times that this member was found out of the group and joined again")
-COORDINATION_UP = Gauge("obsvc_coordination_connected", "1 while the coordination backend answers")
+COORDINATION_UP = _gauge("obsvc_coordination_connected", "1 while the coordination backend answers")
 
 # observer
-QUEUE_DEPTH = Gauge("obsvc_queue_depth", "Refs that wait for a look now")
+QUEUE_DEPTH = _gauge("obsvc_queue_depth", "Refs that wait for a look now")
 LOOKS = Counter("obsvc_looks_total", "Fetches made", ["resource_type", "cause"])
-FETCHES_IN_FLIGHT = Gauge("obsvc_fetches_in_flight", "Fetches under way now")
+FETCHES_IN_FLIGHT = _gauge("obsvc_fetches_in_flight", "Fetches under way now")
 FETCH_SECONDS = Histogram("obsvc_fetch_seconds", "Time of one fetch, seconds", ["service"])
 LIST_FETCHES = Counter("obsvc_list_fetches_total", "Requests that fetched several resources by their ids", ["service"])
 FETCH_ERRORS = Counter("obsvc_fetch_errors_total", "Fetches without a usable answer", ["service", "reason"])
-BREAKER_OPEN = Gauge("obsvc_breaker_open", "1 while a service is left alone", ["region", "service"])
+BREAKER_OPEN = _gauge("obsvc_breaker_open", "1 while a service is left alone", ["region", "service"])
 REPORTS = Counter("obsvc_reports_total", "Reports by verdict", ["verdict"])
-REPORT_BACKLOG = Gauge("obsvc_report_backlog", "Reports that wait for the engine")
-REPORT_REQUESTS_UNDER_WAY = Gauge("obsvc_report_requests_under_way", "Batches sent to the engine and not answered")
+REPORT_BACKLOG = _gauge("obsvc_report_backlog", "Reports that wait for the engine")
+REPORT_REQUESTS_UNDER_WAY = _gauge("obsvc_report_requests_under_way", "Batches sent to the engine and not answered")
 
 # engine
 ENGINE_REQUESTS = Histogram(
@@ -54,7 +59,9 @@ GRANTS = Counter("obsvc_grants_total", "Partitions granted", ["reason"])
 TRANSACTION_RETRIES = Counter("obsvc_transaction_retries_total", "Transactions run again", ["reason"])
 JOBS = Counter("obsvc_jobs_total", "Jobs by what came of them", ["action", "outcome"])
 DUE_RUN = Counter("obsvc_due_total", "Due work carried out", ["kind"])
-OUTBOX_DEPTH = Gauge("obsvc_outbox_depth", "Notifications that wait to be emitted")
+OUTBOX_DEPTH = Gauge(
+    "obsvc_outbox_depth", "Notifications that wait to be emitted", multiprocess_mode="livemostrecent"
+)
 EMITTED = Counter("obsvc_emitted_total", "Notifications emitted and confirmed", ["event_type"])
 
 # worker

@@ -28,6 +28,7 @@ import gunicorn.glogging
 import prometheus_client
 from oslo_middleware import basic_auth
 
+from obsvc import metrics_sharing
 from obsvc.exceptions import ConfigError, InvalidInput, ObsvcError, Unavailable
 
 LOG = logging.getLogger(__name__)
@@ -149,6 +150,7 @@ def serve(
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None, "control_socket_disable": True,
         "post_fork": lambda arbiter, worker: die_with_parent(), "post_worker_init": post_worker_init,
         "when_ready": lambda arbiter: on_ready(port) if on_ready else None,
+        "child_exit": lambda arbiter, worker: metrics_sharing.ended(worker.pid),
         "on_exit": lambda arbiter: on_exit() if on_exit else None,
     }
     _Application(make_app, options).run()
@@ -233,7 +235,7 @@ class _Readyz:
 class _Metrics:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.content_type = prometheus_client.CONTENT_TYPE_LATEST
-        resp.data = prometheus_client.generate_latest()
+        resp.data = metrics_sharing.exposition()
 
 
 #: Paths that ask for no authentication.

@@ -14,6 +14,7 @@ class Api(ServiceCommand):
     """Serve the public API"""
 
     process = "api"
+    shares_metrics = True
 
     def serve(self, conf: cfg.ConfigOpts, parsed_args: argparse.Namespace) -> int:
         from obsvc.api import app

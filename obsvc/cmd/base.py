@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import argparse
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cliff import command
 
+from obsvc import metrics_sharing
 from obsvc.exceptions import InvalidInput
 
 if TYPE_CHECKING:
@@ -26,9 +28,13 @@ DEFAULT_API_URL = "http://127.0.0.1:9193"
 
 
 class ServiceCommand(command.Command):
-    """A command that runs with the configuration: ``process`` names it in log lines."""
+    """A command that runs with the configuration: ``process`` names it in log lines.
+
+    shares_metrics: it consists of several processes, whose metrics are one.
+    """
 
     process = "obsvc"
+    shares_metrics = False
 
     @abc.abstractmethod
     def serve(self, conf: cfg.ConfigOpts, parsed_args: argparse.Namespace) -> int | None:
@@ -39,7 +45,8 @@ class ServiceCommand(command.Command):
 
         loaded = obsvc_conf.load([], config_files=self.app.options.config_file or None)
         setup_logging(loaded, self.process, debug=self.app.options.debug, log_file=self.app.options.log_file)
-        return self.serve(loaded, parsed_args) or 0
+        with metrics_sharing.shared() if self.shares_metrics else contextlib.nullcontext():
+            return self.serve(loaded, parsed_args) or 0
 
 
 def setup_logging(conf: cfg.ConfigOpts, process: str, *, debug: bool = False, log_file: str | None = None) -> None:

@@ -14,6 +14,7 @@ class Engine(ServiceCommand):
     """Run the engine: the one process with access to the database"""
 
     process = "engine"
+    shares_metrics = True
 
     def serve(self, conf: cfg.ConfigOpts, parsed_args: argparse.Namespace) -> int:
         from obsvc.engine import server

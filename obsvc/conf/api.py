@@ -4,9 +4,7 @@ from oslo_config import cfg
 OPTIONS = [
     cfg.StrOpt("bind_host", default="127.0.0.1", help="Address that the public API binds to."),
     cfg.PortOpt("bind_port", default=9193, help="Port of the public API, /healthz and /metrics."),
-    cfg.IntOpt("processes", default=1, min=1,
-               help="gunicorn worker processes. With more, /metrics answers for the one process that took the request: "
-                    "to have them all, leave it at one and run several APIs."),
+    cfg.IntOpt("processes", default=1, min=1, help="gunicorn worker processes."),
     cfg.IntOpt("threads", default=64, min=4, help="Requests handled at once per process; a waiter holds one."),
     cfg.StrOpt("auth_strategy", default="noauth", choices=["noauth", "http_basic", "keystone"],
                help="noauth binds loopback addresses only."),

@@ -5,8 +5,7 @@ OPTIONS = [
     cfg.StrOpt("bind_host", default="127.0.0.1", help="Address that the engine's internal API binds to."),
     cfg.PortOpt("bind_port", default=9190, help="Port of the engine's internal API, /healthz and /metrics."),
     cfg.IntOpt("processes", default=1, min=1,
-               help="gunicorn worker processes. SQLite: leave it at one. With more, /metrics answers for the one "
-                    "process that took the request: to have them all, leave it at one and run several engines."),
+               help="gunicorn worker processes. SQLite: leave it at one."),
     cfg.IntOpt("threads", default=64, min=4,
                help="Requests handled at once per process. A waiting long poll holds one, so: observers + workers "
                     "+ waiters of the API, and some to spare."),

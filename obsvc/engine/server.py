@@ -15,7 +15,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from obsvc import web
+from obsvc import metrics_sharing, web
 from obsvc.engine import http
 from obsvc.engine.databases import shown
 from obsvc.engine.due_process import PARENT_VARIABLE
@@ -126,6 +126,7 @@ class DueChild:
             # gunicorn's arbiter reaps every child, so its exit status may be gone: only that it ended is certain
             while process.poll() is None and not stop.wait(0.2):
                 pass
+            metrics_sharing.ended(process.pid)
             if not stop.is_set():
                 LOG.warning("the process for due work ended and starts again in %.0f s", CHILD_PAUSE)
                 stop.wait(CHILD_PAUSE)

@@ -14,10 +14,12 @@ import urllib.request
 import psutil
 import pytest
 
+from obsvc.cmd import demo_summary
 from obsvc.engine_client import conformance
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.http import HttpEngine
-from obsvc.engine_client.observations import ChangesRequest
+from obsvc.engine_client.observations import ChangesRequest, StartItem, StartRequest
+from obsvc.model import Condition, Ref
 from tests.functional.servers import PostgreSQL, free_port, wait_until
 
 BOUND = 60.0
@@ -239,3 +241,37 @@ def test_two_engines_share_a_database_and_wake_each_other(make, postgresql_url):
         wait_until(lambda: _established(two), bound=BOUND, what="the long poll")
         one.client().start(StartRequest((StartItem(ref),)))
         assert [seen.ref for seen in waiting.result(BOUND).changes[0].changed] == [ref]
+
+
+def test_the_metrics_are_those_of_all_its_processes(make, postgresql_url):
+    """Whichever of gunicorn's workers is asked, and with the child for due work; nothing of them is left at the end."""
+    engine = make(postgresql_url, processes=3).upgrade().start()
+    wait_until(lambda: len(engine.family()) == 4, bound=BOUND, what="three workers and the due child")
+
+    def asked() -> float:
+        return metrics(engine).get('obsvc_engine_request_seconds_count{operation="changes"}', 0.0)
+
+    workers = [one for one in engine.family() if one.pid != engine.due_child().pid]
+    for count in range(1, 31):
+        engine.client().changes(ChangesRequest())  # each by a connection of its own, for any of the workers to take
+        assert asked() == count
+    item = StartItem(Ref("RegionOne", "compute.server", "1"), Condition.ACTIVE, timeout=0.1)
+    engine.client().start(StartRequest((item,)))
+    wait_until(lambda: metrics(engine).get('obsvc_due_total{kind="observation_deadline"}'), bound=BOUND,
+               what="what the due child did")
+    assert not any("pid=" in name for name in metrics(engine))
+    workers[0].kill()
+    wait_until(lambda: len(engine.family()) == 4 and workers[0] not in engine.family(), bound=BOUND,
+               what="a worker in place of the killed one")
+    assert asked() == 30, "what a dead worker counted stays"
+
+    folder = pathlib.Path(engine.due_child().environ()["PROMETHEUS_MULTIPROC_DIR"])
+    assert folder.is_dir()
+    engine.process.terminate()
+    engine.process.wait(BOUND)
+    assert not folder.exists()
+
+
+def metrics(engine: Engine) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{engine.port}/metrics", timeout=10) as reply:
+        return demo_summary.parse_metrics(reply.read().decode())
