@@ -27,6 +27,7 @@ from keystoneauth1 import session as ks_session
 from openstack import exceptions as sdk_exceptions
 
 from obsvc.clock import Clock, SystemClock
+from obsvc.cloud.transport import Transport
 from obsvc.exceptions import ConfigError, NotFound, Unavailable
 
 LOG = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ class CloudSessions:
         try:
             auth = loading.load_auth_from_conf_options(conf, "cloud")
             session = loading.load_session_from_conf_options(
-                conf, "cloud", auth=auth, session=_pooled(pool), user_agent=user_agent
+                conf, "cloud", auth=auth, session=Transport(pool), user_agent=user_agent
             )
         except (ks_exceptions.ClientException, ValueError) as error:
             raise ConfigError(f"the [cloud] options can't be used for auth_type {group.auth_type}: {error}") from error
@@ -124,7 +125,7 @@ class CloudSessions:
         except (sdk_exceptions.SDKException, ks_exceptions.ClientException, ValueError) as error:
             raise ConfigError(f"cloud {group.os_cloud!r} of clouds.yaml can't be used: {error}") from error
         session = ks_session.Session(auth=auth, verify=verify if verify is not None else True, cert=cert,
-                                     session=_pooled(pool), timeout=group.request_timeout, user_agent=user_agent)
+                                     session=Transport(pool), timeout=group.request_timeout, user_agent=user_agent)
         interface = cloud.get_interface() or "public"
         return cls(session, interface=interface if isinstance(interface, str) else interface[0],
                    user_agent=user_agent, timeout=group.request_timeout, region=cloud.region_name or None)
@@ -251,14 +252,6 @@ class CloudSessions:
             "the cloud's catalogue has none: correct [cloud] interface, or the region or the catalogue entry of that "
             "service"
         )
-
-
-def _pooled(size: int) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, ks_session.TCPKeepAliveAdapter(pool_connections=16, pool_maxsize=size))
-    return session
 
 
 def _seconds(value: str | None, now: float) -> float | None:
