@@ -23,6 +23,7 @@ from obsvc.simcloud.identity import Identity, Tokens
 from obsvc.simcloud.image import Images
 from obsvc.simcloud.network import Network
 from obsvc.simcloud.plain import Plain
+from obsvc.simcloud.snapshot import Snapshots
 from obsvc.simcloud.stats import caller_of
 from obsvc.simcloud.volume import Volumes
 
@@ -137,10 +138,12 @@ def make_app(cloud: Cloud) -> falcon.App:
     images = Images(cloud)
     plain = Plain(cloud)
     volumes = Volumes(cloud)
+    snapshots = Snapshots(cloud)
     compute = Compute(cloud, network, images, volumes)
-    behind = {"compute.server": compute, "block_storage.volume": volumes, "image.image": images,
+    behind = {"compute.server": compute, volumes.type: volumes, snapshots.type: snapshots, "image.image": images,
               "sim.resource": plain, **{kind: network for kind in network.types}}
-    for part in (identity, compute, network, volumes, images, plain, Control(cloud, tokens, behind)):
+    for part in (identity, compute, network, volumes, snapshots, images, plain,
+                 Control(cloud, tokens, behind)):
         part.add_routes(app)
     return app
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,9 @@ from obsvc.simcloud.dials import Dials, Panel
 from obsvc.simcloud.notify import Actor, Notice, Notifier, Send
 from obsvc.simcloud.stats import Stats
 from obsvc.simcloud.world import Resource, World
+
+#: Makes a service's error answer of a status and a message.
+Refusal = Callable[[int, str], faults.Fault]
 
 _NAMESPACE = uuid.UUID("6f1d5f0e-9a55-4c3c-b1c1-2f6d6a5d3c11")
 
@@ -67,13 +70,20 @@ class Cloud:
         return self.clock.time()
 
 
-def read_json(req: falcon.Request, key: str, fault=faults.nova) -> dict[str, Any]:
-    """The object under ``key`` of the request's body; a 400 of the service's shape when there is none."""
+def read_body(req: falcon.Request, fault: Refusal) -> dict[str, Any]:
+    """The request's body, an object; a 400 of the service's shape when it is none."""
     try:
         body = json.loads(req.bounded_stream.read() or b"null")
     except ValueError:
         body = None
-    value = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        raise fault(400, "Invalid input: the body has to be a JSON object.")
+    return body
+
+
+def read_json(req: falcon.Request, key: str, fault: Refusal = faults.nova) -> dict[str, Any]:
+    """The object under ``key`` of the request's body; a 400 of the service's shape when there is none."""
+    value = read_body(req, fault).get(key)
     if not isinstance(value, dict):
         raise fault(400, f"Invalid input: the body has to be an object with the object '{key}'.")
     return value

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +15,7 @@ import falcon
 import msgspec
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import Cloud, stable_id
+from obsvc.simcloud.cloud import Cloud, read_body, stable_id
 from obsvc.simcloud.identity import Tokens
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.replay import Replays
@@ -29,16 +28,6 @@ def operator() -> Actor:
     """Who does what happens behind everybody's back."""
     return Actor(stable_id("user", "admin"), "admin", stable_id("project", "admin"), "admin", f"req-{uuid.uuid4()}",
                  ("admin",))
-
-
-def read_object(req: falcon.Request) -> dict[str, Any]:
-    try:
-        body = json.loads(req.bounded_stream.read() or b"null")
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise faults.plain(400, "Expected a JSON object as the request's body.")
-    return body
 
 
 def truth_of(resource: Resource) -> dict[str, Any]:
@@ -98,7 +87,7 @@ class Control:
         resp.media = msgspec.to_builtins(self.cloud.panel.now)
 
     def on_put_dials(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.media = msgspec.to_builtins(self.cloud.panel.turn(read_object(req)))
+        resp.media = msgspec.to_builtins(self.cloud.panel.turn(read_body(req, faults.plain)))
 
     def on_delete_tokens(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.media = {"revoked": self.tokens.revoke_all()}
@@ -119,7 +108,7 @@ class Control:
     def on_post_behind(self, req: falcon.Request, resp: falcon.Response) -> None:
         """``{"action": "change" | "delete", "id": …, "body": {fields}, "notify": true}``; status, by short name:
         ``{"status": …}`` is a field like any other."""
-        asked = read_object(req)
+        asked = read_body(req, faults.plain)
         action, resource_id = asked.get("action"), str(asked.get("id"))
         notify = asked.get("notify", True)
         updates = asked.get("body") or {}
@@ -142,7 +131,7 @@ class Control:
     # a recorded life
 
     def on_post_replay(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.media = self.replays.start(read_object(req))
+        resp.media = self.replays.start(read_body(req, faults.plain))
         resp.status = falcon.HTTP_202
 
     def on_get_replay(self, req: falcon.Request, resp: falcon.Response) -> None:

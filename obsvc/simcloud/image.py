@@ -12,7 +12,7 @@ from typing import Any
 import falcon
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import Cloud, iso, page, stable_id
+from obsvc.simcloud.cloud import Cloud, iso, page, read_body, stable_id
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.world import Resource
 
@@ -92,12 +92,7 @@ class Images:
         resp.media = {"images": page(found, req), "first": "/v2/images", "schema": "/v2/schemas/images"}
 
     def on_post_images(self, req: falcon.Request, resp: falcon.Response) -> None:
-        try:
-            asked = json.loads(req.bounded_stream.read() or b"null")
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
-            raise faults.glance(400, "The body has to be a JSON object.")
+        asked = read_body(req, faults.glance)
         actor: Actor = req.context.actor
         body = self._body(asked, actor.project_id, str(uuid.uuid4()))
         world = self.cloud.world

@@ -1,18 +1,23 @@
-"""The Network API of the simulated cloud: networks, subnets, ports, security groups, in neutron's shapes."""
+"""The Network API of the simulated cloud, in neutron's paths and shapes.
+
+Networks, subnets, ports, security groups; what is peculiar to routers and floating IPs is in ``routing``.
+"""
 from __future__ import annotations
 
 import ipaddress
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import falcon
 
-from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import Cloud, iso, page, read_json, visible
-from obsvc.simcloud.network_bodies import MAKERS, UNCHANGEABLE, addresses_left, refuse
+from obsvc.simcloud import faults, network_bodies, routing
+from obsvc.simcloud.cloud import Cloud, iso, page, read_body, read_json, visible
+from obsvc.simcloud.network_bodies import UNCHANGEABLE, addresses_left, common_fields, refuse
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.world import Resource
+from obsvc.simcloud.world import Resource, World
+
+_MAKERS = {**network_bodies.MAKERS, routing.ROUTER: routing.make_router,
+           routing.FLOATING_IP: routing.make_floating_ip}
 
 
 class Network:
@@ -24,6 +29,8 @@ class Network:
         "network.subnet": ("subnet", "subnets"),
         "network.port": ("port", "ports"),
         "network.security_group": ("security_group", "security-groups"),
+        "network.router": ("router", "routers"),
+        "network.floating_ip": ("floatingip", "floatingips"),
     }
 
     def __init__(self, cloud: Cloud) -> None:
@@ -37,6 +44,8 @@ class Network:
             part = _Collection(self, resource_type, name)
             app.add_route(f"/network/v2.0/{collection}", part, suffix="all")
             app.add_route(f"/network/v2.0/{collection}/{{id}}", part, suffix="one")
+            if resource_type == routing.ROUTER:
+                app.add_route("/network/v2.0/routers/{id}/{verb}_router_interface", part, suffix="interface")
 
     def _version(self, req: falcon.Request) -> dict[str, Any]:
         return {"id": "v2.0", "status": "CURRENT", "links": [{"rel": "self", "href": f"{req.prefix}/network/v2.0/"}]}
@@ -56,27 +65,30 @@ class Network:
         """Make one, with neutron's pair of notifications.  Raises Fault."""
         name, _ = self.types[resource_type]
         world = self.cloud.world
-        now = iso(self.cloud.now)
         project_id = str(asked.get("project_id") or asked.get("tenant_id") or actor.project_id)
-        common = {"id": str(uuid.uuid4()), "name": str(asked.get("name") or ""), "project_id": project_id,
-                  "tenant_id": project_id, "description": str(asked.get("description") or ""), "tags": [],
-                  "created_at": now, "updated_at": now, "revision_number": 1}
-        body = {**common, **MAKERS[resource_type](world, asked, common)}
+        common = common_fields(world, asked, project_id)
+        if resource_type == routing.FLOATING_IP:
+            del common["name"]
+        body = {**common, **_MAKERS[resource_type](world, asked, common)}
         self.tell(f"{name}.create.start", {name: dict(asked)}, actor, body["id"])
         resource = world.add(resource_type, body, project_id=project_id)
         if resource_type == "network.subnet":
             self._list_subnets(body["network_id"])
         self.tell(f"{name}.create.end", {name: body}, actor, resource.id)
+        routing.follow(world, resource)
         return resource
 
-    def update(self, resource: Resource, updates: Mapping[str, Any], actor: Actor, *, notify: bool = True) -> None:
+    def update(self, resource: Resource, updates: Mapping[str, Any], actor: Actor, *, notify: bool = True,
+               asked: Mapping[str, Any] | None = None) -> None:
+        """Change one, with the pair of notifications.  asked: what led to the updates, where that is not the same."""
         name, _ = self.types[resource.type]
         if notify:
-            self.tell(f"{name}.update.start", {name: dict(updates), "id": resource.id}, actor, resource.id)
+            self.tell(f"{name}.update.start", {name: dict(asked or updates), "id": resource.id}, actor, resource.id)
         self.cloud.world.change(resource, {**updates, "updated_at": iso(self.cloud.now),
                                            "revision_number": resource.body["revision_number"] + 1})
         if notify:
             self.tell(f"{name}.update.end", {name: resource.body}, actor, resource.id)
+        routing.follow(self.cloud.world, resource)
 
     def delete(self, resource: Resource, actor: Actor, *, notify: bool = True, force: bool = False) -> None:
         """Delete one.  Raises Fault (409) while it is in use, unless forced."""
@@ -87,6 +99,7 @@ class Network:
         if notify:
             self.tell(f"{name}.delete.start", {f"{name}_id": resource.id}, actor, resource.id)
         self.cloud.world.remove(resource)
+        routing.removed(self.cloud.world, resource)
         if resource.type == "network.subnet":
             self._list_subnets(body["network_id"])
         if notify:
@@ -103,6 +116,7 @@ class Network:
             self.cloud.world.change(network, {"subnets": subnets})
 
     def _check_unused(self, resource: Resource) -> None:
+        routing.check_unused(self.cloud.world, resource)
         ports = [each.body for each in self.cloud.world.live("network.port")]
         if resource.type == "network.network" and any(port["network_id"] == resource.id for port in ports):
             raise refuse(409, "NetworkInUse", f"Unable to complete operation on network {resource.id}. There are one "
@@ -180,7 +194,7 @@ class _Collection:
     def _found(self, resource_id: str, actor: Actor) -> tuple[Resource, Mapping[str, Any]]:
         found = self._world.shown(self._type, resource_id)
         if found is None or not visible(found[0], actor):
-            kind = "".join(part.capitalize() for part in self._name.split("_"))
+            kind = "FloatingIP" if self._name == "floatingip" else self._name.title().replace("_", "")
             raise refuse(404, f"{kind}NotFound", f"{kind} {resource_id} could not be found.")
         return found
 
@@ -231,9 +245,7 @@ class _Collection:
             fixed = sorted(UNCHANGEABLE[self._type].intersection(asked))
             if fixed:
                 raise refuse(400, "HTTPBadRequest", f"Cannot update read-only attribute {fixed[0]}")
-            if asked.get("fixed_ips"):
-                asked["fixed_ips"] = addresses_left(self._world, resource.body["network_id"], asked["fixed_ips"])
-            self._network.update(resource, asked, req.context.actor)
+            self._network.update(resource, _changed(self._world, resource, asked), req.context.actor, asked=asked)
             resp.media = {self._name: resource.body}
 
     def on_delete_one(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
@@ -242,6 +254,32 @@ class _Collection:
             if not resource.gone:
                 self._network.delete(resource, req.context.actor)
         resp.status = falcon.HTTP_204
+
+    # routers alone
+
+    def on_put_interface(self, req: falcon.Request, resp: falcon.Response, id: str, verb: str) -> None:
+        """``add_router_interface`` and ``remove_router_interface``: told in one notification, without a phase."""
+        operations = {"add": (routing.add_interface, "create"), "remove": (routing.remove_interface, "delete")}
+        if verb not in operations:
+            raise _bad_request(400, f"There is no {verb}_router_interface.")
+        operate, event = operations[verb]
+        with self._world.lock:
+            router, _ = self._found(id, req.context.actor)
+            info = operate(self._world, router, read_body(req, _bad_request))
+            self._network.tell(f"router.interface.{event}", {"router_interface": info}, req.context.actor, router.id)
+        resp.media = info
+
+
+def _changed(world: World, resource: Resource, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that change by what was asked of a PUT.  Raises Fault."""
+    if resource.type == routing.ROUTER:
+        return routing.change_router(world, resource, asked)
+    if resource.type == routing.FLOATING_IP:
+        return routing.change_floating_ip(world, resource, asked)
+    if asked.get("fixed_ips"):
+        network_id = resource.body["network_id"]
+        return {**asked, "fixed_ips": addresses_left(world, network_id, asked["fixed_ips"], but=resource)}
+    return dict(asked)
 
 
 def _bad_request(status: int, message: str) -> faults.Fault:

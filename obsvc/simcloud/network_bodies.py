@@ -1,6 +1,7 @@
 """Bodies of networks, subnets, ports and security groups, as neutron answers them; and addresses.
 
-Each maker takes the world (its lock held), what was asked, and the common fields; it raises Fault.
+Each maker takes the world (its lock held), what was asked, and the common fields; it raises Fault.  Those of routers
+and floating IPs are in ``routing``.
 """
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from obsvc.simcloud.faults import Fault, neutron
-from obsvc.simcloud.world import World
+from obsvc.simcloud.cloud import iso
+from obsvc.simcloud.faults import neutron
+from obsvc.simcloud.world import Resource, World
 
 refuse = neutron
 
@@ -22,19 +24,31 @@ UNCHANGEABLE = {
     "network.subnet": frozenset({"id", "project_id", "tenant_id", "network_id", "cidr", "ip_version"}),
     "network.port": frozenset({"id", "project_id", "tenant_id", "network_id", "status"}),
     "network.security_group": frozenset({"id", "project_id", "tenant_id"}),
+    "network.router": frozenset({"id", "project_id", "tenant_id", "status"}),
+    "network.floating_ip": frozenset({"id", "project_id", "tenant_id", "status", "floating_network_id",
+                                      "floating_ip_address", "router_id"}),
 }
+
+
+def common_fields(world: World, asked: Asked, project_id: str) -> dict[str, Any]:
+    """What every resource of neutron has."""
+    now = iso(world.clock.time())
+    return {"id": str(uuid.uuid4()), "name": str(asked.get("name") or ""), "project_id": project_id,
+            "tenant_id": project_id, "description": str(asked.get("description") or ""), "tags": [],
+            "created_at": now, "updated_at": now, "revision_number": 1}
 
 
 def _network(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
     return {"admin_state_up": asked.get("admin_state_up", True), "mtu": asked.get("mtu", 1500), "status": "ACTIVE",
-            "subnets": [], "shared": bool(asked.get("shared", False)), "router:external": False,
+            "subnets": [], "shared": bool(asked.get("shared", False)),
+            "router:external": bool(asked.get("router:external", False)),
             "provider:network_type": "vxlan", "provider:physical_network": None, "provider:segmentation_id": 100,
             "port_security_enabled": True, "availability_zone_hints": [], "availability_zones": [],
             "ipv4_address_scope": None, "ipv6_address_scope": None, "vlan_transparent": False, "qinq": False}
 
 
 def _subnet(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
-    network_id = _existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network")
+    network_id = existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network")
     try:
         net = ipaddress.ip_network(str(asked.get("cidr")))
     except ValueError as error:
@@ -54,11 +68,11 @@ def _subnet(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
             "service_types": [], "segment_id": None, "dns_publish_fixed_ip": False}
 
 
-def _port(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
-    network_id = _existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network")
+def port(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
+    network_id = existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network")
     groups = asked.get("security_groups")
     for group in groups or ():
-        _existing(world, "network.security_group", group, "SecurityGroupNotFound", "Security group")
+        existing(world, "network.security_group", group, "SecurityGroupNotFound", "Security group")
     number = uuid.UUID(common["id"]).int
     mac = "fa:16:3e:" + ":".join(f"{number >> shift & 0xff:02x}" for shift in (0, 8, 16))
     return {"network_id": network_id, "mac_address": asked.get("mac_address") or mac,
@@ -83,21 +97,27 @@ def _security_group(world: World, asked: Asked, common: Asked) -> dict[str, Any]
     return {"stateful": asked.get("stateful", True), "shared": False, "security_group_rules": rules}
 
 
-MAKERS = {"network.network": _network, "network.subnet": _subnet, "network.port": _port,
+#: Of what has no rules beyond its body.
+MAKERS = {"network.network": _network, "network.subnet": _subnet, "network.port": port,
           "network.security_group": _security_group}
 
 
-def _existing(world: World, resource_type: str, resource_id: Any, kind: str, word: str) -> str:
+def existing(world: World, resource_type: str, resource_id: Any, kind: str, word: str) -> str:
+    """The id itself, of a resource that is there; Fault 404 otherwise."""
     if resource_id is None or world.get(resource_type, str(resource_id)) is None:
         raise refuse(404, kind, f"{word} {resource_id} could not be found.")
     return str(resource_id)
 
 
-def addresses_left(world: World, network_id: str, asked: Any) -> list[dict[str, str]]:
-    """The ``fixed_ips`` of a port: those asked for, else one free address of the network's first subnet."""
+def addresses_left(world: World, network_id: str, asked: Any, *,
+                   but: Resource | None = None) -> list[dict[str, str]]:
+    """The ``fixed_ips`` of a port: those asked for, else one free address of the network's first subnet.
+
+    but: the port itself, whose present addresses are its own to keep.
+    """
     subnets = [each.body for each in world.live("network.subnet") if each.body["network_id"] == network_id]
-    taken = {fixed["ip_address"] for port in world.live("network.port") if port.body["network_id"] == network_id
-             for fixed in port.body["fixed_ips"]}
+    taken = {fixed["ip_address"] for each in world.live("network.port")
+             if each.body["network_id"] == network_id and each is not but for fixed in each.body["fixed_ips"]}
     if not asked:
         asked = [{"subnet_id": subnet["id"]} for subnet in subnets[:1]]
     chosen = []
@@ -132,6 +152,3 @@ def _free(subnet: Asked, taken: set[str]) -> str:
                 return address
     raise refuse(409, "IpAddressGenerationFailure", f"No more IP addresses available on network "
                                                     f"{subnet['network_id']}.")
-
-
-__all__ = ["MAKERS", "UNCHANGEABLE", "Fault", "addresses_left", "refuse"]

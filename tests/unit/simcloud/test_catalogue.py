@@ -1,6 +1,8 @@
 """What the simulated cloud emits and answers is what the catalogue describes: the seam between the two."""
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from obsvc import catalog
@@ -8,6 +10,7 @@ from obsvc.catalog.snapshots import snapshot
 from obsvc.listeners.decode import Decoder
 from obsvc.messaging import wire
 from obsvc.model import Condition
+from tests.shared_data import SHARED, notification_files
 from tests.unit.simcloud.bench import Bench
 
 CATALOG = catalog.load()
@@ -19,7 +22,10 @@ PATHS = {
     "network.subnet": ("/network/v2.0/subnets/{}", "subnet"),
     "network.port": ("/network/v2.0/ports/{}", "port"),
     "network.security_group": ("/network/v2.0/security-groups/{}", "security_group"),
+    "network.router": ("/network/v2.0/routers/{}", "router"),
+    "network.floating_ip": ("/network/v2.0/floatingips/{}", "floatingip"),
     "block_storage.volume": ("/volume/v3/volumes/{}", "volume"),
+    "block_storage.snapshot": ("/volume/v3/snapshots/{}", "snapshot"),
     "image.image": ("/image/v2/images/{}", None),
     "identity.project": ("/identity/v3/projects/{}", "project"),
     "sim.resource": ("/sim/v1/resources/{}", "resource"),
@@ -41,6 +47,17 @@ def _one_of_each(bench: Bench) -> dict[str, str]:
         "image.image": bench.ask("POST", "/image/v2/images", {"name": "i"}).json["id"],
     }
     made["compute.server"] = bench.server(networks=[{"port": made["network.port"]}])
+    outside = bench.make("/network/v2.0/networks", "network", name="outside", **{"router:external": True})["id"]
+    bench.make("/network/v2.0/subnets", "subnet", network_id=outside, cidr="203.0.113.0/24")
+    made["network.router"] = bench.make("/network/v2.0/routers", "router", name="r",
+                                        external_gateway_info={"network_id": outside})["id"]
+    made["network.floating_ip"] = bench.make("/network/v2.0/floatingips", "floatingip",
+                                             floating_network_id=outside)["id"]
+    # The volume that the snapshot is of has to be there.
+    first = bench.cloud.world.get("block_storage.volume", bench.make("/volume/v3/volumes", "volume", size=1)["id"])
+    bench.cloud.world.change(first, {"status": "available"})
+    bench.cloud.world.begin(first)
+    made["block_storage.snapshot"] = bench.make("/volume/v3/snapshots", "snapshot", volume_id=first.id, name="s")["id"]
     return made
 
 
@@ -88,14 +105,21 @@ def test_every_notification_is_decoded_to_its_resource_and_says_the_truth():
         bench.advance(13)
     bench.ask("DELETE", f"/compute/v2.1/servers/{made['compute.server']}")
     bench.advance(6)
-    for resource_type in ("sim.resource", "block_storage.volume", "image.image", "network.port", "network.subnet",
+    router = PATHS["network.router"][0].format(made["network.router"])
+    for verb in ("add", "remove"):
+        assert bench.ask("PUT", f"{router}/{verb}_router_interface",
+                         {"subnet_id": made["network.subnet"]}).status_code == 200
+    for resource_type in ("network.floating_ip", "network.router", "block_storage.snapshot", "sim.resource",
+                          "block_storage.volume", "image.image", "network.port", "network.subnet",
                           "network.security_group", "network.network", "identity.project"):
         bench.ask("DELETE", PATHS[resource_type][0].format(made[resource_type]))
         bench.advance(6)
         assert _snapshot(bench, resource_type, made[resource_type]) is None
     assert set(checked) == set(PATHS)
     assert {"compute.instance.create.end", "instance.create.end", "volume.create.end", "sim.resource.create.end",
-            "sim.resource.delete.end", "compute.instance.power_off.end"} <= set(announced)
+            "sim.resource.delete.end", "compute.instance.power_off.end", "snapshot.create.end",
+            "router.create.end", "floatingip.create.end"} <= set(announced)
+    assert {"router.interface.create", "router.interface.delete"} <= checked["network.router"]
 
 
 @pytest.mark.parametrize("resource_type", sorted(PATHS))
@@ -108,7 +132,8 @@ def test_answers_become_snapshots_of_a_known_condition(resource_type):
         bench.advance(0.5)
     assert Condition.UNKNOWN not in {each.condition for each in conditions}
     assert conditions[-1].condition is Condition.ACTIVE and conditions[-1].settled
-    building = resource_type in ("compute.server", "block_storage.volume", "image.image", "sim.resource")
+    building = resource_type in ("compute.server", "block_storage.volume", "block_storage.snapshot", "image.image",
+                                 "sim.resource")
     assert (conditions[0].condition is Condition.PENDING) == building
     assert conditions[-1].project_id
 
@@ -122,3 +147,37 @@ def test_no_message_shows_a_secret_after_unpacking():
     assert with_token == {"scheduler.select_destinations.start", "scheduler.select_destinations.end"}
     assert all(b"gAAAA" not in wire.pack(inner) or b"gAAAA-simulated-secret" in wire.pack(inner)
                for _, _, inner in bench.sent)
+
+
+def _shape(payload: dict) -> dict[str, set[str]]:
+    """The keys of a payload, and of the objects in it."""
+    return {"": set(payload), **{key: set(value) for key, value in payload.items() if isinstance(value, dict)}}
+
+
+def _recent_samples() -> list[dict]:
+    """Messages of recent releases' own code about routers, floating IPs and snapshots; without the starts of create
+    and update, which hold what the caller asked for."""
+    files = [file for file in notification_files("neutron", "cinder")
+             if file.name.startswith(("router.", "floatingip.", "snapshot."))]
+    samples = [json.loads(file.read_text()) for file in files]
+    return [each["message"] for each in samples if each["source"]["kind"] == "emitted"
+            and each["message"]["event_type"].rpartition(".")[0] not in (
+                "router.create", "router.update", "floatingip.create", "floatingip.update")]
+
+
+if SHARED is not None:
+    @pytest.mark.parametrize("message", _recent_samples(), ids=lambda message: message["event_type"])
+    def test_what_is_emitted_has_every_key_of_a_recent_services_message(message):
+        bench = Bench()
+        made = _one_of_each(bench)
+        bench.ask("PUT", f"/network/v2.0/routers/{made['network.router']}/add_router_interface",
+                  {"subnet_id": made["network.subnet"]})
+        bench.ask("PUT", f"/network/v2.0/routers/{made['network.router']}/remove_router_interface",
+                  {"subnet_id": made["network.subnet"]})
+        bench.advance(11)
+        for resource_type in ("network.floating_ip", "network.router", "block_storage.snapshot"):
+            bench.ask("DELETE", PATHS[resource_type][0].format(made[resource_type]))
+            bench.advance(6)
+        ours = next(inner for _, _, inner in bench.sent if inner["event_type"] == message["event_type"])
+        theirs, mine = _shape(message["payload"]), _shape(ours["payload"])
+        assert {key: names - mine.get(key, set()) for key, names in theirs.items()} == {key: set() for key in theirs}
