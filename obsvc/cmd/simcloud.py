@@ -7,14 +7,15 @@ from cliff.command import Command
 
 from obsvc.exceptions import ConfigError, InvalidInput
 from obsvc.simcloud.cloud import Settings
-from obsvc.simcloud.dials import Dials, checked, parse_build_time, turned
+from obsvc.simcloud.dials import SERVICES, Dials, checked, parse_build_time, turned
 from obsvc.simcloud.server import THREADS, Serving, serve
 
 
 class Simcloud(Command):
     """Run a simulated OpenStack cloud: Keystone, Nova, Neutron, Cinder, Glance, and Sim::Resource.
 
-    Everything is in memory. It prints its address when it serves, and ends on SIGTERM.
+    Everything is in memory. It prints its address when it serves, and ends on SIGTERM. Every dial can also be turned
+    while it runs: PUT /sim/v1/dials with a JSON object of the dials to turn (see docs/simcloud.md).
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -42,20 +43,18 @@ class Simcloud(Command):
                            help="SECONDS, uniform:LEAST,MOST or lognormal:MEDIAN,SIGMA[,MOST] (default: %(default)s)")
         group.add_argument("--build-time-of", action="append", default=[], metavar="TYPE=TIME",
                            help="for one resource type, such as compute.server=uniform:1,4; may be repeated")
-        group.add_argument("--failed-share", type=float, default=0.0, metavar="SHARE", help="of builds that fail")
-        group.add_argument("--api-latency", type=float, default=0.0, metavar="SECONDS",
-                           help="before every answer of a cloud API")
-        group.add_argument("--api-behind", type=float, default=0.0, metavar="SECONDS",
-                           help="by which the API shows a change later than its notification")
-        group.add_argument("--lost-share", type=float, default=0.0, metavar="SHARE", help="of notifications lost")
-        group.add_argument("--duplicated-share", type=float, default=0.0, metavar="SHARE",
-                           help="of notifications sent twice")
-        group.add_argument("--delayed-seconds", type=float, default=0.0, metavar="SECONDS",
-                           help="by which notifications go out late")
-        group.add_argument("--delayed-share", type=float, default=1.0, metavar="SHARE", help="of them that do")
+        for name, (kind, metavar, text) in _PLAIN_DIALS.items():
+            group.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(Dials(), name),
+                               metavar=metavar, help=f"{text} (default: %(default)s)")
+        group.add_argument("--failed-name", action="append", default=[], metavar="NAME", dest="failed_names",
+                           help="builds of resources so named fail; may be repeated")
+        group.add_argument("--silent", action="append", default=[], metavar="EXCHANGE", dest="silent_exchanges",
+                           help="loses every notification on this exchange (nova, neutron, openstack, glance, "
+                                "keystone, sim); may be repeated. All of them: --lost-share 1")
         group.add_argument("--down", action="append", default=[], metavar="SERVICE_OR_ID",
-                           help="answers 503: compute, network, volume, image, identity, sim, or a resource's id; "
-                                "may be repeated")
+                           help=f"answers 503: {', '.join(SERVICES)}, or a resource's id; may be repeated")
+        group.add_argument("--throttled", action="append", default=[], metavar="SERVICE", dest="throttled_services",
+                           help="answers 429; may be repeated")
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         try:
@@ -72,7 +71,22 @@ class Simcloud(Command):
         serve(serving, settings, dials, ready=_announce)
 
 
-SERVICES = ("compute", "network", "volume", "image", "identity", "sim")
+#: Dials that are one number each: type, metavar, help.
+_PLAIN_DIALS = {
+    "failed_share": (float, "SHARE", "of builds that fail"),
+    "api_latency": (float, "SECONDS", "before every answer of a cloud API"),
+    "api_behind": (float, "SECONDS", "by which the API shows a change later than its notification"),
+    "lost_share": (float, "SHARE", "of notifications lost"),
+    "duplicated_share": (float, "SHARE", "of notifications sent twice"),
+    "delayed_seconds": (float, "SECONDS", "by which notifications go out late"),
+    "delayed_share": (float, "SHARE", "of notifications that go out late"),
+    "reordered_share": (float, "SHARE", "of notifications that later ones may overtake"),
+    "reordered_seconds": (float, "SECONDS", "by which those are late at the most"),
+    "throttled_share": (float, "SHARE", "of requests answered 429 (never identity's)"),
+    "unavailable_share": (float, "SHARE", "of requests answered 503 (never identity's)"),
+    "retry_after": (int, "SECONDS", "that a 429 says in Retry-After"),
+}
+_LISTS = ("failed_names", "silent_exchanges", "throttled_services")
 
 
 def dials_from(options: argparse.Namespace) -> Dials:
@@ -84,9 +98,7 @@ def dials_from(options: argparse.Namespace) -> Dials:
             raise InvalidInput(f"expected --build-time-of TYPE=TIME, got {each!r}")
         by_type[resource_type] = parse_build_time(text)
     dials = checked(Dials(build=parse_build_time(options.build_time), build_by_type=by_type))
-    names = ("failed_share", "api_latency", "api_behind", "lost_share", "duplicated_share", "delayed_seconds",
-             "delayed_share")
-    return turned(dials, {name: getattr(options, name) for name in names} | {
+    return turned(dials, {name: getattr(options, name) for name in (*_PLAIN_DIALS, *_LISTS)} | {
         "down_services": [each for each in options.down if each in SERVICES],
         "down_resources": [each for each in options.down if each not in SERVICES]})
 

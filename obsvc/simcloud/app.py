@@ -32,7 +32,6 @@ LOG = logging.getLogger(__name__)
 #: Paths that answer without a token: version documents and the token request itself.
 _OPEN = {"/", "/identity", "/identity/v3", "/identity/v3/auth/tokens", "/compute", "/compute/v2.1", "/network",
          "/network/v2.0", "/volume", "/volume/v3", "/image", "/image/versions", "/image/v2", "/sim", "/sim/v1"}
-_SERVICES = ("identity", "compute", "network", "volume", "image", "sim")
 
 
 def is_control(path: str) -> bool:

@@ -15,6 +15,9 @@ import msgspec
 
 from obsvc.exceptions import InvalidInput
 
+#: The services, as in the first part of a path.
+SERVICES = ("identity", "compute", "network", "volume", "image", "sim")
+
 
 class BuildTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a build takes, in seconds.
@@ -45,8 +48,8 @@ class Dials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed_share: share of builds that end in error.  failed_names: builds of resources so named always fail.
     api_latency: seconds before every answer of a cloud API.  api_behind: seconds by which the API shows a change
     later than its notification.  lost_share, duplicated_share: of notifications.  delayed_share of them go out
-    ``delayed_seconds`` late.  down_services: names as in the first part of the path (compute, network, volume,
-    image, identity, sim); down_resources: ids whose requests answer 503.  throttled_services: answer 429.
+    ``delayed_seconds`` late.  silent_exchanges: every notification on them is lost.  down_services (of SERVICES) and
+    requests for one of down_resources (ids) are answered 503, throttled_services 429, with retry_after in seconds.
     reordered_share: of notifications, each of which goes out up to ``reordered_seconds`` late, so that later ones
     overtake it.  throttled_share, unavailable_share: of requests that are answered 429 and 503 (never identity's).
     """
@@ -69,6 +72,7 @@ class Dials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reordered_seconds: float = 1.0
     throttled_share: float = 0.0
     unavailable_share: float = 0.0
+    silent_exchanges: tuple[str, ...] = ()
 
     def build_time(self, resource_type: str) -> BuildTime:
         return self.build_by_type.get(resource_type, self.build)
@@ -87,6 +91,11 @@ def checked(dials: Dials) -> Dials:
     for name in _SECONDS:
         if not 0.0 <= getattr(dials, name) < math.inf:
             raise InvalidInput(f"expected seconds >= 0 for {name}, got {getattr(dials, name)}")
+    for name in (*dials.down_services, *dials.throttled_services):
+        if name not in SERVICES:
+            raise InvalidInput(f"expected a service out of {', '.join(SERVICES)}, got {name!r}")
+    if dials.retry_after < 0:
+        raise InvalidInput(f"expected seconds >= 0 for retry_after, got {dials.retry_after}")
     for build in (dials.build, *dials.build_by_type.values()):
         if min(build.seconds, build.most, build.sigma) < 0:
             raise InvalidInput(f"expected seconds, most and sigma >= 0 of a build time, got {build}")

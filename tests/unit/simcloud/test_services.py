@@ -196,6 +196,15 @@ def test_notifications_can_be_lost_doubled_and_late(bench):
     assert (counts["lost"], counts["duplicated"], counts["delayed"], counts["emitted"]) == (2, 2, 2, 6)
 
 
+def test_one_services_notifications_can_be_off(bench):
+    turn(bench, silent_exchanges=["neutron"])
+    bench.make("/network/v2.0/networks", "network", name="a")
+    bench.make("/sim/v1/resources", "resource", name="r")
+    bench.flush()
+    assert bench.events() == ["sim.resource.create.start"]
+    assert bench.get("/sim/v1/stats")["notifications"]["lost"] == 2
+
+
 def test_a_service_and_a_resource_can_be_down(bench):
     made = bench.make("/sim/v1/resources", "resource", name="r")
     other = bench.make("/sim/v1/resources", "resource", name="s")
@@ -208,7 +217,8 @@ def test_a_service_and_a_resource_can_be_down(bench):
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
 
 
-@pytest.mark.parametrize("wrong", [{"lost_share": 2}, {"unknown": 1}, {"build": {"seconds": -1}}, {"api_latency": "x"}])
+@pytest.mark.parametrize("wrong", [{"lost_share": 2}, {"unknown": 1}, {"build": {"seconds": -1}}, {"api_latency": "x"},
+                                   {"down_services": ["nova"]}])
 def test_a_wrong_dial_is_refused_and_changes_nothing(bench, wrong):
     before = bench.get("/sim/v1/dials")
     assert bench.ask("PUT", "/sim/v1/dials", {"api_behind": 1.0, **wrong}).status_code == 400
