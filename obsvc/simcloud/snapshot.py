@@ -70,7 +70,7 @@ class Snapshots(Collection):
         asked = read_json(req, "snapshot")
         with self.cloud.world.lock:
             snapshot, _ = self._found(id, req.context.actor)
-            self._set(snapshot, **{key: asked[key] for key in ("name", "description", "metadata") if key in asked})
+            self._set(snapshot, **{key: asked[key] for key in ("name", "description") if key in asked})
             self._tell(snapshot, "update.end", req.context.actor)
             resp.media = {"snapshot": snapshot.last_body}
 

@@ -54,7 +54,8 @@ def job(type_, properties, *, number="n1", attempt=1, action=Action.CREATE, reso
 def test_every_plugin_creates_adopts_updates_and_deletes(cloud, clients):
     plugins = load_plugins()
     assert set(plugins) == {"OS::Nova::Server", "OS::Neutron::Net", "OS::Neutron::Subnet", "OS::Neutron::Port",
-                            "OS::Cinder::Volume", "Sim::Resource"}
+                            "OS::Neutron::Router", "OS::Neutron::FloatingIP", "OS::Cinder::Volume",
+                            "OS::Cinder::Snapshot", "Sim::Resource"}
     image = clients.call("RegionOne", "image", "GET", "/images").body["images"][0]
     flavor = clients.call("RegionOne", "compute", "GET", "/flavors").body["flavors"][0]
     before = {each["id"] for each in cloud.truth()}
@@ -70,7 +71,13 @@ def test_every_plugin_creates_adopts_updates_and_deletes(cloud, clients):
     network = create("OS::Neutron::Net", {"name": "blue"}, "net")
     subnet = create("OS::Neutron::Subnet", {"network": "blue", "cidr": "10.1.0.0/24"}, "subnet")
     port = create("OS::Neutron::Port", {"network": network, "fixed_ips": [{"subnet": subnet}]}, "port")
+    outside = _external_network(clients)
+    router = create("OS::Neutron::Router", {"external_gateway_info": {"network": "outside"}}, "router")
+    floating = create("OS::Neutron::FloatingIP", {"floating_network": outside}, "floating")
     volume = create("OS::Cinder::Volume", {"size": 1, "metadata": {"a": "b"}}, "volume")
+    wait_until(lambda: clients.call("RegionOne", "block-storage", "GET", f"/volumes/{volume}").body["volume"]["status"]
+               == "available", bound=30, what="a volume to take a snapshot of")
+    snapshot = create("OS::Cinder::Snapshot", {"volume_id": volume}, "snapshot")
     server = create("OS::Nova::Server", {
         "name": "web", "flavor": flavor["name"], "image": image["name"], "networks": [{"port": port}],
         "metadata": {"role": "web"}, "user_data": "#!/bin/sh\n",
@@ -87,7 +94,14 @@ def test_every_plugin_creates_adopts_updates_and_deletes(cloud, clients):
                  resource_id=server)
     plugins["OS::Nova::Server"].handle_update(rename, clients)
 
+    unplug = job("OS::Neutron::Router", {"name": "edge"}, number="router", action=Action.UPDATE, resource_id=router)
+    plugins["OS::Neutron::Router"].handle_update(unplug, clients)
+    body = clients.call("RegionOne", "network", "GET", f"/routers/{router}").body["router"]
+    assert (body["name"], body["external_gateway_info"]) == ("edge", None)
+
     for type_, number, resource_id in (
+        ("OS::Neutron::FloatingIP", "floating", floating), ("OS::Neutron::Router", "router", router),
+        ("OS::Cinder::Snapshot", "snapshot", snapshot),
         ("OS::Nova::Server", "server", server), ("OS::Cinder::Volume", "volume", volume),
         ("OS::Neutron::Port", "port", port), ("OS::Neutron::Subnet", "subnet", subnet),
         ("OS::Neutron::Net", "net", network), ("Sim::Resource", "plain", plain),
@@ -103,6 +117,14 @@ def test_every_plugin_creates_adopts_updates_and_deletes(cloud, clients):
 
         assert isinstance(wait_until(deleted, bound=20, what=f"{number} taken for deletion"), Deleting | Gone)
         wait_until(lambda check=deleted: isinstance(check(), Gone), bound=20, what=f"{number} gone")
+
+
+def _external_network(clients: CloudClients) -> str:
+    made = clients.call("RegionOne", "network", "POST", "/networks",
+                        json={"network": {"name": "outside", "router:external": True}}).body["network"]["id"]
+    clients.call("RegionOne", "network", "POST", "/subnets",
+                 json={"subnet": {"network_id": made, "cidr": "203.0.113.0/24", "ip_version": 4}})
+    return made
 
 
 def test_what_the_cloud_refuses_is_final_or_retriable(cloud, clients):

@@ -88,6 +88,30 @@ def test_network_subnet_and_port_requests():
         "security_groups": ["security_group-id-of-default"], "name": "p", "description": MARKER}
 
 
+def test_router_and_floating_ip_requests():
+    cloud, router, floating = Cloud(), neutron.Router(), neutron.FloatingIP()
+    asked = router.resolve({"external_gateway_info": {
+        "network": "outside", "external_fixed_ips": [{"subnet": "sub", "ip_address": "203.0.113.9"}]}}, cloud, "R")
+    gateway = {"network_id": "network-id-of-outside",
+               "external_fixed_ips": [{"subnet_id": "subnet-id-of-sub", "ip_address": "203.0.113.9"}]}
+    assert router.body(job(), asked) == {"external_gateway_info": gateway, "name": "shop-web-4c1d9e11",
+                                         "description": MARKER}
+    asked = floating.resolve({"floating_network": "outside", "floating_subnet": None, "port_id": "p"}, cloud, "R")
+    assert floating.body(job(), asked) == {"floating_network_id": "network-id-of-outside", "port_id": "p",
+                                           "description": MARKER}
+    assert floating.filter(job()) == {}, "a floating IP has no name to look for"
+
+
+def test_what_the_goal_no_longer_has_is_taken_away():
+    assert neutron.Router().changes(job(), {"name": "r"}) == {"name": "r", "external_gateway_info": None}
+    assert neutron.FloatingIP().changes(job(), {"floating_network": "n"}) == {"port_id": None}
+
+
+def test_snapshot_request():
+    assert cinder.Snapshot().body(job(), {"volume_id": "v", "force": True}) == {
+        "volume_id": "v", "force": True, "name": "shop-web-4c1d9e11", "metadata": {"obsvc_marker": MARKER}}
+
+
 def test_volume_request():
     volume = cinder.Volume()
     assert volume.body(job(), {"size": 1, "image": "i", "metadata": {"a": True}}) == {
@@ -112,6 +136,10 @@ def test_sim_request():
     (neutron.Subnet(), {"cidr": "10.0.0.0/24"}, "'network'"),
     (neutron.Port(), {"network": "n", "fixed_ips": "x"}, "'fixed_ips'"),
     (neutron.Port(), {"network": "n", "fixed_ips": ["10.0.0.1"]}, "'fixed_ips'"),
+    (neutron.Router(), {"external_gateway_info": {"network_id": "n"}}, "'external_gateway_info'"),
+    (neutron.Router(), {"external_gateway_info": {"network": "n", "external_fixed_ips": [1]}}, "'external_fixed_ips'"),
+    (neutron.FloatingIP(), {"port_id": "p"}, "'floating_network'"),
+    (cinder.Snapshot(), {"name": "s"}, "'volume_id'"),
     (cinder.Volume(), {"name": "v"}, "'size'"),
     (cinder.Volume(), {"size": "1"}, "'size'"),
 ])

@@ -1,4 +1,4 @@
-"""Volumes (Block Storage API v3); the marker travels as metadata."""
+"""Volumes and their snapshots (Block Storage API v3); the marker travels as metadata."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -6,10 +6,32 @@ from typing import Any
 
 from obsvc.engine_client.jobs import Job
 from obsvc.worker.plugins import base
-from obsvc.worker.plugins.base import MAP, NUMBER, TEXT, Property
+from obsvc.worker.plugins.base import MAP, NUMBER, TEXT, TRUTH, Property
 
 
-class Volume(base.RestPlugin):
+class _Cinder(base.RestPlugin):
+    """What the two have in common: a name always, and metadata of which the marker is a part."""
+
+    def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
+        fields = {self.properties[name].field or name: value for name, value in properties.items() if value is not None}
+        return {**fields, "name": base.name_of(job), "metadata": self._metadata(job, properties)}
+
+    def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
+        changes = super().changes(job, properties)
+        if "metadata" in changes:
+            changes["metadata"] = self._metadata(job, properties)
+        return changes
+
+    def marked(self, job: Job, found: Mapping[str, Any]) -> bool:
+        return base.in_metadata(job, found.get("metadata")) and found.get("status") != "deleting"
+
+    @staticmethod
+    def _metadata(job: Job, properties: Mapping[str, Any]) -> dict[str, str]:
+        own = {str(key): str(value) for key, value in (properties.get("metadata") or {}).items()}
+        return {**own, **base.marker_metadata(job)}
+
+
+class Volume(_Cinder):
     type = "OS::Cinder::Volume"
     resource_type = "block_storage.volume"
     api = base.Api("block-storage", "/volumes", "volume", "volumes", listing="/volumes/detail")
@@ -36,20 +58,17 @@ class Volume(base.RestPlugin):
             found["image"] = clients.find_id(region, "image", found["image"])
         return found
 
-    def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
-        fields = {self.properties[name].field or name: value for name, value in properties.items() if value is not None}
-        return {**fields, "name": base.name_of(job), "metadata": self._metadata(job, properties)}
 
-    def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
-        changes = super().changes(job, properties)
-        if "metadata" in changes:
-            changes["metadata"] = self._metadata(job, properties)
-        return changes
+class Snapshot(_Cinder):
+    """A type of obsvc's own: heat makes snapshots only as a part of other things."""
 
-    def marked(self, job: Job, found: Mapping[str, Any]) -> bool:
-        return base.in_metadata(job, found.get("metadata")) and found.get("status") != "deleting"
-
-    @staticmethod
-    def _metadata(job: Job, properties: Mapping[str, Any]) -> dict[str, str]:
-        own = {str(key): str(value) for key, value in (properties.get("metadata") or {}).items()}
-        return {**own, **base.marker_metadata(job)}
+    type = "OS::Cinder::Snapshot"
+    resource_type = "block_storage.snapshot"
+    api = base.Api("block-storage", "/snapshots", "snapshot", "snapshots", listing="/snapshots/detail")
+    properties = {
+        "name": Property(TEXT, in_place=True),
+        "description": Property(TEXT, in_place=True),
+        "volume_id": Property(TEXT, required=True),
+        "force": Property(TRUTH),
+        "metadata": Property(MAP),
+    }

@@ -1,4 +1,7 @@
-"""Networks, subnets and ports (Networking API v2.0); the marker stands at the end of the description."""
+"""Networks, subnets, ports, routers and floating IPs (Networking API v2.0).
+
+The marker stands at the end of the description.
+"""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,7 +13,7 @@ from obsvc.worker.plugins.base import LIST, MAP, NUMBER, TEXT, TRUTH, Property
 
 
 class _Neutron(base.RestPlugin):
-    """What the three have in common: properties become fields of the same name unless they say otherwise."""
+    """What they have in common: properties become fields of the same name unless they say otherwise."""
 
     def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
         fields = {self._field(name): value for name, value in properties.items() if value is not None}
@@ -125,6 +128,77 @@ class Port(_Neutron):
         return {**(fields.pop("value_specs", None) or {}), **fields}
 
 
+class Router(_Neutron):
+    """Interfaces are not the router's own: plug them by other means."""
+
+    type = "OS::Neutron::Router"
+    resource_type = "network.router"
+    api = base.Api("network", "/routers", "router", "routers")
+    properties = {
+        **_COMMON,
+        "admin_state_up": Property(TRUTH, in_place=True),
+        "external_gateway_info": Property(MAP, in_place=True),
+        "distributed": Property(TRUTH),
+        "ha": Property(TRUTH),
+        "availability_zone_hints": Property(LIST),
+    }
+
+    def check(self, properties: Mapping[str, Any]) -> None:
+        super().check(properties)
+        gateway = properties.get("external_gateway_info")
+        known = {"network", "enable_snat", "external_fixed_ips"}
+        if gateway and (not set(gateway) <= known or not gateway.get("network")):
+            raise base.ActionFailed(f"property 'external_gateway_info' of {self.type}: expected network (and "
+                                    f"enable_snat, external_fixed_ips), got {gateway!r}")
+
+    def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
+        found = dict(properties)
+        if found.get("external_gateway_info"):
+            gateway = dict(found["external_gateway_info"])
+            gateway["network_id"] = clients.find_id(region, "network", str(gateway.pop("network")))
+            if gateway.get("external_fixed_ips"):
+                gateway["external_fixed_ips"] = [_fixed_ip(self.type, one, clients, region, "external_fixed_ips")
+                                                 for one in gateway["external_fixed_ips"]]
+            found["external_gateway_info"] = gateway
+        return found
+
+    def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
+        # A goal that no longer has a gateway takes it away.
+        return {**super().changes(job, properties),
+                "external_gateway_info": properties.get("external_gateway_info") or None}
+
+
+class FloatingIP(_Neutron):
+    type = "OS::Neutron::FloatingIP"
+    resource_type = "network.floating_ip"
+    api = base.Api("network", "/floatingips", "floatingip", "floatingips")
+    properties = {
+        "description": Property(TEXT, in_place=True),
+        "floating_network": Property(TEXT, required=True, field="floating_network_id"),
+        "floating_subnet": Property(TEXT, field="subnet_id"),
+        "floating_ip_address": Property(TEXT),
+        "port_id": Property(TEXT, in_place=True),
+        "fixed_ip_address": Property(TEXT, in_place=True),
+    }
+
+    def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
+        kinds = {"floating_network": "network", "floating_subnet": "subnet"}
+        return {name: clients.find_id(region, kinds[name], value) if name in kinds and value else value
+                for name, value in properties.items()}
+
+    def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
+        fields = super().body(job, properties)
+        del fields["name"]  # floating IPs have none
+        return fields
+
+    def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
+        # A goal that no longer has a port sets the address free.
+        return {**super().changes(job, properties), "port_id": properties.get("port_id")}
+
+    def filter(self, job: Job) -> dict[str, Any]:
+        return {}
+
+
 def _one_network(type_: str, properties: Mapping[str, Any]) -> None:
     if not (properties.get("network") or properties.get("network_id")):
         raise base.ActionFailed(f"{type_} needs the property 'network'")
@@ -136,9 +210,10 @@ def _with_network_id(properties: Mapping[str, Any], clients: base.Clients, regio
     return {**found, "network_id": clients.find_id(region, "network", str(network))}
 
 
-def _fixed_ip(type_: str, one: Any, clients: base.Clients, region: str) -> dict[str, Any]:
+def _fixed_ip(type_: str, one: Any, clients: base.Clients, region: str,
+              name: str = "fixed_ips") -> dict[str, Any]:
     if not isinstance(one, Mapping) or not set(one) <= {"subnet", "subnet_id", "ip_address"}:
-        raise base.ActionFailed(f"property 'fixed_ips' of {type_}: expected items of subnet and ip_address, "
+        raise base.ActionFailed(f"property {name!r} of {type_}: expected items of subnet and ip_address, "
                                 f"got {one!r}")
     subnet = one.get("subnet") or one.get("subnet_id")
     fields = {"ip_address": one["ip_address"]} if one.get("ip_address") else {}
