@@ -31,13 +31,13 @@ def operator() -> Actor:
 
 
 def truth_of(resource: Resource) -> dict[str, Any]:
-    """A resource as it truly is.  marker: its metadata, or what stands for it."""
+    """A resource as it truly is.  name: a floating IP's is its address."""
     body = resource.last_body
     return {
         "type": resource.type, "id": resource.id, "status": resource.status, "exists": not resource.gone,
-        "name": body.get("name"), "project_id": resource.project_id, "metadata": body.get("metadata") or {},
-        "description": body.get("description"), "created": resource.created,
-        "task_state": body.get("OS-EXT-STS:task_state"),
+        "name": body.get("name", body.get("floating_ip_address")), "project_id": resource.project_id,
+        "metadata": body.get("metadata") or {}, "description": body.get("description"),
+        "created": resource.created, "task_state": body.get("OS-EXT-STS:task_state"),
         "revisions": [{"number": each.number, "time": each.time, "visible_at": each.visible_at, "status": each.status,
                        "task_state": each.task_state}
                       for each in resource.revisions],

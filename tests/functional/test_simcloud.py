@@ -104,42 +104,89 @@ def test_keystoneauth_gets_a_new_token_when_the_old_one_is_refused(cloud):
     assert adapter.get("/resources").status_code == 200
 
 
-def test_openstacksdk_runs_a_whole_life_by_clouds_yaml(cloud, tmp_path, monkeypatch):
+@pytest.fixture
+def sdk(cloud, tmp_path, monkeypatch):
+    """openstacksdk, by ``clouds.yaml``."""
     settings = {"clouds": {"sim": {"region_name": "RegionOne", "auth": {
         "auth_url": f"{cloud.url}/identity", "username": "admin", "password": "simulated", "project_name": "demo",
         "user_domain_id": "default", "project_domain_id": "default"}}}}
     (tmp_path / "clouds.yaml").write_text(json.dumps(settings))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
-    with openstack.connect(cloud="sim") as sdk:
-        network = sdk.network.create_network(name="net")
-        sdk.network.create_subnet(network_id=network.id, cidr="10.0.0.0/24", ip_version=4)
-        port = sdk.network.create_port(network_id=network.id)
-        group = sdk.network.create_security_group(name="group")
-        volume = sdk.block_storage.create_volume(size=1, name="volume")
-        image = sdk.image.find_image("cirros", ignore_missing=False)
-        flavor = sdk.compute.find_flavor("m1.tiny", ignore_missing=False)
-        server = sdk.compute.create_server(name="server", image_id=image.id, flavor_id=flavor.id,
-                                           networks=[{"port": port.id}], metadata={"marker": "m"})
-        server = sdk.compute.wait_for_server(server, interval=0.1, wait=30)
-        assert server.addresses["net"][0]["addr"] == port.fixed_ips[0]["ip_address"]
-        sdk.block_storage.wait_for_status(volume, "available", interval=0.1, wait=30)
-        with pytest.raises(openstack.exceptions.ConflictException, match="in use"):
-            sdk.network.delete_network(network)
-        sdk.compute.stop_server(server)
-        sdk.compute.wait_for_server(server, status="SHUTOFF", interval=0.1, wait=30)
-        assert [each.name for each in sdk.compute.servers()] == ["server"]
-        sdk.compute.delete_server(server)
-        sdk.compute.wait_for_delete(server, interval=0.1, wait=30)
-        sdk.block_storage.delete_volume(volume)
-        sdk.block_storage.wait_for_delete(volume, interval=0.1, wait=30)
-        sdk.network.delete_security_group(group)
-        sdk.network.delete_port(port)
-        for subnet in sdk.network.subnets(network_id=network.id):
-            sdk.network.delete_subnet(subnet)
+    with openstack.connect(cloud="sim") as connection:
+        yield connection
+
+
+def test_openstacksdk_runs_a_whole_life(sdk):
+    network = sdk.network.create_network(name="net")
+    sdk.network.create_subnet(network_id=network.id, cidr="10.0.0.0/24", ip_version=4)
+    port = sdk.network.create_port(network_id=network.id)
+    group = sdk.network.create_security_group(name="group")
+    volume = sdk.block_storage.create_volume(size=1, name="volume")
+    image = sdk.image.find_image("cirros", ignore_missing=False)
+    flavor = sdk.compute.find_flavor("m1.tiny", ignore_missing=False)
+    server = sdk.compute.create_server(name="server", image_id=image.id, flavor_id=flavor.id,
+                                       networks=[{"port": port.id}], metadata={"marker": "m"})
+    server = sdk.compute.wait_for_server(server, interval=0.1, wait=30)
+    assert server.addresses["net"][0]["addr"] == port.fixed_ips[0]["ip_address"]
+    sdk.block_storage.wait_for_status(volume, "available", interval=0.1, wait=30)
+    with pytest.raises(openstack.exceptions.ConflictException, match="in use"):
         sdk.network.delete_network(network)
-        assert list(sdk.network.networks()) == []
-        with pytest.raises(openstack.exceptions.NotFoundException):
-            sdk.compute.get_server(server.id)
+    sdk.compute.stop_server(server)
+    sdk.compute.wait_for_server(server, status="SHUTOFF", interval=0.1, wait=30)
+    assert [each.name for each in sdk.compute.servers()] == ["server"]
+    sdk.compute.delete_server(server)
+    sdk.compute.wait_for_delete(server, interval=0.1, wait=30)
+    sdk.block_storage.delete_volume(volume)
+    sdk.block_storage.wait_for_delete(volume, interval=0.1, wait=30)
+    sdk.network.delete_security_group(group)
+    sdk.network.delete_port(port)
+    for subnet in sdk.network.subnets(network_id=network.id):
+        sdk.network.delete_subnet(subnet)
+    sdk.network.delete_network(network)
+    assert list(sdk.network.networks()) == []
+    with pytest.raises(openstack.exceptions.NotFoundException):
+        sdk.compute.get_server(server.id)
+
+
+def test_openstacksdk_leads_a_floating_ip_through_a_router(sdk):
+    outside = sdk.network.create_network(name="outside", is_router_external=True)
+    sdk.network.create_subnet(network_id=outside.id, cidr="203.0.113.0/24", ip_version=4)
+    inside = sdk.network.create_network(name="inside")
+    subnet = sdk.network.create_subnet(network_id=inside.id, cidr="10.9.0.0/24", ip_version=4)
+    port = sdk.network.create_port(network_id=inside.id)
+    router = sdk.network.create_router(name="edge", external_gateway_info={"network_id": outside.id})
+    sdk.network.add_interface_to_router(router, subnet.id)
+    address = sdk.network.create_ip(floating_network_id=outside.id, port_id=port.id)
+    assert (address.router_id, address.fixed_ip_address) == (router.id, port.fixed_ips[0]["ip_address"])
+    wait_until(lambda: sdk.network.get_ip(address.id).status == "ACTIVE", bound=30, what="the agent's work")
+    with pytest.raises(openstack.exceptions.ConflictException, match="still has ports"):
+        sdk.network.delete_router(router)
+    sdk.network.delete_ip(address)
+    sdk.network.remove_interface_from_router(router, subnet.id)
+    sdk.network.delete_router(router)
+    assert [each.id for each in sdk.network.ports()] == [port.id]
+    sdk.network.delete_port(port)
+    for network in (inside, outside):
+        for each in sdk.network.subnets(network_id=network.id):
+            sdk.network.delete_subnet(each)
+        sdk.network.delete_network(network)
+
+
+def test_openstacksdk_takes_a_snapshot_and_makes_a_volume_of_it(sdk):
+    volume = sdk.block_storage.create_volume(size=2, name="volume")
+    sdk.block_storage.wait_for_status(volume, "available", interval=0.1, wait=30)
+    snapshot = sdk.block_storage.create_snapshot(volume_id=volume.id, name="snapshot")
+    snapshot = sdk.block_storage.wait_for_status(snapshot, "available", interval=0.1, wait=30)
+    assert [each.id for each in sdk.block_storage.snapshots()] == [snapshot.id]
+    copy = sdk.block_storage.create_volume(snapshot_id=snapshot.id, name="copy")
+    assert (copy.size, copy.snapshot_id) == (2, snapshot.id)
+    with pytest.raises(openstack.exceptions.BadRequestException, match="have snapshots"):
+        sdk.block_storage.delete_volume(volume)
+    sdk.block_storage.delete_snapshot(snapshot)
+    sdk.block_storage.wait_for_delete(snapshot, interval=0.1, wait=30)
+    for each in (volume, copy):
+        sdk.block_storage.wait_for_status(each, "available", interval=0.1, wait=30)
+        sdk.block_storage.delete_volume(each)
 
 
 def test_calls_are_counted_by_the_name_in_the_user_agent(cloud):
@@ -271,11 +318,28 @@ def _run(*options: str) -> subprocess.CompletedProcess:
     return subprocess.run([OBSVC, "simcloud", *options], capture_output=True, text=True, timeout=60, check=False)
 
 
+def test_options_are_the_dials_that_the_control_interface_turns(start):
+    cloud = start("--throttled-share", "1", "--retry-after", "7", "--silent", "neutron", "--reordered-share", "0.25")
+    dials = cloud.get("dials")
+    assert (dials["throttled_share"], dials["silent_exchanges"], dials["reordered_share"]) == (1.0, ["neutron"], 0.25)
+    adapter = Adapter(cloud.session(), service_type="network")
+    answer = adapter.get("/v2.0/networks", raise_exc=False)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    turn = {"throttled_share": 0, "unavailable_share": 1}
+    assert requests.put(f"{cloud.url}/sim/v1/dials", json=turn, timeout=10).json()["unavailable_share"] == 1.0
+    assert adapter.get("/v2.0/networks", raise_exc=False).status_code == 503
+    requests.put(f"{cloud.url}/sim/v1/dials", json={"unavailable_share": 0}, timeout=10)
+    assert adapter.post("/v2.0/networks", json={"network": {"name": "unheard"}}).status_code == 201
+    counts = cloud.get("stats")["notifications"]
+    assert (counts["emitted"], counts["lost"]) == (2, 2)
+
+
 @pytest.mark.parametrize(("options", "words"), [
     (("--bus", "nonsense://x"), "nonsense"),
     (("--build-time", "uniform:4,1"), "uniform:LEAST,MOST"),
     (("--lost-share", "1.5"), "lost_share"),
     (("--port", "99999"), "99999"),
+    (("--throttled", "nova"), "'nova'"),
     (("--build-time-of", "server"), "TYPE=TIME"),
 ])
 def test_a_wrong_option_ends_in_one_line(options, words):
