@@ -132,6 +132,7 @@ def test_a_floating_ip_loses_a_port_that_is_deleted_without_a_word(net):
     net.interface("add")
     floating = net.floating(port_id=net.port)
     net.bench.advance(11)
+    assert net.shown("floatingips", "floatingip", floating["id"])["status"] == "ACTIVE"
     net.bench.sent.clear()
     assert net.bench.ask("DELETE", f"{NET}/ports/{net.port}").status_code == 204
     net.bench.advance(11)
