@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Two pytest workers; each starts servers of its own.
 WORKERS ?= 2
 
-.PHONY: demo test test-unit test-functional test-long fuzz lint config venv servers clean
+.PHONY: demo test test-unit test-functional test-long chaos fuzz lint config venv servers clean
 
 venv: $(STAMP)
 
@@ -32,6 +32,12 @@ test-functional: venv servers
 
 test-long: venv servers
 	$(BIN)/pytest -q -m long tests $(ARGS)
+
+# Twenty seeds of three minutes each, about an hour and a half; others with SEEDS="7 8" MINUTES=1.
+SEEDS ?= $(shell seq 1 20)
+MINUTES ?= 3
+chaos: venv servers
+	nice $(BIN)/python -m tests.chaos $(addprefix --seed ,$(SEEDS)) --minutes $(MINUTES) $(ARGS)
 
 # A million mutations through decoder and listener; goes on where it was ended with ARGS="--first N".
 fuzz: venv
