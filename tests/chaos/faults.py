@@ -191,7 +191,7 @@ class Faults:
     def _wipe(self, member: str) -> int:
         """Delete the group's keys, or those of one member."""
         client = etcd3gw.client(host="127.0.0.1", port=self._etcd.port, timeout=5)
-        keys = [meta["key"] for _, meta in client.get_prefix("/tooz")]
+        keys = [meta["key"] for _, meta in client.get_prefix("tooz/groups/")]
         return sum(bool(client.delete(key)) for key in keys if member.encode() in key)
 
     def _fault_11(self, fault: Fault) -> Told:

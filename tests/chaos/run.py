@@ -228,7 +228,7 @@ def _end(cluster: Cluster, etcd: Etcd, history: Writer) -> None:
     client = etcd3gw.client(host="127.0.0.1", port=etcd.port, timeout=5)
 
     def keys() -> list[str]:
-        return [meta["key"].decode() for _, meta in client.get_prefix("/tooz") if b"@" in meta["key"]]
+        return [meta["key"].decode() for _, meta in client.get_prefix("tooz/groups/") if b"@" in meta["key"]]
 
     def leases() -> int:
         return len(client.post(client.get_url("/lease/leases"), json={}).get("leases", []))
