@@ -12,7 +12,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 CHILD_BOUND = 900.0
 
 _TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Results:
             for variant, runs in self.runs.items()
         }
 
+    def figures(self) -> dict[str, float]:
+        """The same, flat: ``VARIANT: KEY``."""
+        return {f"{variant}: {key}": value for variant, medians in self.medians().items()
+                for key, value in medians.items()}
+
     def compared(self) -> dict[str, float]:
         """The median over the rounds of each comparison; both sides of a round were run one after the other."""
         found = {}
@@ -73,7 +79,7 @@ class Results:
         return {
             "benchmark": self.benchmark, "ratios": self.compared(),
             "targets": {ratio.name: ratio.target for ratio in self.ratios if ratio.target is not None},
-            "medians": self.medians(), "runs": self.runs, "notes": self.notes,
+            "figures": self.figures(), "runs": self.runs, "notes": self.notes,
         }
 
 
@@ -135,21 +141,26 @@ def child(module: str, *words: object) -> dict[str, Any]:
 
 
 def cpu_of_session(leader: int) -> float:
-    """CPU seconds, user and system, of every living process in the session of ``leader`` (a server and its
-    children)."""
+    """CPU seconds, user and system, of every living process of a server: in the session of ``leader``, or below it
+    (PostgreSQL's backends have sessions of their own)."""
     return sum(_cpu(pid) for pid in _session(leader))
 
 
-def cpu_of(pids: Iterable[int]) -> float:
-    return sum(_cpu(pid) for pid in pids)
+def memory_of_session(leader: int) -> int:
+    """Resident memory, bytes, of the same processes; what they share counts for each."""
+    return sum(int(fields[21]) * _PAGE for pid in _session(leader) if (fields := _stat(pid)))
 
 
 def _session(leader: int) -> list[int]:
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))) and int(fields[3]) == leader:
-            found.append(int(entry.name))
-    return found
+    pids = (int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit())
+    parents = {pid: int(fields[1]) if int(fields[3]) != leader else leader for pid in pids if (fields := _stat(pid))}
+
+    def belongs(pid: int) -> bool:
+        while pid != leader and pid in parents:
+            pid = parents[pid]
+        return pid == leader
+
+    return [pid for pid in parents if belongs(pid)]
 
 
 def _cpu(pid: int) -> float:
