@@ -81,9 +81,10 @@ class Member:
     def _settle(self) -> None:
         """Fetch and report, stood in for: what is due now is answered after a while."""
         while not self._stop.is_set():
-            began, works = self._clock.monotonic(), []
+            works = []
             while (work := self.queue.get()) is not None:
                 works.append(work)
+            began = self._clock.monotonic()  # not before they were taken: what came in between is theirs too
             self._stop.wait(self._look_seconds)
             for work in works:
                 self.unsettled.looked(work.ref, began)

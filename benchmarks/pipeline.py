@@ -11,15 +11,10 @@ import argparse
 import pathlib
 import time
 
-import amqp
-import kombu
-
 from benchmarks.deployed import Stage, left_over, observing
 from benchmarks.harness import Results, cpu_of_session, main, progress
-from benchmarks.messages import EXCHANGE, PROPERTIES
 from benchmarks.pipeline_observer import METRIC, STAGES
-from benchmarks.traffic import Traffic
-from obsvc.messaging.connection import SOCKET_SETTINGS
+from benchmarks.traffic import Bus, Traffic
 from tests.functional.deployment import Deployment
 from tests.functional.servers import wait_until
 
@@ -73,7 +68,9 @@ def burst(stage: Stage, deployment: Deployment, asked: argparse.Namespace) -> di
     accepted_before = accepted()
     reports, looks, spent = reported(deployment), watching.looks(), cpu(stage, deployment)
     began = time.perf_counter()
-    publish(deployment.bus, messages)
+    with Bus(deployment.bus) as bus:
+        for routing_key, body, _ in messages:
+            bus.publish(routing_key, body)
     published = time.perf_counter() - began
     wait_until(all_accepted, bound=BOUND, interval=0.2, what="all accepted, and nothing left over")
     seconds = time.perf_counter() - began
@@ -88,15 +85,6 @@ def burst(stage: Stage, deployment: Deployment, asked: argparse.Namespace) -> di
     found[WHOLE]["cpu_us_per_notification"] = sum(row["cpu_us_per_notification"] for name, row in found.items()
                                                   if name in (*STAGES, "engine"))
     return found
-
-
-def publish(url: str, messages: list[tuple[str, bytes, str | None]]) -> None:
-    """All at once and unconfirmed; the broker's flow control is what holds back."""
-    with kombu.Connection(url, transport_options={"socket_settings": SOCKET_SETTINGS}) as connection:
-        channel = connection.channel()
-        for routing_key, body, _ in messages:
-            channel.basic_publish(amqp.Message(body, **PROPERTIES), exchange=EXCHANGE, routing_key=routing_key)
-        channel.close()  # answered when the broker has read all of them
 
 
 def reported(deployment: Deployment) -> int:
