@@ -47,7 +47,7 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-# One benchmark of benchmarks/: bench-intake, bench-fetch, bench-convergence.
+# One benchmark of benchmarks/: bench-intake, bench-fetch, bench-pipeline, bench-convergence, bench-soak.
 bench-%: venv servers
 	$(BIN)/python -m benchmarks.$* $(ARGS)
 
