@@ -1,0 +1,11 @@
+"""What the tests of the engine share."""
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.engine.life import Life
+
+
+@pytest.fixture
+def life():
+    return Life()
