@@ -4,6 +4,7 @@ A carrier brings a request struct to an engine and its reply back; it implements
 """
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,12 @@ from obsvc.exceptions import InvalidInput, ObsvcError, UndecodableMessage, by_co
 _ENCODE = msgspec.json.Encoder()
 
 
-class Carrier:
+class Carrier(abc.ABC):
     """An ``Engine`` whose every operation goes through :meth:`call`.  As thread-safe as its ``call`` is."""
 
+    @abc.abstractmethod
     def call(self, operation: Operation, request: Any) -> Any:
         """Carry one request over.  Returns the reply struct, raises ObsvcError."""
-        raise NotImplementedError
 
 
 def encoded(operation: Operation, request: Any) -> bytes:
