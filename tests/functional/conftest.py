@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -10,56 +12,27 @@ from tests.functional.servers import Etcd, MariaDB, PostgreSQL, RabbitMQ
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def shared_rabbitmq():
-    """One broker a session, for tests that neither stop it nor count what is in it."""
-    with RabbitMQ() as server:
-        yield server
+def _running(server: Callable[[], Any], *, scope: str) -> Any:
+    """A fixture: one server that runs as long as the scope."""
+    @pytest.fixture(scope=scope)
+    def running() -> Iterator[Any]:
+        with server() as started:
+            yield started
+
+    return running
 
 
-@pytest.fixture(scope="session")
-def shared_etcd():
-    with Etcd() as server:
-        yield server
+# One a session, for tests that neither stop it nor count what is in it.
+shared_rabbitmq = _running(RabbitMQ, scope="session")
+shared_etcd = _running(Etcd, scope="session")
+shared_postgresql = _running(PostgreSQL, scope="session")
+shared_mariadb = _running(MariaDB, scope="session")
 
-
-@pytest.fixture(scope="session")
-def shared_postgresql():
-    with PostgreSQL() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def shared_mariadb():
-    with MariaDB() as server:
-        yield server
-
-
-@pytest.fixture
-def rabbitmq():
-    """A broker of the test's own, to be killed and started as it likes."""
-    with RabbitMQ() as server:
-        yield server
-
-
-@pytest.fixture
-def etcd():
-    """An etcd of the test's own, to be killed and started as it likes."""
-    with Etcd() as server:
-        yield server
-
-
-@pytest.fixture
-def postgresql():
-    """A PostgreSQL of the test's own, to be killed and started as it likes."""
-    with PostgreSQL() as server:
-        yield server
-
-
-@pytest.fixture
-def mariadb():
-    with MariaDB() as server:
-        yield server
+# One of the test's own, to be killed and started as it likes.
+rabbitmq = _running(RabbitMQ, scope="function")
+etcd = _running(Etcd, scope="function")
+postgresql = _running(PostgreSQL, scope="function")
+mariadb = _running(MariaDB, scope="function")
 
 
 @pytest.fixture
