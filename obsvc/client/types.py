@@ -1,10 +1,16 @@
 """What the API answers, typed.  Fields that this client does not know yet are left out, so that an older client
-works with a newer API.  Times are seconds since the epoch."""
+works with a newer API.  Times are seconds since the epoch.
+
+Much like the contract with the engine (``obsvc.engine_client``), and apart from it for two reasons: here a ref stands
+as three fields, and what is an enumeration there is text here, so that a newer API may have words that this client
+does not know.  The two change at different times and for different readers."""
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+
+from obsvc.model import MemberId
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -161,16 +167,11 @@ class Member(msgspec.Struct, frozen=True):
     last_error: str | None = None
 
 
-class MemberName(msgspec.Struct, frozen=True):
-    name: str
-    incarnation: str
-
-
 class Partition(msgspec.Struct, frozen=True):
     """owner: granted by the engine.  intended: proposed by the ring.  why: how the two stand, in one sentence."""
 
     partition: int
-    owner: MemberName | None
+    owner: MemberId | None
     intended: str | None
     generation: int
     since: float | None = None
