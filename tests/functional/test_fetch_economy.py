@@ -4,14 +4,16 @@ The simulated cloud tells of a server's creation as nova 34 does, 22 notificatio
 """
 from __future__ import annotations
 
+import json
 import os
-import time
+import pathlib
+from datetime import UTC, datetime
 
 import pytest
 
-from obsvc.messaging import Publisher, wire
+from obsvc.messaging import wire
 from obsvc.model import Cause
-from tests.functional.deployment import Deployment, SimulatedCloud
+from tests.functional.deployment import Deployment, SimulatedCloud, http_json
 from tests.functional.listening import instance_update
 from tests.functional.servers import wait_until
 from tests.functional.watching import Watching
@@ -57,14 +59,16 @@ def settled(watching: Watching, bound: float = 120) -> None:
     wait_until(calm, bound=bound, what="nothing more to look at", interval=0.3)
 
 
-def burst(url: str, server_id: str, *, seconds: float, state: str = "active") -> None:
-    publisher = Publisher(url, "nova")
-    began = time.monotonic()
-    for number in range(BURST):
-        while time.monotonic() - began < seconds * number / BURST:
-            time.sleep(0.002)  # the publisher's pace
-        publisher.publish("notifications.info", wire.pack(instance_update(server_id, state)))
-    publisher.close()
+def burst(watching: Watching, folder: pathlib.Path, server_id: str, *, seconds: float, state: str) -> None:
+    """BURST notifications of one server, spread over ``seconds`` by the simulated cloud: a recorded life, replayed."""
+    record = folder / "burst.jsonl"
+    record.write_text("".join(json.dumps({
+        "received_at": datetime.fromtimestamp(seconds * number / BURST, UTC).isoformat(), "exchange": "nova",
+        "routing_key": "notifications.info", "body": wire.pack(instance_update(server_id, state)).decode(),
+    }) + "\n" for number in range(BURST)))
+    cloud = watching.cloud
+    begun = http_json(f"{cloud.url}/sim/v1/replay", method="POST", body={"notifications_path": str(record)})
+    wait_until(lambda: cloud.get(f"replay/{begun['id']}")["finished"], bound=30, what="the burst is out")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,9 @@ def burst(url: str, server_id: str, *, seconds: float, state: str = "active") ->
     [(100, "uniform:3,8", 120), pytest.param(5000, "uniform:30,90", 600, marks=pytest.mark.long)],
 )
 @pytest.mark.timeout(1500)
-def test_creations_told_in_both_families_cost_few_fetches_by_their_owners_alone(watch, servers, build_time, bound):
+def test_creations_told_in_both_families_cost_few_fetches_by_their_owners_alone(
+    watch, tmp_path, servers, build_time, bound
+):
     watching = watch(build_time)
     deployment = watching.deployment
     for start in range(0, servers, 100):
@@ -94,7 +100,7 @@ def test_creations_told_in_both_families_cost_few_fetches_by_their_owners_alone(
         settled(watching)
         before = watching.looks([server_id])
         watching.change([server_id], notify=False)
-        burst(deployment.bus, server_id, seconds=seconds, state=told)
+        burst(watching, tmp_path, server_id, seconds=seconds, state=told)
         watching.wait_nothing_missing(30, "a burst")
         settled(watching)
         cost = watching.looks([server_id]) - before
