@@ -13,6 +13,7 @@ from keystoneauth1 import token_endpoint
 from obsvc import catalog
 from obsvc import conf as obsvc_conf
 from obsvc.cloud.sessions import CloudSessions
+from obsvc.cmd import settings_file
 from obsvc.exceptions import ConfigError, NotFound
 from obsvc.model import Condition, Ref
 from obsvc.observer.fetched import Outcome
@@ -33,9 +34,8 @@ def cloud(tmp_path_factory):
 
 @pytest.fixture
 def conf(cloud, tmp_path):
-    lines = "".join(f"{name} = {value}\n" for name, value in cloud.auth_options("obsvc-observer").items())
-    path = tmp_path / "obsvc.conf"
-    path.write_text(f"[cloud]\nrequest_timeout = 5\n{lines}")
+    options = {**cloud.auth_options("obsvc-observer"), "request_timeout": 5}
+    path = settings_file.write(tmp_path / "obsvc.conf", {"cloud": options})
     return obsvc_conf.load([], config_files=[str(path)])
 
 
