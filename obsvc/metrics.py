@@ -48,7 +48,26 @@ REPORTS = Counter("obsvc_reports_total", "Reports by verdict", ["verdict"])
 REPORT_BACKLOG = _gauge("obsvc_report_backlog", "Reports that wait for the engine")
 REPORT_REQUESTS_UNDER_WAY = _gauge("obsvc_report_requests_under_way", "Batches sent to the engine and not answered")
 
+# duties
+SWEEP_REQUESTS = Counter("obsvc_sweep_requests_total", "Pages of lists asked for by sweeps", ["region", "service"])
+SWEEPS = Counter("obsvc_sweeps_total", "Sweeps led by this member, by what came of them",
+                 ["region", "service", "outcome"])
+RECALL_CHANGES = Counter(
+    "obsvc_notification_recall_total",
+    "Changes found: seen (a notification told of it, first or within the grace) or missed (found without one)",
+    ["region", "resource_type", "outcome"],
+)
+RECALL_LATE = Histogram(
+    "obsvc_notification_late_seconds",
+    "By how much a notification came after its change had been found otherwise, seconds; 0 where it came first",
+    ["region", "resource_type"], buckets=(0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
+)
+
 # engine
+SWEEP_FOUND = Counter(
+    "obsvc_sweep_found_total", "Observed resources that a sweep found to differ: changed, or absent from a full list",
+    ["resource_type", "what"],
+)
 ENGINE_REQUESTS = Histogram(
     "obsvc_engine_request_seconds", "Time of one engine operation, seconds, without its wait", ["operation"]
 )

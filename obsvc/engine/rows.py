@@ -138,7 +138,7 @@ def observed_refs(tx: Transaction, rows: Sequence[sa.Row[Any]]) -> list[Observed
         found.append(
             ObservedRef(
                 ref=ref_of(row), started_at=row.started_at, wanted=wanted, deadline=deadline, mark=row.mark,
-                last=load_head(row),
+                last=load_head(row), mark_reason=None if row.mark is None else row.mark_reason,
             )
         )
     return found

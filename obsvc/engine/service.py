@@ -5,6 +5,7 @@ Safe from any thread.  ``obsvc.engine.http`` serves it; ``obsvc.engine_client.lo
 from __future__ import annotations
 
 from obsvc.engine import upkeep
+from obsvc.engine.duty_operations import DutyOperations
 from obsvc.engine.job_operations import JobOperations
 from obsvc.engine.member_operations import MemberOperations
 from obsvc.engine.observation_operations import ObservationOperations
@@ -17,7 +18,7 @@ from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN,
 from obsvc.exceptions import ObsvcError
 
 
-class EngineService(MemberOperations, ObservationOperations, StackOperations, JobOperations):
+class EngineService(MemberOperations, DutyOperations, ObservationOperations, StackOperations, JobOperations):
     """Implements :class:`obsvc.engine_client.contract.Engine`.
 
     settings: those of the store unless given.  waiters_limit: long polls at once; more are cut short.

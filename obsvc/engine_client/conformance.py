@@ -9,6 +9,8 @@ With pytest::
     @pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
     def test_conformance(check, engine):
         check(engine)
+
+Duties have checks of their own: ``obsvc.engine_client.conformance_duties.CHECKS``.
 """
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def _check(function: Callable[[Engine], None]) -> Callable[[Engine], None]:
     return function
 
 
-class _Actor:
+class Actor:
     """A member that does as told."""
 
     def __init__(self, engine: Engine, name: str | None = None) -> None:
@@ -52,11 +54,13 @@ class _Actor:
         self.member = MemberId(name or f"conformance-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex[:8])
         self.sequence = 0
 
-    def beat(self, *, caught_up: bool = True, state: own.MemberState = own.MemberState.ACTIVE) -> own.BeatReply:
+    def beat(
+        self, *, caught_up: bool = True, state: own.MemberState = own.MemberState.ACTIVE, **more: Any
+    ) -> own.BeatReply:
         return self.engine.beat(
             own.Beat(
                 member=self.member, contract_version=CONTRACT_VERSION, partitions=self.info.partitions, state=state,
-                started_at=0.0, caught_up=caught_up,
+                started_at=0.0, caught_up=caught_up, **more,
             )
         )
 
@@ -142,12 +146,12 @@ def info_says_a_contract_and_a_partition_count(engine: Engine) -> None:
 @_check
 def the_same_claim_gets_the_same_grant_and_another_incarnation_raises_the_generation(engine: Engine) -> None:
     number = PartitionId(0)
-    first = _Actor(engine)
+    first = Actor(engine)
     first.beat()
     [grant] = first.claim([number], claim_id="once").grants
     [again] = first.claim([number], claim_id="once").grants
     expect("generation of the repeated claim", grant.generation, again.generation)
-    restarted = _Actor(engine, first.member.name)
+    restarted = Actor(engine, first.member.name)
     restarted.beat()
     [newer] = restarted.claim([number], claim_id="once").grants
     expect("generation for another incarnation", grant.generation + 1, newer.generation)
@@ -158,7 +162,7 @@ def the_same_claim_gets_the_same_grant_and_another_incarnation_raises_the_genera
 
 @_check
 def every_claimed_partition_is_answered_once_in_order(engine: Engine) -> None:
-    actor = _Actor(engine)
+    actor = Actor(engine)
     actor.beat()
     numbers = [PartitionId(number) for number in range(min(5, actor.info.partitions))]
     reply = actor.claim(numbers)
@@ -169,7 +173,7 @@ def every_claimed_partition_is_answered_once_in_order(engine: Engine) -> None:
 @_check
 def a_planned_claim_asks_the_live_owner_and_is_granted_after_its_release(engine: Engine) -> None:
     number = PartitionId(0)
-    owner, claimant = _Actor(engine), _Actor(engine)
+    owner, claimant = Actor(engine), Actor(engine)
     owner.beat(caught_up=True)
     [held] = owner.claim([number]).grants
     claimant.beat()
@@ -185,12 +189,12 @@ def a_planned_claim_asks_the_live_owner_and_is_granted_after_its_release(engine:
 
 @_check
 def a_drained_name_is_told_so_with_each_beat_until_it_is_undrained(engine: Engine) -> None:
-    actor = _Actor(engine)
+    actor = Actor(engine)
     expect("before", False, actor.beat().drained)
     since = engine.drain_member(own.DrainRequest(actor.member.name, True)).drained_at
     expect("drained again, since", since, engine.drain_member(own.DrainRequest(actor.member.name, True)).drained_at)
     expect("drained", True, actor.beat().drained)
-    expect("a later start of the name", True, _Actor(engine, actor.member.name).beat().drained)
+    expect("a later start of the name", True, Actor(engine, actor.member.name).beat().drained)
     [record] = [one for one in engine.members(Empty()).members if one.beat.member == actor.member]
     expect("drained since, as listed", since, record.drained_at)
     engine.drain_member(own.DrainRequest(actor.member.name, False))
@@ -202,7 +206,7 @@ def a_drained_name_is_told_so_with_each_beat_until_it_is_undrained(engine: Engin
 @_check
 def a_vanished_owners_partition_is_granted_at_once_with_what_it_said_last(engine: Engine) -> None:
     ref = _new_ref()
-    gone, heir = _Actor(engine), _Actor(engine)
+    gone, heir = Actor(engine), Actor(engine)
     held = gone.take(ref)
     gone.beat(caught_up=True)
     grant = heir.take(ref)
@@ -217,7 +221,7 @@ def a_vanished_owners_partition_is_granted_at_once_with_what_it_said_last(engine
 @_check
 def a_release_is_compare_and_swap_and_may_be_repeated(engine: Engine) -> None:
     ref = _new_ref()
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     expect("an older generation", (grant.partition,), actor.release(grant.partition, grant.generation - 1).not_held)
     expect("still granted", ((grant.partition, grant.generation),), actor.beat().granted)
@@ -230,7 +234,7 @@ def a_release_is_compare_and_swap_and_may_be_repeated(engine: Engine) -> None:
 def a_report_under_an_old_generation_writes_nothing(engine: Engine) -> None:
     ref = _new_ref()
     _start(engine, ref)
-    stale, owner = _Actor(engine), _Actor(engine)
+    stale, owner = Actor(engine), Actor(engine)
     old = stale.take(ref)
     new = owner.take(ref)
     expect("the old one's verdict", reports.Verdict.STALE_GENERATION, stale.report(ref, old.generation, BUILD).verdict)
@@ -247,7 +251,7 @@ def a_report_under_an_old_generation_writes_nothing(engine: Engine) -> None:
 @_check
 def a_batch_is_judged_item_by_item_in_order(engine: Engine) -> None:
     held, not_held = _new_ref(), _new_ref()
-    actor = _Actor(engine)
+    actor = Actor(engine)
     while actor.partition(not_held) == actor.partition(held):
         not_held = _new_ref()
     for ref in (held, not_held):
@@ -257,7 +261,7 @@ def a_batch_is_judged_item_by_item_in_order(engine: Engine) -> None:
         reports.Report(ref, actor.partition(ref), grant.generation, 1, ACTIVE, Cause.NOTIFIED)
         for ref in (not_held, held)
     )
-    other = _Actor(engine)
+    other = Actor(engine)
     other.take(not_held)
     outcomes = engine.report(reports.ReportRequest(actor.member, batch)).outcomes
     expect("verdicts", [reports.Verdict.STALE_GENERATION, reports.Verdict.ACCEPTED], [one.verdict for one in outcomes])
@@ -267,7 +271,7 @@ def a_batch_is_judged_item_by_item_in_order(engine: Engine) -> None:
 def reports_are_ordered_by_their_sequence_and_an_equal_one_is_the_same_again(engine: Engine) -> None:
     ref = _new_ref()
     _start(engine, ref)
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     first = actor.report(ref, grant.generation, BUILD, sequence=5)
     expect("the first verdict", reports.Verdict.ACCEPTED, first.verdict)
@@ -279,7 +283,7 @@ def reports_are_ordered_by_their_sequence_and_an_equal_one_is_the_same_again(eng
            actor.report(ref, grant.generation, BUILD, sequence=6).verdict)
     known = engine.read_resource(obs.ResourceRequest(ref))
     expect("what is known", ("BUILD", first.version), (known.snapshot.status, known.version))
-    heir = _Actor(engine)
+    heir = Actor(engine)
     newer = heir.take(ref)
     expect("a low sequence of a higher generation", reports.Verdict.ACCEPTED,
            heir.report(ref, newer.generation, ACTIVE, sequence=1).verdict)
@@ -288,7 +292,7 @@ def reports_are_ordered_by_their_sequence_and_an_equal_one_is_the_same_again(eng
 @_check
 def what_nobody_observes_is_not_written(engine: Engine) -> None:
     ref = _new_ref()
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     expect("never observed", reports.Verdict.NOT_OBSERVED, actor.report(ref, grant.generation, ACTIVE).verdict)
     observation = _start(engine, ref)
@@ -299,7 +303,7 @@ def what_nobody_observes_is_not_written(engine: Engine) -> None:
 @_check
 def a_report_of_a_wrong_partition_is_refused(engine: Engine) -> None:
     ref = _new_ref()
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     wrong = PartitionId((grant.partition + 1) % actor.info.partitions)
     one = reports.Report(ref, wrong, grant.generation, 1, ACTIVE, Cause.NOTIFIED)
@@ -313,7 +317,7 @@ def a_report_of_a_wrong_partition_is_refused(engine: Engine) -> None:
 def a_mark_stays_until_a_report_that_had_read_it(engine: Engine) -> None:
     ref = _new_ref()
     _start(engine, ref)
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     [first] = engine.mark(reports.MarkRequest((ref,), "conformance")).marks
     [second] = engine.mark(reports.MarkRequest((ref,), "conformance")).marks
@@ -330,16 +334,16 @@ def a_mark_stays_until_a_report_that_had_read_it(engine: Engine) -> None:
 def marks_come_with_the_list_of_the_next_owner(engine: Engine) -> None:
     ref = _new_ref()
     _start(engine, ref)
-    _Actor(engine).take(ref)
+    Actor(engine).take(ref)
     [mark] = engine.mark(reports.MarkRequest((ref,), "conformance")).marks
-    heir = _Actor(engine)
+    heir = Actor(engine)
     grant = heir.take(ref)
     expect("the mark", mark, heir.list((grant.partition, grant.generation))[0][ref].mark)
 
 
 @_check
 def pages_of_a_list_hold_every_ref_once_and_end_with_the_grants_version(engine: Engine) -> None:
-    actor = _Actor(engine)
+    actor = Actor(engine)
     first = _new_ref()
     refs = {first, *(_ref_in(actor.partition(first), actor.info.partitions) for _ in range(2))}
     for ref in refs:
@@ -357,7 +361,7 @@ def pages_of_a_list_hold_every_ref_once_and_end_with_the_grants_version(engine: 
 @_check
 def a_follower_sees_starts_marks_stops_and_losses(engine: Engine) -> None:
     ref = _new_ref()
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     version = grant.observation_version
 
@@ -379,7 +383,7 @@ def a_follower_sees_starts_marks_stops_and_losses(engine: Engine) -> None:
     engine.stop(obs.StopRequest((observation.observation_id,)))
     expect("what was stopped", (ref,), step("stop").stopped)
     expect("nothing more", own.FollowReply(), actor.follow(grant.partition, grant.generation, version))
-    _Actor(engine).take(ref)
+    Actor(engine).take(ref)
     expect("the loss", (grant.partition,), actor.follow(grant.partition, grant.generation, version, wait=5.0).lost)
 
 
@@ -397,7 +401,7 @@ def starting_the_same_again_is_the_same_observation(engine: Engine) -> None:
 def a_goal_is_met_by_the_report_that_shows_it(engine: Engine) -> None:
     ref = _new_ref()
     observation = _start(engine, ref, Condition.ACTIVE)
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     mark = actor.list((grant.partition, grant.generation))[0][ref].mark  # a look from before the start meets no goal
     expect("still wanted", (Condition.ACTIVE,), actor.report(ref, grant.generation, BUILD, mark=mark).wanted)
@@ -411,7 +415,7 @@ def a_goal_is_met_by_the_report_that_shows_it(engine: Engine) -> None:
 def the_feed_has_every_delta_once_in_order_without_a_gap(engine: Engine) -> None:
     ref = _new_ref()
     _start(engine, ref)
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     since = _end_of_feed(engine)
     versions = [actor.report(ref, grant.generation, one).version for one in (BUILD, ACTIVE, BUILD)]
@@ -435,7 +439,7 @@ def what_is_not_there_is_not_found(engine: Engine) -> None:
 @_check
 def grants_and_beats_can_be_read_by_everyone(engine: Engine) -> None:
     ref = _new_ref()
-    actor = _Actor(engine)
+    actor = Actor(engine)
     grant = actor.take(ref)
     [record] = engine.partitions(obs.PartitionsRequest((grant.partition,))).partitions
     expect("owner, generation", (actor.member, grant.generation), (record.owner, record.generation))

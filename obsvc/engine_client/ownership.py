@@ -8,6 +8,7 @@ import enum
 
 import msgspec
 
+from obsvc.engine_client.duties import RecallCount
 from obsvc.model import Condition, Generation, MemberId, PartitionId, Ref, Snapshot
 
 
@@ -44,6 +45,7 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
     unsettled: deliveries not settled yet; oldest_unsettled: the age of the oldest in seconds.
     caught_up: nothing unsettled is older than the allowed lag on any bus.
     rates: per-second figures by metric name, for the page.
+    recall: what it says of the notifications of late.
     """
 
     member: MemberId
@@ -63,6 +65,7 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
     rates: dict[str, float] = {}
     open_breakers: tuple[str, ...] = ()
     last_error: str | None = None
+    recall: tuple[RecallCount, ...] = ()
 
 
 class MemberRecord(msgspec.Struct, frozen=True):
@@ -172,7 +175,7 @@ class ObservedRef(msgspec.Struct, frozen=True, omit_defaults=True):
     wanted: goal conditions that some observation still waits for; empty: watched for drift only.
     deadline: the earliest deadline of those, None for none.
     started_at: when its first observation was started.
-    mark: number of a look mark that waits, None for none.
+    mark: number of a look mark that waits, None for none; mark_reason: why it was set, in a word.
     last: the last accepted snapshot without its attributes, None where nothing was accepted yet.
     """
 
@@ -182,6 +185,7 @@ class ObservedRef(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline: float | None = None
     mark: int | None = None
     last: Snapshot | None = None
+    mark_reason: str | None = None
 
 
 class ObservedRequest(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,7 +6,7 @@ import pytest
 from obsvc.clock import ManualClock
 from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
-from obsvc.engine_client import conformance
+from obsvc.engine_client import conformance, conformance_duties
 from obsvc.engine_client.local import LocalEngine
 from tests.unit.engine_store import new_store
 
@@ -18,7 +18,7 @@ def engine():
     service.shutdown()
 
 
-@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [*conformance.CHECKS, *conformance_duties.CHECKS], ids=lambda check: check.__name__)
 def test_conformance(check, engine):
     check(engine)
 

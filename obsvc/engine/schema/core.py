@@ -113,6 +113,7 @@ resource = table(
     sa.Column("looked", NUMBER, nullable=False),
     sa.Index("ix_resource_place", "partition_id", "region", "resource_type", "resource_id"),
     sa.Index("ix_resource_id", "resource_id", "resource_type"),
+    sa.Index("ix_resource_kind", "region", "resource_type", "resource_id"),
 )
 
 #: Standing requests.  start_mark: the look mark that its start set: only a report that names it, or one after
