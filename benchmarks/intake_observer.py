@@ -24,9 +24,8 @@ from obsvc.observer.unsettled import Delivery, Unsettled
 #: One in so many partitions is ours.
 SHARE = 4
 
-#: Seconds for which a look coalesces what comes after it: short, since the preloaded queue is minutes of a cloud's
-#: notifications and would otherwise wait for it and not for the CPU.
-COALESCE = 0.02
+#: Seconds, the default of ``[observer] settle_delay``.
+SETTLE_DELAY = 1.0
 
 
 class Member:
@@ -41,7 +40,7 @@ class Member:
         self._looks = 0
         self.held = Held(DEFAULT_PARTITIONS, new_look=self._new_look, renewed_look=looks.renewed)
         self.unsettled = Unsettled(clock=clock)
-        self.queue = WorkQueue(QueueSettings(coalesce_interval=COALESCE), clock=clock)
+        self.queue = WorkQueue(QueueSettings(settle_delay=SETTLE_DELAY), clock=clock)
         memory = TakeoverMemory(window=120.0, limit=200_000, partitions=DEFAULT_PARTITIONS, clock=clock)
         agenda = Agenda(
             AgendaSettings(), looks.LookSettings(), held=self.held, memory=memory, unsettled=self.unsettled,
@@ -51,7 +50,7 @@ class Member:
                              hurry=lambda ref: None)
         self.listener = BusListener(
             dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
-            on_gap=lambda bus, reason: None, bury=self._bury,
+            on_gap=lambda bus, reason: None, bury=self._bury, passes=self._passes,
         )
         self._settler = threading.Thread(target=self._settle, daemon=True)
         self._own()
@@ -74,6 +73,12 @@ class Member:
     def _take(self, notification: Notification, delivery: Delivery) -> None:
         self._on_message()
         self.intake.take(notification, delivery)
+
+    def _passes(self, ref: Ref, asks: bool) -> str | None:
+        fate = self.intake.passes(ref, asks)
+        if fate is not None:
+            self._on_message()
+        return fate
 
     def _bury(self, letter: object) -> None:
         raise AssertionError(f"expected only readable messages, got {letter}")

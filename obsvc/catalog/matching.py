@@ -48,7 +48,7 @@ class Matcher:
         ]
         self._services = tuple(catalog.services.values())
         self.candidates = functools.lru_cache(maxsize=_CACHED)(self._candidates)
-        self._certain = functools.lru_cache(maxsize=_CACHED)(self._if_certain)
+        self.certain = functools.lru_cache(maxsize=_CACHED)(self._if_certain)
         self._made_up = functools.lru_cache(maxsize=_CACHED)(guess.event_of)
 
     def _candidates(self, event_type: str) -> tuple[Candidate, ...]:
@@ -77,7 +77,7 @@ class Matcher:
         namespace: of a versioned payload (``nova`` for ``nova_object.…``).  exchange, publisher: None where they
         are not known.  payload: asked for the signs of a service where several remain.
         """
-        certain = self._certain(event_type, family)
+        certain = self.certain(event_type, family)
         if certain is not None:
             return certain
         fitting: dict[str, Candidate] = {}

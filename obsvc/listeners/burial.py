@@ -3,7 +3,7 @@
 One thread a bus sends the letters in order.  A delivery is settled when its letter is stored; while the engine is
 away it stays unsettled, so the message stays in the broker and comes again after a restart.  Bounded by the bus's
 prefetch: nothing more is delivered than may be unacknowledged, and what came by a connection that is lost is
-forgotten (:meth:`Burial.forget`), because it comes again.
+forgotten (:meth:`Burial.forget`), because it comes again.  Of so many, only the first keep their bodies.
 """
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import queue
 import threading
 from collections.abc import Callable
 from typing import Protocol
+
+import msgspec
 
 from obsvc import metrics
 from obsvc.engine_client.reports import DeadLetter
@@ -24,6 +26,9 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds between two attempts while the engine is away.
 _RETRY = 2.0
+
+#: Letters that wait with their body: 64 MB at most, and more than any cloud's mistake makes in a minute.
+WHOLE_KEPT = 1000
 
 
 class Settleable(Protocol):
@@ -54,6 +59,9 @@ class Burial:
     def put(self, letter: DeadLetter, delivery: Settleable) -> None:
         """Have ``letter`` stored and ``delivery`` settled after that; any thread; returns at once."""
         metrics.DEAD_LETTERS.labels(self._bus, letter.reason).inc()
+        if self._letters.qsize() >= WHOLE_KEPT:
+            letter = msgspec.structs.replace(letter, body="", detail=f"{letter.detail} (one of more than {WHOLE_KEPT} "
+                                             "that waited for the engine: its body was not kept)")
         self._letters.put((self._connection, letter, delivery))
 
     def forget(self) -> None:

@@ -16,11 +16,9 @@ from obsvc.catalog.matching import Match, Matcher
 from obsvc.catalog.schema import Event, Service
 from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
+from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced, Inner
 from obsvc.messaging import wire
 from obsvc.model import Family, Look, Notification, Phase, Ref
-
-#: Longest event type that is taken: real ones are below 60 characters, and each may become a cache key.
-MAX_EVENT_TYPE = 200
 
 _PHASES = {
     "start": Phase.START,
@@ -35,22 +33,7 @@ _OUTCOMES = {"pending": Phase.START, "failure": Phase.ERROR}
 MAX_REFS = 1000
 
 
-class _Inner(msgspec.Struct, gc=False):
-    """The keys of an inner notification that decide; everything else is skipped unread."""
-
-    event_type: Any = None
-    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    priority: Any = None
-    publisher_id: Any = None
-    timestamp: Any = None
-    message_id: Any = None
-    context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
-    context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
-    context_project: Any = msgspec.field(name="_context_project", default=None)
-    context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
-
-
-_inner = msgspec.json.Decoder(_Inner)
+_inner = msgspec.json.Decoder(Inner)
 _payload = msgspec.json.Decoder()
 
 
@@ -61,6 +44,7 @@ class Decoder:
         self._catalog = catalog
         self._region = region
         self._matcher = Matcher(catalog)
+        self._glance = Glance(catalog, self._matcher, region)
 
     def decode(self, body: bytes | str, *, exchange: str | None = None, routing_key: str | None = None) -> Notification:
         """The notification in a message body: bare, in oslo's envelope, or in its AMQP 1.0 form.
@@ -68,9 +52,25 @@ class Decoder:
         exchange: where it was published, None where that is not known; it only helps to tell services apart whose
         event types collide.  Raises UndecodableMessage.
         """
-        inner = wire.unwrap(body)
+        return self.read(self._opened(body)[0], exchange=exchange)
+
+    def glance(self, body: bytes | str) -> Glanced | Inner:
+        """What the message in ``body`` is about, read from as little of it as tells; what was opened of it where that
+        is not enough, for :meth:`read` (so is ``inner`` of the former).  Raises UndecodableMessage."""
+        inner, valid = self._opened(body)
+        return self._glance.at(inner, valid=valid) or inner
+
+    def _opened(self, body: bytes | str) -> tuple[Inner, bool]:
+        """The inner message without its payload, and whether its text is certainly UTF-8."""
+        text = wire.unwrap(body)
         try:
-            message = _inner.decode(inner)
+            return _inner.decode(text), type(text) is str
+        except wire.DECODE_ERRORS as error:
+            raise wire.undecodable(error) from None
+
+    def read(self, message: Inner, *, exchange: str | None = None) -> Notification:
+        """The rest of what :meth:`glance` opened, as :meth:`decode` would have read it."""
+        try:
             if message.payload is msgspec.UNSET:
                 raise UndecodableMessage("expected a notification with a payload, got none", reason="no_payload")
             payload = _payload.decode(message.payload)
@@ -84,7 +84,7 @@ class Decoder:
             )
         return self._notification(message, event_type, payload, exchange)
 
-    def _notification(self, message: _Inner, event_type: str, payload: Any, exchange: str | None) -> Notification:
+    def _notification(self, message: Inner, event_type: str, payload: Any, exchange: str | None) -> Notification:
         namespace = paths.namespace(payload)
         family = _family(payload, namespace)
         publisher = message.publisher_id if isinstance(message.publisher_id, str) else None
@@ -108,7 +108,7 @@ class Decoder:
             )
         return self._matched(match, message, payload, about)
 
-    def _matched(self, match: Match, message: _Inner, payload: Any, about: dict[str, Any]) -> Notification:
+    def _matched(self, match: Match, message: Inner, payload: Any, about: dict[str, Any]) -> Notification:
         event, service = match.event, match.service
         resource_type = _resource_type(event, payload)
         ids, listed = paths.texts(payload, event.id)
@@ -167,7 +167,7 @@ def _resource_type(event: Event, payload: Any) -> str | None:
     return event.type_map.get(value, event.type) if isinstance(value, str) else event.type
 
 
-def _phase(event_type: str, event: Event | None, message: _Inner, payload: Any, family: Family) -> Phase | None:
+def _phase(event_type: str, event: Event | None, message: Inner, payload: Any, family: Family) -> Phase | None:
     """By the event type's last part; else by CADF's outcome; else ``error`` for priority ERROR."""
     if event is not None and event.phase is not None:
         return None if event.phase == "none" else Phase(event.phase)
@@ -181,7 +181,7 @@ def _phase(event_type: str, event: Event | None, message: _Inner, payload: Any, 
     return phase
 
 
-def _project(event: Event, message: _Inner, payload: Any) -> str | None:
+def _project(event: Event, message: Inner, payload: Any) -> str | None:
     for path in event.project:
         if path == "$context":
             found: Any = next(

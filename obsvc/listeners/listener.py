@@ -23,12 +23,14 @@ from obsvc.exceptions import Unavailable, UndecodableMessage
 from obsvc.listeners import redact
 from obsvc.listeners.burial import Burial
 from obsvc.listeners.decode import Decoder
+from obsvc.listeners.glance import Glanced
+from obsvc.listeners.passed import Passed
 from obsvc.listeners.session import Session
 from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Entry, Ledger
 from obsvc.messaging.consumer import Arrived, QueueInUse
 from obsvc.messaging.topology import queue_name
-from obsvc.model import Family, Notification
+from obsvc.model import Family, Notification, Ref
 from obsvc.threads import Loop
 
 LOG = logging.getLogger(__name__)
@@ -61,11 +63,18 @@ class Delivery:
 
 Sink = Callable[[Notification, Delivery], None]
 
+#: Called with the one ref that a notification is about, and whether it asks for a look at it: what becomes of it
+#: (a fate of :data:`obsvc.metrics.NOTIFICATIONS_BY_FATE`) where nothing is to be done here, None where the sink shall
+#: have it.
+Passes = Callable[[Ref, bool], str | None]
+
 
 class BusListener:
     """Listens to ``bus`` for the member ``member_name``.
 
     sink: called with each notification on the listener's thread.
+    passes: called before it, with what a glance at a message tells; what it says is nobody's here is settled without
+        being read further.  None: everything is read.
     on_gap(bus name, reason): notifications may have been missed; reasons: ``reconnected``, ``queue_vanished``,
         ``exchange_missing``, ``queue_overflowed``, ``queue_nearly_full``.
     bury: stores a dead letter, or raises Unavailable (it is tried again; its delivery stays unsettled meanwhile).
@@ -84,11 +93,13 @@ class BusListener:
         bury: Callable[[DeadLetter], None],
         may_take: Callable[[], bool] = lambda: True,
         clock: Clock | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self._bus = bus
         self._member = member_name
         self._decoder = decoder
         self._sink = sink
+        self._passes = passes
         self._on_gap = on_gap
         self._may_take = may_take
         self._clock = clock or SystemClock()
@@ -102,6 +113,7 @@ class BusListener:
         self._last_error: str | None = None
         self._guessed = metrics.GUESSED.labels(bus.name)
         self._by_family = {family: metrics.NOTIFICATIONS.labels(bus.name, family) for family in Family}
+        self._passed = Passed(bus.name)
         self._connected = metrics.BUS_CONNECTED.labels(bus.name)
 
     @property
@@ -156,6 +168,7 @@ class BusListener:
                     heard, in_use = True, False
                     while not stop.is_set():
                         reason = session.step(take=self._may_take())
+                        self._passed.flush()
                         if reason is not None:
                             self._gap(reason)
                 return
@@ -218,19 +231,20 @@ class BusListener:
             LOG.exception("bus %s: the gap %s could not be handled", self._bus.name, reason)
 
     def _arrived(self, message: Arrived) -> None:
-        delivery = Delivery(self, self._ledger.arrived(message.tag), self._clock.monotonic())
         try:
-            notification = self._decoder.decode(
-                message.body, exchange=message.exchange, routing_key=message.routing_key
-            )
+            notification = self._read(message)
         except UndecodableMessage as error:
-            self._bury(message, delivery, error.reason, error.message)
+            self._bury(message, self._delivery(message), error.reason, error.message)
             return
         except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message
             LOG.error("bus %s: decoding failed on a message of %d bytes: %s", self._bus.name, len(message.body),
                       redact.of_error(error))
-            self._bury(message, delivery, "decoder_failed", type(error).__name__)
+            self._bury(message, self._delivery(message), "decoder_failed", type(error).__name__)
             return
+        if notification is None:
+            self._ledger.passed(message.tag)
+            return
+        delivery = self._delivery(message)
         self._by_family[notification.family].inc()
         if notification.guessed:
             self._guessed.inc()
@@ -240,6 +254,23 @@ class BusListener:
             LOG.error("bus %s: %r could not be taken in: %s", self._bus.name,
                       redact.redact(notification.event_type), redact.of_error(error))
             self._bury(message, delivery, "intake_failed", type(error).__name__)
+
+    def _read(self, message: Arrived) -> Notification | None:
+        """The notification; None when a glance at it told that nothing is to be done here."""
+        if self._passes is None:
+            return self._decoder.decode(message.body, exchange=message.exchange, routing_key=message.routing_key)
+        opened = self._decoder.glance(message.body)
+        if type(opened) is Glanced:
+            fate = self._passes(opened.ref, opened.asks)
+            if fate is not None:
+                self._passed.count(fate, versioned=opened.versioned)
+                return None
+            opened = opened.inner
+        return self._decoder.read(opened, exchange=message.exchange)
+
+    def _delivery(self, message: Arrived) -> Delivery:
+        now = self._clock.monotonic()
+        return Delivery(self, self._ledger.arrived(message.tag, now), now)
 
     def _bury(self, message: Arrived, delivery: Delivery, reason: str, detail: str) -> None:
         size = len(message.body)

@@ -12,7 +12,7 @@ from obsvc import failpoints
 from obsvc.clock import Clock
 from obsvc.exceptions import Unavailable
 from obsvc.listeners.settings import BusSettings
-from obsvc.listeners.settlement import Ledger
+from obsvc.listeners.settlement import Ackable, Ledger
 from obsvc.messaging import Broker, topology
 from obsvc.messaging.connection import Connection, release
 from obsvc.messaging.consumer import Arrived, Consumer, QueueVanished, consume
@@ -21,6 +21,13 @@ from obsvc.messaging.consumer import Arrived, Consumer, QueueVanished, consume
 #: message triples the broker's CPU (BASELINES).
 ACK_BATCH = 100
 ACK_INTERVAL = 0.1
+
+#: Share of the prefetch that must be unacknowledged, and seconds that the oldest of it must have been unsettled, before
+#: what is settled behind it is acknowledged one by one.  Until then that costs the broker more than waiting costs
+#: anybody: a look in its order is over by then (by default a second of coalescing and one of settle_delay, fetch and
+#: report), and the window holds what comes in the meantime.
+CROWDED = 0.9
+STUCK_AFTER = 3.0
 
 #: Looks a heartbeat interval at whether one is due: py-amqp sends at the first look after half an interval.
 HEARTBEAT_CHECKS = 8
@@ -58,6 +65,7 @@ class Session:
         self._nearly_full = False
         self._ack_at = self._check_at = self._heartbeat_at = 0.0
         self._woken = threading.Event()
+        self._wake_from = min(ACK_BATCH, bus.prefetch // 2 or 1)
         self.queue_was_missing = False
 
     def open(self, *, take: bool = True) -> None:
@@ -96,7 +104,7 @@ class Session:
 
     def settled(self) -> None:
         """A delivery was settled: end the wait when a batch of them can be acknowledged.  Any thread."""
-        if self._ledger.settled >= min(ACK_BATCH, self._bus.prefetch // 2 or 1) and not self._woken.is_set():
+        if not self._woken.is_set() and self._ledger.settled >= self._wake_from:
             self._woken.set()
             self.wake()
 
@@ -121,8 +129,19 @@ class Session:
         if not settled or not (everything or settled >= ACK_BATCH or now >= self._ack_at):
             return
         self._ack_at = now + ACK_INTERVAL
-        crowded = self._ledger.unacknowledged >= self._bus.prefetch // 2
-        ackable = self._ledger.take(singles=everything or crowded)
+        self._send(self._ledger.take(singles=everything))
+        if self._stuck(now):
+            self._send(self._ledger.take(singles=True))
+
+    def _stuck(self, now: float) -> bool:
+        """Whether so little room is left in the window, and for so long, that the broker stops sending."""
+        oldest = self._ledger.oldest()
+        crowded = self._ledger.unacknowledged >= CROWDED * self._bus.prefetch
+        return crowded and oldest is not None and now - oldest >= STUCK_AFTER
+
+    def _send(self, ackable: Ackable) -> None:
+        if not ackable.prefix and not ackable.singles:
+            return
         failpoints.hit("ack.before")
         if ackable.prefix:
             self._consumer.acknowledge(ackable.prefix, multiple=True)

@@ -22,7 +22,7 @@ class BusSettings:
     queue_type: str = "classic"
     queue_expires: float = 3600.0
     queue_max_length: int = 500_000
-    prefetch: int = 1000
+    prefetch: int = 5000
     heartbeat: float = 20.0
     cafile: str | None = None
     certfile: str | None = None

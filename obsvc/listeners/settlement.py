@@ -9,12 +9,14 @@ that owns the channel.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from typing import Any, NamedTuple, NewType
 
 #: One arrival: its number in order of arrival.  Numbers are never used again, unlike the tags of a channel, so an
 #: entry of a dead channel can't be taken for one of the next.
 Entry = NewType("Entry", int)
+
+#: In place of a tag that was acknowledged by itself.
+_GONE = object()
 
 
 class Ackable(NamedTuple):
@@ -33,26 +35,28 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._next = 0
-        # number → tag of everything that arrived and was not taken for acknowledgement, in order
-        self._open: OrderedDict[int, Any] = OrderedDict()
-        self._settled: set[int] = set()
+        # What arrived and is not acknowledged, in order: the first has the number _first, the next the next …
+        self._tags: list[Any] = []
+        self._first = 0
+        self._gone = 0  # of them acknowledged by themselves
+        self._unsettled: dict[int, float] = {}  # number → when it arrived
 
-    def arrived(self, tag: Any) -> Entry:
-        """Note an arrival on the present channel."""
+    def arrived(self, tag: Any, now: float = 0.0) -> Entry:
+        """Note an arrival on the present channel.  now: monotonic seconds."""
         with self._lock:
-            number = self._next
-            self._next += 1
-            self._open[number] = tag
+            number = self._first + len(self._tags)
+            self._tags.append(tag)
+            self._unsettled[number] = now
             return Entry(number)
+
+    def passed(self, tag: Any) -> None:
+        """Note an arrival for which nothing is owed: it is settled already."""
+        self._tags.append(tag)  # for the thread that takes, too: no lock
 
     def settle(self, entry: Entry) -> bool:
         """Settle it; False when it was already, or its channel is gone."""
         with self._lock:
-            if entry not in self._open or entry in self._settled:
-                return False
-            self._settled.add(entry)
-            return True
+            return self._unsettled.pop(entry, None) is not None
 
     def take(self, *, singles: bool = False) -> Ackable:
         """What can be acknowledged, each tag given out once.
@@ -61,36 +65,51 @@ class Ledger:
         of unacknowledged messages and stop everybody's intake.
         """
         with self._lock:
-            prefix = []
-            while self._open and (first := next(iter(self._open))) in self._settled:
-                self._settled.discard(first)
-                prefix.append(self._open.pop(first))
+            tags, unsettled = self._tags, self._unsettled
+            head, end = self._first, self._first + len(tags)
+            while head < end and head not in unsettled:
+                head += 1
+            settled = head - self._first
+            prefix = tuple(tags[:settled])
+            del tags[:settled]
+            self._first = head
+            if self._gone:
+                whole, prefix = len(prefix), tuple(tag for tag in prefix if tag is not _GONE)
+                self._gone -= whole - len(prefix)
             behind = []
             if singles:
-                for number in sorted(self._settled):
-                    behind.append(self._open.pop(number))
-                self._settled.clear()
-            return Ackable(tuple(prefix), tuple(behind))
+                for place, tag in enumerate(tags):
+                    if head + place not in unsettled and tag is not _GONE:
+                        behind.append(tag)
+                        tags[place] = _GONE
+                self._gone += len(behind)
+            return Ackable(prefix, tuple(behind))
+
+    def oldest(self) -> float | None:
+        """When the oldest delivery arrived that is unsettled, if it holds back others; call it after :meth:`take`."""
+        with self._lock:
+            return self._unsettled.get(self._first)
 
     def reset(self) -> None:
         """A new channel: everything not acknowledged comes again."""
         with self._lock:
-            self._open.clear()
-            self._settled.clear()
+            self._first += len(self._tags)
+            self._tags.clear()
+            self._unsettled.clear()
+            self._gone = 0
 
     @property
     def unacknowledged(self) -> int:
         """Deliveries that the broker counts against our prefetch."""
         with self._lock:
-            return len(self._open)
+            return len(self._tags) - self._gone
 
     @property
     def settled(self) -> int:
         """Settled deliveries that wait to be acknowledged, whether they can be or not."""
         with self._lock:
-            return len(self._settled)
+            return len(self._tags) - self._gone - len(self._unsettled)
 
     @property
     def unsettled(self) -> int:
-        with self._lock:
-            return len(self._open) - len(self._settled)
+        return len(self._unsettled)

@@ -36,6 +36,14 @@ class _Envelope(msgspec.Struct, gc=False):
     request: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Plain(msgspec.Struct, gc=False):
+    """The envelope as oslo.messaging writes it: both values are texts, read in one pass."""
+
+    version: str | msgspec.UnsetType = msgspec.field(name="oslo.version", default=msgspec.UNSET)
+    message: str | msgspec.UnsetType = msgspec.field(name="oslo.message", default=msgspec.UNSET)
+
+
+_plain = msgspec.json.Decoder(_Plain)
 _envelope = msgspec.json.Decoder(_Envelope)
 _text = msgspec.json.Decoder(str)
 _any = msgspec.json.Decoder()
@@ -70,6 +78,12 @@ def unwrap(body: bytes | str, *, max_body: int = MAX_BODY) -> bytes | str:
     """The JSON text of the inner notification, with only the envelope read.  Raises UndecodableMessage."""
     if len(body) > max_body:
         raise UndecodableMessage(f"expected a body of at most {max_body} bytes, got {len(body)}", reason="oversized")
+    try:
+        plain = _plain.decode(body)
+        if plain.version == VERSION and type(plain.message) is str:
+            return plain.message
+    except DECODE_ERRORS:
+        pass  # nothing that oslo.messaging writes: whatever it is, it is said below
     try:
         envelope = _envelope.decode(body)
         if envelope.request is not msgspec.UNSET and envelope.message is msgspec.UNSET:

@@ -20,6 +20,9 @@ from obsvc.observer.unsettled import Delivery, Unsettled
 #: already.
 Notified = Callable[[Ref, Notification], bool]
 
+#: Looked up once: every notification is compared with them.
+_NOT_OWNED, _NOT_OBSERVED = Standing.NOT_OWNED, Standing.NOT_OBSERVED
+
 
 class Intake:
     """Decides the fate of each notification.
@@ -47,6 +50,11 @@ class Intake:
             for name in ("queued", "coalesced", "not_owned", "not_observed", "dirty", "no_resource", "no_look")
         }
 
+    def passes(self, ref: Ref, asks: bool) -> str | None:
+        """What becomes of a notification that is about ``ref`` alone, where nothing is to be done for it: its fate,
+        which the caller counts.  None: :meth:`take` decides.  asks: whether it asks for a look."""
+        return _fate(self._standing(ref)) if asks else "no_look"
+
     def take(self, notification: Notification, delivery: Delivery) -> None:
         """Settle ``delivery``, or hold it until looks at its refs have settled it."""
         if not notification.refs:
@@ -57,7 +65,14 @@ class Intake:
             self._count["no_look"]()
             delivery.settle()
             return
-        ours = [(ref, standing) for ref in notification.refs if (standing := self._standing(ref)) is not None]
+        ours = []
+        for ref in notification.refs:
+            standing = self._standing(ref)
+            fate = _fate(standing)
+            if fate is None:
+                ours.append((ref, standing))
+            else:
+                self._count[fate]()
         if not ours:
             delivery.settle()
             return
@@ -66,16 +81,12 @@ class Intake:
         for ref, standing in ours:
             self._make_due(ref, standing, notification)
 
-    def _standing(self, ref: Ref) -> Standing | None:
-        """How ``ref`` stands, None (and remembered) when it is not for us to look at."""
+    def _standing(self, ref: Ref) -> Standing:
+        """How ``ref`` stands; it is remembered when it is not for us to look at."""
         standing = self._held.standing(ref)
-        if standing is Standing.NOT_OWNED or standing is Standing.NOT_OBSERVED:
+        if standing is _NOT_OWNED or standing is _NOT_OBSERVED:
             self._memory.drop(ref)
-            again = self._held.standing(ref)
-            if again is Standing.NOT_OWNED or again is Standing.NOT_OBSERVED:
-                self._count["not_owned" if again is Standing.NOT_OWNED else "not_observed"]()
-                return None
-            standing = again
+            return self._held.standing(ref)
         return standing
 
     def _make_due(self, ref: Ref, standing: Standing, notification: Notification) -> None:
@@ -93,3 +104,10 @@ class Intake:
         else:  # being handed over, or lost just now: the next owner shall look at it
             self._count["not_owned"]()
             self._hurry(ref)
+
+
+def _fate(standing: Standing) -> str | None:
+    """What becomes of a notification of a ref that is not for us to look at; None for one that is."""
+    if standing is _NOT_OWNED:
+        return "not_owned"
+    return "not_observed" if standing is _NOT_OBSERVED else None

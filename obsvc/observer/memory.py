@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from obsvc.clock import Clock
@@ -46,7 +47,7 @@ class TakeoverMemory:
         self._partitions = partitions
         self._clock = clock
         self._lock = threading.Lock()
-        self._dropped: dict[Ref, float] = {}  # oldest first: a ref dropped again moves to the end
+        self._dropped: OrderedDict[Ref, float] = OrderedDict()  # oldest first: a ref dropped again moves to the end
         self._forgot_until = clock.monotonic() if since is None else since
         # everything dropped after this moment and in the window is here
 
@@ -58,8 +59,8 @@ class TakeoverMemory:
         now = self._clock.monotonic()
         with self._lock:
             dropped = self._dropped
-            dropped.pop(ref, None)
             dropped[ref] = now
+            dropped.move_to_end(ref)
             for _ in range(_EXPIRE_PER_DROP):
                 oldest = next(iter(dropped))
                 when = dropped[oldest]

@@ -43,6 +43,22 @@ def test_away_is_tried_again_and_refused_is_settled(monkeypatch):
     assert buried.join(10)
 
 
+def test_of_many_that_wait_only_the_first_keep_their_bodies(monkeypatch):
+    monkeypatch.setattr(burial, "WHOLE_KEPT", 2)
+    stored = []
+    buried = Burial("main", stored.append)
+    deliveries = [Delivery() for _ in range(4)]
+    for delivery in deliveries:
+        buried.put(DeadLetter(bus="main", reason="x", detail="why", received_at=0.0, body="b"), delivery)
+    buried.start()
+    for delivery in deliveries:
+        assert delivery.settled.wait(10)
+    assert [one.body for one in stored] == ["b", "b", "", ""]
+    assert stored[0].detail == "why" and stored[3].detail.startswith("why (one of more than 2")
+    buried.stop()
+    assert buried.join(10)
+
+
 def test_it_ends_also_when_its_connection_is_lost_at_that_moment():
     """A listener that stops tells its burial to end, and then that the connection is gone."""
     for _ in range(50):

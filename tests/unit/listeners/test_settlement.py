@@ -37,6 +37,38 @@ def test_settling_twice_or_after_the_channel_died_changes_nothing():
     assert ledger.settle(again)
 
 
+def test_what_passed_is_acknowledged_with_what_is_around_it():
+    ledger = Ledger()
+    first = ledger.arrived(1)
+    ledger.passed(2)
+    third = ledger.arrived(3)
+    ledger.passed(4)
+    assert (ledger.unacknowledged, ledger.settled, ledger.unsettled) == (4, 2, 2)
+    assert ledger.take() == Ackable(())
+    ledger.settle(first)
+    assert ledger.take() == Ackable((1, 2))
+    assert ledger.take(singles=True) == Ackable((), (4,))
+    ledger.passed(5)
+    ledger.settle(third)
+    assert ledger.take() == Ackable((3, 5))
+    assert ledger.unacknowledged == ledger.settled == 0
+
+
+def test_the_oldest_is_the_one_that_holds_back_the_others():
+    ledger = Ledger()
+    assert ledger.oldest() is None
+    ledger.passed(1)
+    first, second = ledger.arrived(2, 10.0), ledger.arrived(3, 20.0)
+    ledger.take()
+    assert ledger.oldest() == 10.0
+    ledger.settle(first)
+    ledger.take()
+    assert ledger.oldest() == 20.0
+    ledger.settle(second)
+    ledger.take()
+    assert ledger.oldest() is None
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Against a model: a list of what arrived on this channel and sets of what was settled and acknowledged."""
 
@@ -49,10 +81,16 @@ class LedgerMachine(RuleBasedStateMachine):
     def arrive(self):
         self.entries.append(self.ledger.arrived(len(self.entries) + 1))
 
-    @precondition(lambda self: self.entries)
+    @rule()
+    def pass_by(self):
+        self.ledger.passed(len(self.entries) + 1)
+        self.settled.add(len(self.entries))
+        self.entries.append(None)
+
+    @precondition(lambda self: any(entry is not None for entry in self.entries))
     @rule(data=st.data())
     def settle(self, data):
-        index = data.draw(st.integers(0, len(self.entries) - 1))
+        index = data.draw(st.sampled_from([n for n, entry in enumerate(self.entries) if entry is not None]))
         fresh = index not in self.settled
         assert self.ledger.settle(self.entries[index]) == fresh
         self.settled.add(index)
@@ -80,13 +118,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def reset(self):
         self.ledger.reset()
-        self.old.extend(self.entries)
+        self.old.extend(entry for entry in self.entries if entry is not None)
         self.entries, self.settled, self.acknowledged = [], set(), set()
 
     @invariant()
     def counts(self):
         assert self.ledger.unsettled == len(self.entries) - len(self.settled)
         assert self.ledger.unacknowledged == len(self.entries) - len(self.acknowledged)
+        assert self.ledger.settled == len(self.settled) - len(self.acknowledged)
 
 
 TestLedger = LedgerMachine.TestCase

@@ -78,6 +78,26 @@ def test_while_handed_over_it_is_marked(owner):
     assert owner.hurried == [A] and owner.due == []
 
 
+def test_what_is_nobodys_here_passes_and_is_remembered(owner):
+    assert owner.intake.passes(ELSEWHERE, True) == "not_owned"
+    assert owner.intake.passes(B, True) == "not_observed"
+    assert owner.remembered() == {B, ELSEWHERE}
+
+
+def test_what_asks_for_no_look_passes_and_is_not_remembered(owner):
+    assert owner.intake.passes(A, False) == owner.intake.passes(ELSEWHERE, False) == "no_look"
+    assert owner.remembered() == set()
+
+
+def test_what_is_observed_loading_or_handed_over_does_not_pass(owner):
+    assert owner.intake.passes(A, True) is None
+    owner.held.hand_over(3)
+    assert owner.intake.passes(A, True) is None
+    owner.held.begin(grant(4))
+    assert owner.intake.passes(ELSEWHERE, True) is None
+    assert owner.due == [] and owner.remembered() == set()
+
+
 class Granting(TakeoverMemory):
     """A memory during whose recording the partition is granted: the worst moment."""
 
@@ -94,3 +114,9 @@ def test_a_grant_between_the_question_and_the_memory_does_not_lose_the_notificat
     assert owner.held.standing(ELSEWHERE) is Standing.NOT_OWNED
     assert owner.take(ELSEWHERE) == 0
     assert owner.held.complete(4, 1, 1).dirty_unobserved == [ELSEWHERE]
+
+
+def test_a_grant_in_between_stops_it_from_passing(owner):
+    owner.intake._memory = memory = Granting(window=60, limit=100, partitions=PARTITIONS, clock=owner.clock)
+    memory.held = owner.held
+    assert owner.intake.passes(ELSEWHERE, True) is None

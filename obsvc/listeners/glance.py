@@ -1,0 +1,166 @@
+"""Whose a message is, from as little of it as tells: most that come are another member's (DESIGN 1, "Speed").
+
+A glance reads event type and id and skips the rest of the payload unread.  It answers only where reading the whole
+could find nothing else: where event type and family alone name one event of the catalogue, and that event one ref by
+paths without lists.  Everything else (bulk requests, CADF, guesses, whatever is odd) is for the decoder.
+
+What is skipped is not judged: a payload with a number out of every range is a dead letter only where it is read.
+
+A :class:`Glance` is immutable but for bounded caches, and may be shared by threads.
+"""
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from obsvc.catalog import Catalog, paths
+from obsvc.catalog.matching import Matcher
+from obsvc.catalog.schema import Event, Service
+from obsvc.messaging import wire
+from obsvc.model import Family, Look, Ref
+
+#: Event types whose plans are kept, as the matcher keeps its own.
+_CACHED = 4096
+
+#: What makes a payload, or a part of it, a versioned object: a key that ends so (:func:`paths.namespace`).
+_OBJECT = b"_object.data"
+
+#: How such a key could be written without its letters: ASCII as escapes, which no service does.
+_BACKSLASH, _ESCAPED_ASCII = b"\\", re.compile(rb"\\u00[0-7]")
+
+#: Longest event type that is taken: real ones are below 60 characters, and each may become a cache key.
+MAX_EVENT_TYPE = 200
+
+
+class Inner(msgspec.Struct, gc=False):
+    """The keys of an inner notification that decide; everything else is skipped unread."""
+
+    event_type: Any = None
+    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    priority: Any = None
+    publisher_id: Any = None
+    timestamp: Any = None
+    message_id: Any = None
+    context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
+    context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
+    context_project: Any = msgspec.field(name="_context_project", default=None)
+    context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
+
+
+class Glanced(NamedTuple):
+    """The one ref that a notification is about.
+
+    versioned: its payload's family, which is unversioned otherwise.  asks: False where nothing of it can have changed
+    (``Look.NONE``).  inner: for the decoder, to read the whole.
+    """
+
+    ref: Ref
+    versioned: bool
+    asks: bool
+    inner: Inner
+
+
+class _Plan(NamedTuple):
+    """How one event's id is read.  keys: fields of what ``decode`` makes, in the order of the event's paths, each with
+    the rest of its path."""
+
+    resource_type: str
+    asks: bool
+    decode: Callable[[bytes], Any]
+    keys: tuple[tuple[str, str], ...]
+
+
+class Glance:
+    """Glances at notifications.  region: of the services that publish on this bus."""
+
+    def __init__(self, catalog: Catalog, matcher: Matcher, region: str) -> None:
+        self._catalog = catalog
+        self._matcher = matcher
+        self._region = region
+        self._plans = functools.lru_cache(maxsize=_CACHED)(self._plans_of)
+        self._by_event: dict[tuple[int, bool], _Plan | None] = {}  # by id(): the catalogue keeps its events
+
+    def at(self, inner: Inner, *, valid: bool) -> Glanced | None:
+        """What ``inner`` is about; None where only the decoder can tell.
+
+        valid: the text that it was read from is known to be UTF-8.
+        """
+        event_type = inner.event_type
+        if type(event_type) is not str or len(event_type) > MAX_EVENT_TYPE or inner.payload is msgspec.UNSET:
+            return None
+        payload = bytes(inner.payload)
+        if (_BACKSLASH in payload and _ESCAPED_ASCII.search(payload)) or not (valid or payload.isascii()):
+            return None
+        versioned = _OBJECT in payload
+        plan = self._plans(event_type)[versioned]
+        if plan is None:
+            return None
+        try:
+            found = plan.decode(payload)
+        except wire.DECODE_ERRORS:
+            return None
+        if versioned:
+            found = found.data
+            if found is msgspec.UNSET:
+                return None
+        elif found.cadf is not None:
+            return None
+        for key, rest in plan.keys:
+            value = getattr(found, key)
+            text = paths.text_of(paths.find(value, rest) if rest else value)
+            if text is not None:
+                return Glanced(Ref(self._region, plan.resource_type, text), versioned, plan.asks, inner)
+        return None
+
+    def _plans_of(self, event_type: str) -> tuple[_Plan | None, _Plan | None]:
+        """For an unversioned and for a versioned payload."""
+        return self._plan_of(event_type, Family.UNVERSIONED), self._plan_of(event_type, Family.VERSIONED)
+
+    def _plan_of(self, event_type: str, family: Family) -> _Plan | None:
+        match = self._matcher.certain(event_type, family)
+        if match is None:
+            return None
+        key = (id(match.event), family is Family.VERSIONED)
+        if key not in self._by_event:
+            known = _is_simple(match.event) and match.event.type in self._catalog.types
+            self._by_event[key] = _plan(match.service, match.event, family) if known else None
+        return self._by_event[key]
+
+
+def _is_simple(event: Event) -> bool:
+    """Whether it is about one ref of one type, its id a value of the payload as it is."""
+    return not (event.type_field or event.type_where or event.related or event.id_after)
+
+
+def _plan(service: Service, event: Event, family: Family) -> _Plan | None:
+    namespaces = service.objects or (service.service,)
+    plain = [path.partition(".") for path in itertools.takewhile(lambda path: "[*]" not in path, event.id)]
+    if not plain or len(namespaces) > 1:
+        return None
+    names = {key: f"key_{place}" for place, (key, _, _) in enumerate(plain)}
+    fields = [(name, Any, key) for key, name in names.items()]
+    if family is Family.VERSIONED:
+        # Only the keys of a versioned object: so it is short enough to be one, and its data is no other's.
+        about = [(name, msgspec.Raw, name) for name in ("name", "namespace", "version", "changes")]
+        whole = [(name, kind, f"{namespaces[0]}_object.{key}")
+                 for name, kind, key in (*about, ("data", _struct(fields), "data"))]
+        decoder = msgspec.json.Decoder(_struct(whole, forbid_unknown_fields=True))
+    else:
+        decoder = msgspec.json.Decoder(_struct([*fields, ("cadf", Any, "eventType")]))
+    return _Plan(event.type, event.look is not Look.NONE, decoder.decode,
+                 tuple((names[key], rest) for key, _, rest in plain))
+
+
+def _struct(fields: Iterable[tuple[str, Any, str]], **options: Any) -> type[msgspec.Struct]:
+    """Of optional fields: (name, type, key in the JSON)."""
+    found = list(fields)
+    return msgspec.defstruct(
+        "Skimmed", [(name, Any, None) if kind is Any else (name, kind | msgspec.UnsetType, msgspec.UNSET)
+                    for name, kind, _ in found],
+        rename={name: key for name, _, key in found}, gc=False, **options,
+    )
