@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -142,25 +142,29 @@ def _plan(service: Service, event: Event, family: Family) -> _Plan | None:
     plain = [path.partition(".") for path in itertools.takewhile(lambda path: "[*]" not in path, event.id)]
     if not plain or len(namespaces) > 1:
         return None
-    names = {key: f"key_{place}" for place, (key, _, _) in enumerate(plain)}
-    fields = [(name, Any, key) for key, name in names.items()]
-    if family is Family.VERSIONED:
-        # Only the keys of a versioned object: so it is short enough to be one, and its data is no other's.
-        about = [(name, msgspec.Raw, name) for name in ("name", "namespace", "version", "changes")]
-        whole = [(name, kind, f"{namespaces[0]}_object.{key}")
-                 for name, kind, key in (*about, ("data", _struct(fields), "data"))]
-        decoder = msgspec.json.Decoder(_struct(whole, forbid_unknown_fields=True))
-    else:
-        decoder = msgspec.json.Decoder(_struct([*fields, ("cadf", Any, "eventType")]))
-    return _Plan(event.type, event.look is not Look.NONE, decoder.decode,
-                 tuple((names[key], rest) for key, _, rest in plain))
+    keys = tuple(dict.fromkeys(key for key, _, _ in plain))
+    decode = _decoder(keys, namespaces[0] if family is Family.VERSIONED else None).decode
+    return _Plan(event.type, event.look is not Look.NONE, decode,
+                 tuple((f"key_{keys.index(key)}", rest) for key, _, rest in plain))
 
 
-def _struct(fields: Iterable[tuple[str, Any, str]], **options: Any) -> type[msgspec.Struct]:
+@functools.cache
+def _decoder(keys: tuple[str, ...], namespace: str | None) -> msgspec.json.Decoder:
+    """Reads ``keys`` of a payload, as fields ``key_0`` …; namespace: of a versioned one.  Catalogues have few such."""
+    fields = [(f"key_{place}", Any, key) for place, key in enumerate(keys)]
+    if namespace is None:
+        return msgspec.json.Decoder(_struct([*fields, ("cadf", Any, "eventType")]))
+    # Only the keys of a versioned object: so it is short enough to be one, and its data is no other's.
+    about = [(name, msgspec.Raw, name) for name in ("name", "namespace", "version", "changes")]
+    whole = [(name, kind, f"{namespace}_object.{key}")
+             for name, kind, key in (*about, ("data", _struct(fields), "data"))]
+    return msgspec.json.Decoder(_struct(whole, forbid_unknown_fields=True))
+
+
+def _struct(fields: Sequence[tuple[str, Any, str]], **options: Any) -> type[msgspec.Struct]:
     """Of optional fields: (name, type, key in the JSON)."""
-    found = list(fields)
     return msgspec.defstruct(
         "Skimmed", [(name, Any, None) if kind is Any else (name, kind | msgspec.UnsetType, msgspec.UNSET)
-                    for name, kind, _ in found],
-        rename={name: key for name, _, key in found}, gc=False, **options,
+                    for name, kind, _ in fields],
+        rename={name: key for name, _, key in fields}, gc=False, **options,
     )

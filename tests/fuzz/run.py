@@ -28,7 +28,7 @@ from obsvc.listeners.listener import BusListener
 from obsvc.listeners.redact import EXCERPT
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging.consumer import consume
-from obsvc.model import Notification, partition_of_id
+from obsvc.model import Notification, Ref, partition_of_id
 from tests.fuzz.corpus import Sample, leaks
 from tests.fuzz.mutate import Mutated, mutation
 
@@ -118,7 +118,7 @@ class Fuzz(logging.Handler):
         self._encode = msgspec.json.Encoder().encode
         self._listener = BusListener(
             BusSettings("fuzz", "amqp://nobody:nothing@127.0.0.1:1//"), "fuzz", self._decoder, self._sink,
-            on_gap=lambda bus, reason: None, bury=self._buried,
+            on_gap=lambda bus, reason: None, bury=self._buried, passes=self._passes,
         )
         self._connection = _Connection()
         self._consumer = consume(self._connection, "fuzz", self._listener._arrived, WINDOW)
@@ -177,6 +177,10 @@ class Fuzz(logging.Handler):
         if notification.refs:
             return "understood: a resource"
         return "understood: no resource" if notification.resource_type or notification.service else "unknown event"
+
+    def _passes(self, ref: Ref, asks: bool) -> str | None:
+        """One in four is ours."""
+        return "not_owned" if partition_of_id(ref.resource_id, 4) else None
 
     def _sink(self, notification: Notification, delivery: Any) -> None:
         """What an observer would do at least: partition each ref, and be able to write it to the engine."""
