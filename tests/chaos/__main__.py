@@ -5,6 +5,7 @@ import argparse
 import json
 import logging
 import pathlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -35,9 +36,15 @@ def main(arguments: Sequence[str]) -> int:
     findings = []
     for seed in options.seed:
         path = _path(options.history, seed, several=len(options.seed) > 1)
-        run.run(seed, options.minutes, path, without=options.without, numbers=numbers)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="obsvc-chaos-"))
+        run.run(seed, options.minutes, path, folder, without=options.without, numbers=numbers)
         findings.append(check.check(History.read(path)))
-        print(f"seed {seed}: {findings[-1].summary()} (history: {path})", file=sys.stderr, flush=True)
+        kept = f"history: {path}"
+        if findings[-1].violations:
+            kept += f", logs: {folder}"
+        else:
+            shutil.rmtree(folder)
+        print(f"seed {seed}: {findings[-1].summary()} ({kept})", file=sys.stderr, flush=True)
     whole = check.joined(findings)
     print(json.dumps({"seeds": options.seed, "minutes": options.minutes, "without": options.without,
                       **whole.as_json()}))

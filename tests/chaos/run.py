@@ -5,10 +5,10 @@ cluster for itself.  Whatever the run learns goes into the history; nothing is j
 """
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import logging
 import pathlib
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -39,12 +39,14 @@ SETTLE = 4.0
 CALM = 30.0
 
 
-def run(seed: int, minutes: float, path: pathlib.Path, *, without: str | None = None,
+def run(seed: int, minutes: float, path: pathlib.Path, folder: pathlib.Path, *, without: str | None = None,
         numbers: Sequence[int] = schedule.NUMBERS) -> None:
-    """Run, and write the history to ``path``.  minutes: of faults; beginning and healing come on top."""
+    """Run, and write the history to ``path``.
+
+    minutes: of faults; beginning and healing come on top.  folder: for the processes' files, their logs among them.
+    """
     plan = schedule.plan(seed, minutes * 60.0, numbers)
     history = Writer(path)
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="obsvc-chaos-"))
     history.note("run", seed=seed, minutes=minutes, without=without, partitions=PARTITIONS, lease=LEASE, beat=BEAT,
                  planned=len(plan), folder=str(folder))
     with _servers() as (rabbitmq, etcd, postgresql):
@@ -222,8 +224,11 @@ def _end(cluster: Cluster, etcd: Etcd, history: Writer) -> None:
     """Stop everything gracefully, and see what stays."""
     groups = {name: {process.pid, *descendants(process.pid)} for name, process in cluster.processes.items()
               if process.running}
-    order = [name for kind in ("worker", "observer", "api", "engine") for name in groups if name.startswith(kind)]
-    codes = {name: cluster.processes[name].stop() for name in order}
+    codes: dict[str, int | None] = {}
+    for kind in ("worker", "observer", "api", "engine"):
+        names = [name for name in groups if name.startswith(kind)]
+        with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+            codes |= zip(names, pool.map(lambda name: cluster.processes[name].stop(), names), strict=True)
     left = {name: [pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()] for name, pids in groups.items()}
     client = etcd3gw.client(host="127.0.0.1", port=etcd.port, timeout=5)
 

@@ -15,7 +15,7 @@ FAULTS = {1: (1, 2, 4, 6, 8, 9, 13), 2: (3, 5, 7, 10, 11, 12, 14, 15)}
 @pytest.mark.parametrize("seed", FAULTS)
 def test_no_invariant_breaks(seed, tmp_path):
     path = tmp_path / "history.jsonl"
-    run.run(seed, 1.1, path, numbers=FAULTS[seed])
+    run.run(seed, 1.0, path, tmp_path / "run", numbers=FAULTS[seed])
     findings = check.check(History.read(path))
     assert findings.violations == [], findings.as_json()
     looked_at = {name for name in INVARIANTS if findings.facts[name]}
