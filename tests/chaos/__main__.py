@@ -15,7 +15,7 @@ from tests.chaos.history import History
 
 #: What shows best that a guard is missing.
 PROVING = {
-    "fence": (1, 2, 4, 13), "sequence": (4, 7, 13), "rejoin": (3, 6, 11), "memory": (1, 2, 3), "marks": (4,),
+    "fence": (1, 2, 4, 13), "sequence": (4, 7, 13), "rejoin": (3, 6, 11), "memory": (1, 2, 2), "marks": (4,),
 }
 
 

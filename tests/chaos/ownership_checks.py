@@ -1,11 +1,15 @@
 """The invariants of ownership, on a history: I1, I2, I4, I5, I9 of DESIGN."""
 from __future__ import annotations
 
+from obsvc.model import partition_of_id
 from tests.chaos.findings import Findings
 from tests.chaos.history import Event, History
 
 #: Verdicts of reports that were written.
 WRITTEN = ("accepted", "unchanged")
+
+#: What only the leader of a duty may do: the owner of the duty's partition.
+LED = ("begin_duty", "sweep", "end_duty")
 
 
 def name_of(member: str | None) -> str | None:
@@ -45,7 +49,10 @@ def generations(history: History, findings: Findings) -> None:
 
 
 def owners(history: History, findings: Findings) -> None:
-    """I2: never two owners in effect: one member a (partition, generation), by grants, by answers and by writes."""
+    """I2: never two owners in effect: one member a (partition, generation), by grants, by answers and by writes.
+
+    A duty's leader is the owner of its partition, so this is also: never two leaders in effect.
+    """
     granted: dict[tuple[int, int], str] = {}
     for event in in_order(history.of("owner")):
         if event["to"] is None:
@@ -59,13 +66,13 @@ def owners(history: History, findings: Findings) -> None:
                         f"{event['id']}: written under {key} by {event['by']}, the owner is {granted.get(key)}")
     for event in history.of("answered"):
         member = member_of(event["request"]["member"]) if event["request"].get("member") else None
-        for key in _told_owned(event):
+        for key in _told_owned(event, history.one("run")["partitions"]):
             findings.expect("I2", granted.get(key) == member,
                             f"{event['op']}: {member} was answered as the owner under {key}, the owner is "
                             f"{granted.get(key)}")
 
 
-def _told_owned(event: Event) -> list[tuple[int, int]]:
+def _told_owned(event: Event, partitions: int) -> list[tuple[int, int]]:
     """The (partition, generation) that an answer of the engine treats the asker as the owner of."""
     if event["op"] == "claim":
         return [(grant["partition"], grant["generation"]) for grant in event["reply"]["grants"]]
@@ -73,6 +80,8 @@ def _told_owned(event: Event) -> list[tuple[int, int]]:
         pairs = zip(event["request"]["reports"], event["reply"]["outcomes"], strict=True)
         return [(report["partition"], report["generation"]) for report, outcome in pairs
                 if outcome["verdict"] in WRITTEN]
+    if event["op"] in LED and event["reply"]["verdict"] == "accepted":
+        return [(partition_of_id(event["request"]["name"], partitions), event["request"]["generation"])]
     return []
 
 

@@ -18,7 +18,7 @@ import msgspec
 VARIABLE = "OBSVC_CHAOS_RECORD"
 
 #: Operations whose requests and answers are kept; beats and lists are many and prove nothing that these do not.
-KEPT = frozenset({"claim", "release", "report", "mark"})
+KEPT = frozenset({"claim", "release", "report", "mark", "begin_duty", "sweep", "end_duty"})
 
 _numbers = itertools.count(1)
 

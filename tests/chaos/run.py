@@ -259,7 +259,7 @@ def _gather(cluster: Cluster, history: Writer) -> None:
 def _shortened(event: Any) -> Any:
     """A request without the attributes of snapshots, which make the history large and prove nothing."""
     if event["op"] != "report":
-        return event["request"]
+        return {key: value for key, value in event["request"].items() if key != "items"}
     reports = [{**report, "snapshot": {key: report["snapshot"].get(key) for key in ("exists", "condition", "name")}}
                for report in event["request"]["reports"]]
     return {**event["request"], "reports": reports}
