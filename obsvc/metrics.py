@@ -73,6 +73,14 @@ ENGINE_REQUESTS = Histogram(
 )
 ENGINE_ERRORS = Counter("obsvc_engine_errors_total", "Engine operations that failed", ["operation", "code"])
 VERDICTS = Counter("obsvc_verdicts_total", "Reports judged", ["verdict"])
+REFUSED = Counter(
+    "obsvc_refused_total",
+    "Reports and releases refused because the partition is not granted so: old_generation (a member that slept, a "
+    "late or replayed request), released, other_incarnation (two processes with one member name), other_member, "
+    "unknown_generation (never granted by this database); and reports of an older look: superseded",
+    ["operation", "reason"],
+)
+REPEATED = Counter("obsvc_reports_repeated_total", "Reports that were in already: their answer had been lost")
 DELTAS = Counter("obsvc_deltas_total", "Deltas made", ["resource_type", "standing"])
 GRANTS = Counter("obsvc_grants_total", "Partitions granted", ["reason"])
 TRANSACTION_RETRIES = Counter("obsvc_transaction_retries_total", "Transactions run again", ["reason"])

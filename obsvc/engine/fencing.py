@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -102,6 +102,45 @@ def owner_of(row: Any) -> MemberId | None:
 def holds(row: Any, member: MemberId, generation: int) -> bool:
     """The fence check on a partition's row (read under its lock where something is written)."""
     return row.generation == generation and owner_of(row) == member
+
+
+class Refusal(enum.StrEnum):
+    """Why a write under ``(member, generation)`` is refused; the reasons of ``obsvc_refused_total``."""
+
+    OLD_GENERATION = "old_generation"  #: granted anew since: the member slept, or the request is late or replayed
+    RELEASED = "released"  #: let go of under this generation
+    OTHER_INCARNATION = "other_incarnation"  #: granted to another process of that name
+    OTHER_MEMBER = "other_member"
+    UNKNOWN_GENERATION = "unknown_generation"  #: never granted: another database's, or one restored from a backup
+
+
+def refusal(row: Any, member: MemberId, generation: int) -> Refusal | None:
+    """Why :func:`holds` says no; None where it says yes."""
+    if holds(row, member, generation):
+        return None
+    if generation > row.generation:
+        return Refusal.UNKNOWN_GENERATION
+    if row.owner_name == member.name and row.owner_incarnation != member.incarnation:
+        return Refusal.OTHER_INCARNATION
+    if generation < row.generation:
+        return Refusal.OLD_GENERATION
+    return Refusal.RELEASED if row.owner_name is None else Refusal.OTHER_MEMBER
+
+
+def note_refused(
+    operation: str, member: MemberId, refused: Sequence[tuple[Any, int, Refusal]]
+) -> None:
+    """One line and the metric for the refused items ``(partition's row, generation, why)`` of one request."""
+    if not refused:
+        return
+    for _, _, why in refused:
+        metrics.REFUSED.labels(operation=operation, reason=why.value).inc()
+    row, generation, why = refused[0]
+    LOG.warning(
+        "refused of a %s by %s: %d items; first partition %d under generation %d (%s): granted is generation %d to %s",
+        operation, member, len(refused), row.partition_id, generation, why.value, row.generation,
+        owner_of(row) or "nobody",
+    )
 
 
 def beat(tx: Transaction, said: Beat) -> tuple[tuple[PartitionId, Generation], ...]:
@@ -245,7 +284,7 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
     rows = tx.lock_partitions(number for number, _ in request.held)
     owners = _last_beats(tx, rows.values())
     last = owners.get(request.member)
-    released, not_held, new_rows, untaken_rows = [], [], [], []
+    released, not_held, new_rows, untaken_rows, refused = [], [], [], [], []
     untaken = set(request.untaken)
     for number, generation in sorted(set(request.held)):
         row = rows[number]
@@ -268,6 +307,8 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
             released.append(number)
         else:
             not_held.append(number)
+            refused.append((row, generation, refusal(row, request.member, generation)))
+    tx.after_commit(lambda: note_refused("release", request.member, refused))
     _update(tx, new_rows)
     _update(tx, untaken_rows)
     if released_now := len(new_rows) + len(untaken_rows):

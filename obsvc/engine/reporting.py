@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from obsvc import metrics
 from obsvc.engine import due, outbox, progress
 from obsvc.engine.deltas import DeltaDraft
-from obsvc.engine.fencing import holds
+from obsvc.engine.fencing import Refusal, note_refused, refusal
 from obsvc.engine.judging import Judgement, Known, gone, judge
 from obsvc.engine.observing import DEADLINE
 from obsvc.engine.rows import (
@@ -34,6 +35,8 @@ from obsvc.engine_client.observations import Delta, ObservationStatus
 from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, ReportRequest, Verdict
 from obsvc.exceptions import InvalidInput
 from obsvc.model import Condition, MemberId, Snapshot, Version, partition
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -62,14 +65,18 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
     refs = _read(tx, request.reports)
     drafts: list[DeltaDraft] = []
     judged: list[tuple[Judgement, _Ref | None, int | None]] = []
+    refused: list[tuple[Any, int, Refusal]] = []
     for one in request.reports:
         ref = refs.get(core.ref_key(one.ref))
         row = parts[one.partition]
+        why = refusal(row, request.member, one.generation)
+        if why is not None:
+            refused.append((row, one.generation, why))
         if ref is not None:
             one = _carried(one, ref.known.snapshot)
         judgement = judge(
             one, ref and ref.known, ref.watches if ref else (),
-            granted=holds(row, request.member, one.generation), member=str(request.member),
+            granted=why is None, member=str(request.member),
         )
         if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             _note(ref, one, judgement, newest_mark=row.observation_version, draft=len(drafts))
@@ -77,16 +84,28 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
                 drafts.append(judgement.draft)
         judged.append((judgement, ref, ref.draft if ref else None))
     first = _write(tx, request.member, [ref for ref in refs.values() if ref.written is not None], drafts)
-    verdicts = collections.Counter(judgement.verdict for judgement, _, _ in judged)
-    tx.after_commit(lambda: _count(verdicts, drafts))
+    tx.after_commit(lambda: _tell(request, [judgement for judgement, _, _ in judged], refused, drafts))
     return ReportReply(tuple(_outcome(judgement, ref, draft, first) for judgement, ref, draft in judged))
 
 
-def _count(verdicts: collections.Counter[Verdict], drafts: Sequence[DeltaDraft]) -> None:
-    for verdict, count in verdicts.items():
+def _tell(
+    request: ReportRequest, judged: Sequence[Judgement], refused: Sequence[tuple[Any, int, Refusal]],
+    drafts: Sequence[DeltaDraft],
+) -> None:
+    """Metrics and log lines of a batch that is committed."""
+    for verdict, count in collections.Counter(judgement.verdict for judgement in judged).items():
         metrics.VERDICTS.labels(verdict=verdict.value).inc(count)
     for draft in drafts:
         metrics.DELTAS.labels(resource_type=draft.ref.resource_type, standing=draft.standing.value).inc()
+    note_refused("report", request.member, refused)
+    for one, judgement in zip(request.reports, judged, strict=True):
+        if judgement.repeated:
+            metrics.REPEATED.inc()
+            LOG.debug("%s: report %d of %s was in already", one.ref, one.sequence, request.member)
+        elif judgement.verdict is Verdict.SUPERSEDED:
+            metrics.REFUSED.labels(operation="report", reason=judgement.verdict.value).inc()
+            LOG.info("%s: report %d of %s (partition %d, generation %d) is refused: a later look is in",
+                     one.ref, one.sequence, request.member, one.partition, one.generation)
 
 
 def _read(tx: Transaction, reports: Sequence[Report]) -> dict[str, _Ref]:
