@@ -1,4 +1,4 @@
-"""The ownership protocol under the adversary of tests/unit/model for long: new runs each time, every guard taken out."""
+"""The ownership protocol under the adversary of tests/unit/model for long: new runs, every guard taken out."""
 from __future__ import annotations
 
 import pytest
