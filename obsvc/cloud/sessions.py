@@ -10,10 +10,11 @@ request is cheaper by what looking there costs (docs: baselines, fetch).
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -160,14 +161,19 @@ class CloudSessions:
 
         Raises RequestFailed when none came, NotFound when the cloud has no such service.
         """
+        url = ""
         try:
             adapter = self.adapter(region, service_type, aliases)
+            url = versioned(adapter.endpoint_override, version_prefix) + path
+            ask = functools.partial(
+                adapter.get, url, endpoint_override=url, microversion=microversion, timeout=self.timeout,
+                headers={"Accept": "application/json", **(headers or {})}, log=False, allow_reauth=False,
+            )
+            response = ask()
+            if response.status_code == 401 and self._renew(response.request.headers.get("X-Auth-Token")):
+                response = ask()
         except Unavailable as error:
             raise RequestFailed(error.message, reason="authentication") from error
-        url = versioned(adapter.endpoint_override, version_prefix) + path
-        try:
-            response = adapter.get(url, endpoint_override=url, microversion=microversion, timeout=self.timeout,
-                                   headers={"Accept": "application/json", **(headers or {})}, log=False)
         except (ks_exceptions.ConnectTimeout, requests.Timeout) as error:
             raise RequestFailed(f"no answer in time from {url}", reason="timeout") from error
         except (ks_exceptions.ConnectFailure, requests.ConnectionError) as error:
@@ -206,16 +212,39 @@ class CloudSessions:
 
         Raises Unavailable when Keystone does not give one, or another thread is still waiting for it.
         """
-        if not self._token_needed():
-            return
+        if self._token_needed():
+            self._ask_keystone(self._token_needed, self._session.get_token)
+
+    def _renew(self, refused: str | None) -> bool:
+        """Have another token than ``refused``, which a service has answered with 401; False: there can't be one.
+
+        The old one stands until the new one is here.  keystoneauth's own way (``invalidate``) takes it from the
+        threads that are about to send it, and lets all but one of those that were refused go without a second try.
+        """
+        auth: Any = self._session.auth
+        if refused is None or not hasattr(auth, "auth_ref"):
+            return False
+
+        def needed() -> bool:
+            return auth.auth_ref is None or auth.auth_ref.auth_token == refused
+
+        def ask() -> None:
+            auth.auth_ref = auth.get_auth_ref(self._session)
+
+        if needed():
+            self._ask_keystone(needed, ask)
+        return True
+
+    def _ask_keystone(self, needed: Callable[[], bool], ask: Callable[[], object]) -> None:
+        """``ask``, in one thread at a time, if it is still ``needed`` when its turn has come."""
         self._tell_failure()
         if not self._auth_lock.acquire(timeout=AUTH_WAIT):
             raise Unavailable(f"Keystone has not answered for {AUTH_WAIT:.0f} s and more: its answer is waited for")
         try:
-            if not self._token_needed():
+            if not needed():
                 return
             self._tell_failure()
-            self._session.get_token()
+            ask()
             self._auth_failed = None
         except (ks_exceptions.ClientException, requests.RequestException) as error:
             text = f"no token from Keystone: {_brief(error)}"

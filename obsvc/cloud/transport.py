@@ -1,8 +1,8 @@
 """The connections below keystoneauth: a pool as large as the threads, and a short way for a plain GET.
 
-keystoneauth decides all that matters (tokens, endpoints, headers, TLS, redirects, a second try after 401); it hands
-each request to a :class:`requests.Session`.  What that does before and after it sends one (merging seven settings,
-looking for netrc, proxies, hooks and redirects, quoting) costs as much as the sending.  A fetch needs none of it.
+keystoneauth decides all that matters (tokens, endpoints, headers, TLS, redirects); it hands each request to a
+:class:`requests.Session`.  What that does before and after it sends one (merging seven settings, looking for netrc,
+proxies, hooks and redirects, quoting) costs as much as the sending.  A fetch needs none of it.
 
 Any thread may call.  The environment says nothing here, neither proxies nor netrc nor a CA bundle.
 """

@@ -97,6 +97,21 @@ def test_a_token_that_is_no_longer_good_is_renewed(fetcher, network, cloud):
     assert fetcher.fetch(network).outcome is Outcome.FOUND
 
 
+def test_many_threads_renew_a_token_together(fetcher, network, cloud):
+    assert fetcher.fetch(network).outcome is Outcome.FOUND
+    http_json(f"{cloud.url}/sim/v1/tokens", method="DELETE")
+    before, together = _tokens(cloud), threading.Barrier(16)
+
+    def fetch(_: int) -> Outcome:
+        together.wait(30)
+        return fetcher.fetch(network).outcome
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        outcomes = set(pool.map(fetch, range(16)))
+    assert outcomes == {Outcome.FOUND}
+    assert _tokens(cloud) - before == 1
+
+
 def test_a_service_or_one_resource_that_is_down_fails(fetcher, network, cloud):
     fetcher.fetch(network)
     for dial in ({"down_services": ["network"]}, {"down_resources": [network.resource_id]}):

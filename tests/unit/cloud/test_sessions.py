@@ -1,16 +1,19 @@
 """The parts of the cloud's sessions that need no cloud."""
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import NamedTuple
+
 import pytest
 import requests
 from keystoneauth1 import exceptions as ks_exceptions
-from keystoneauth1 import plugin
+from keystoneauth1 import plugin, token_endpoint
 from keystoneauth1 import session as ks_session
 
 from obsvc import conf as obsvc_conf
 from obsvc.clock import ManualClock
 from obsvc.cloud import sessions as cloud_sessions
-from obsvc.cloud.sessions import CloudSessions, versioned
+from obsvc.cloud.sessions import CloudSessions, RequestFailed, versioned
 from obsvc.exceptions import ConfigError, NotFound, Unavailable
 
 
@@ -97,6 +100,80 @@ def test_headers_reach_the_service_beside_the_usual_ones(monkeypatch):
     ((method, url, headers),) = sent
     assert (method, url) == ("GET", "http://dns/v2/zones/z")
     assert headers["X-Auth-All-Projects"] == "true" and headers["Accept"] == "application/json"
+
+
+class Keystone(Auth):
+    """Gives ``token-1``, ``token-2`` and so on."""
+
+    class Access(NamedTuple):
+        auth_token: str
+
+        def will_expire_soon(self, _margin):
+            return False
+
+    def get_token(self, session, **kwargs):
+        if self.auth_ref is None:
+            self.auth_ref = self.get_auth_ref(session)
+        return self.auth_ref.auth_token
+
+    def get_auth_ref(self, session):
+        Auth.get_token(self, session)
+        return self.Access(f"token-{self.asked}")
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """A service that takes only the tokens in ``good``; ``seen`` are those that came."""
+    seen, good = [], set()
+
+    def request(self, method, url, headers=None, **_):
+        seen.append(headers["X-Auth-Token"])
+        answer = requests.Response()
+        answer.status_code = 200 if seen[-1] in good else 401
+        answer.request = requests.Request(method, url, headers=headers).prepare()
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    return SimpleNamespace(seen=seen, good=good)
+
+
+def test_a_token_that_is_refused_is_renewed_once(service):
+    sessions = made(Keystone(endpoints={("R", "dns", "internal"): "http://dns"}))
+    service.good.add("token-2")
+    assert [sessions.get("R", "dns", "/z").status for _ in range(2)] == [200, 200]
+    assert service.seen == ["token-1", "token-2", "token-2"]
+
+
+def test_a_service_that_takes_no_token_costs_keystone_one_a_request(service):
+    auth = Keystone(endpoints={("R", "dns", "internal"): "http://dns"})
+    assert made(auth).get("R", "dns", "/z").status == 401
+    assert service.seen == ["token-1", "token-2"] and auth.asked == 2
+
+
+def test_a_token_that_another_thread_has_renewed_is_used(service):
+    auth = Keystone(endpoints={("R", "dns", "internal"): "http://dns"})
+    sessions = made(auth)
+    service.good.add("token-1")
+    sessions.get("R", "dns", "/z")
+    assert sessions._renew("token-0") and auth.asked == 1
+
+
+def test_while_keystone_gives_no_new_token_the_old_one_stays_and_all_are_told_at_once(service):
+    auth = Keystone(endpoints={("R", "dns", "internal"): "http://dns"})
+    sessions = made(auth)
+    sessions.authenticate()
+    auth.error = ks_exceptions.ConnectFailure("refused")
+    for _ in range(3):
+        with pytest.raises(RequestFailed, match="no token from Keystone: refused") as failed:
+            sessions.get("R", "dns", "/z")
+        assert failed.value.reason == "authentication"
+    assert auth.asked == 2 and auth.auth_ref.auth_token == "token-1"
+
+
+def test_a_plugin_without_tokens_of_keystone_is_not_asked_again(service):
+    auth = token_endpoint.Token("http://dns", "token")
+    assert made(auth).get("R", "dns", "/z").status == 401
+    assert service.seen == ["token"]
 
 
 def test_a_service_that_the_cloud_has_not_is_one_clear_line():
