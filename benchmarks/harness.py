@@ -39,12 +39,27 @@ class Ratio:
     target: float | None = None
 
 
+@dataclass(frozen=True)
+class Goal:
+    """A named figure with a target of its own: ``key`` of ``variant``; target: what it should not exceed.
+
+    worst: the maximum over the runs counts, not the median.
+    """
+
+    name: str
+    key: str
+    variant: str
+    target: float | None = None
+    worst: bool = False
+
+
 @dataclass
 class Results:
     """Figures by variant, one mapping a run, and what is compared."""
 
     benchmark: str
     ratios: Sequence[Ratio] = ()
+    goals: Sequence[Goal] = ()
     runs: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -65,6 +80,15 @@ class Results:
         return {f"{variant}: {key}": value for variant, medians in self.medians().items()
                 for key, value in medians.items()}
 
+    def reached(self) -> dict[str, float]:
+        """Each of ``goals``, over the runs in which it was measured."""
+        found = {}
+        for goal in self.goals:
+            values = [run[goal.key] for run in self.runs.get(goal.variant, ()) if goal.key in run]
+            if values:
+                found[goal.name] = max(values) if goal.worst else statistics.median(values)
+        return found
+
     def compared(self) -> dict[str, float]:
         """The median over the rounds of each comparison; both sides of a round were run one after the other."""
         found = {}
@@ -78,8 +102,8 @@ class Results:
     def as_json(self) -> dict[str, Any]:
         return {
             "benchmark": self.benchmark, "ratios": self.compared(),
-            "targets": {ratio.name: ratio.target for ratio in self.ratios if ratio.target is not None},
-            "figures": self.figures(), "runs": self.runs, "notes": self.notes,
+            "targets": {one.name: one.target for one in (*self.ratios, *self.goals) if one.target is not None},
+            "figures": self.figures() | self.reached(), "runs": self.runs, "notes": self.notes,
         }
 
 
@@ -110,10 +134,10 @@ def show(results: Results) -> None:
     for variant, figures in medians.items():
         table.add_row(variant, *(f"{figures[key]:.4g}" if key in figures else "" for key in keys))
     console.print(table)
-    compared = results.compared()
+    compared = results.compared() | results.reached()
     if compared:
-        targets = {ratio.name: ratio.target for ratio in results.ratios}
-        table = Table("comparison", "ratio", "target", "", title="compared")
+        targets = {one.name: one.target for one in (*results.ratios, *results.goals)}
+        table = Table("comparison", "value", "target", "", title="compared")
         for name, value in compared.items():
             target = targets[name]
             met = "" if target is None else "met" if value <= target else "MISSED"

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from benchmarks import harness, pipeline_observer, soak
-from benchmarks.harness import Ratio, Results
+from benchmarks.harness import Goal, Ratio, Results
 from benchmarks.traffic import Traffic
 
 RATIOS = (Ratio("cost: ours / theirs", "cost", "ours", "theirs", 0.5),)
@@ -46,6 +46,15 @@ def test_json_has_ratios_and_figures_as_numbers_by_name():
     assert told["benchmark"] == "example"
     assert told["ratios"] == {"cost: ours / theirs": 0.25} and told["targets"] == {"cost: ours / theirs": 0.5}
     assert told["figures"] == {"ours: cost": 1.0, "theirs: cost": 4.0}
+
+
+def test_a_goal_is_a_median_or_the_worst_and_stands_with_its_target():
+    found = results(ours=[1.0, 2.0, 9.0])
+    found.goals = (Goal("cost, median", "cost", "ours", 3.0), Goal("cost, worst", "cost", "ours", 3.0, worst=True),
+                   Goal("never measured", "rate", "ours", 1.0))
+    assert found.reached() == {"cost, median": 2.0, "cost, worst": 9.0}
+    told = found.as_json()
+    assert told["figures"]["cost, worst"] == 9.0 and told["targets"]["cost, median"] == 3.0
 
 
 def run(monkeypatch, *words):
