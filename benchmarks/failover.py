@@ -90,7 +90,7 @@ class Changer:
                     with self._lock:
                         if not self._all_rest and each not in self._resting:
                             self._watching.change([each])
-        except Exception as error:  # told by the main thread
+        except Exception as error:  # noqa: BLE001 - raised by the main thread
             self.error = error
 
 
@@ -108,7 +108,8 @@ class Scene:
         self._since = 0
 
     def owned_by(self, name: str) -> list[str]:
-        owners = {each["partition"]: each["owner"]["name"] for each in self.deployment.api("/v1/partitions")["partitions"]}
+        partitions = self.deployment.api("/v1/partitions")["partitions"]
+        owners = {each["partition"]: each["owner"]["name"] for each in partitions}
         return [each for each in self.ids if owners[partition_of_id(each, self.deployment.partitions)] == name]
 
     def deltas(self) -> list[dict[str, Any]]:
@@ -121,12 +122,16 @@ class Scene:
             if not page["changes"]:
                 return found
 
+    def check(self) -> None:
+        """Raise what ended the changer, if anything did."""
+        if self.changer.error is not None:
+            raise self.changer.error
+
     def nothing_lost(self) -> None:
         """All that was notified is known to the engine; raises after BOUND seconds."""
         self.changer.pause(paused=True)
         self.watching.wait_nothing_missing(BOUND, "a repetition")
-        if self.changer.error is not None:
-            raise self.changer.error
+        self.check()
         self.changer.rest(())
         self.changer.pause(paused=False)
 
@@ -150,7 +155,8 @@ def measure(asked: argparse.Namespace) -> Results:
                 folder / "obsvc", database=database.create_database("failover"), coordination=etcd.tooz_url, bus=bus,
                 cloud=cloud, observers=OBSERVERS, workers=0, partitions=1024, options={
                     "coordination": {"lease": LEASE, "beat_interval": BEAT}, "engine": {"member_timeout": LEASE},
-                    "observer": {"poll_initial": 600, "poll_max": 600},
+                    # no polls; and looks that follow their notifications closely, or they would hide short pauses
+                    "observer": {"poll_initial": 600, "poll_max": 600, "coalesce_interval": 0.2, "settle_delay": 0.4},
                 },
             ) as deployment:
                 scene = Scene(deployment, cloud, asked.resources)
@@ -204,8 +210,9 @@ def gone(scene: Scene, mode: str, goers: list[str], stayers: list[str], owned: l
     first: dict[str, float] = {}
 
     def all_served() -> bool:
+        scene.check()
         for delta in scene.deltas():
-            if delta["member"] in stayers and delta["at"] >= began and delta["resource_id"] in owned:
+            if delta["member"].split("@")[0] in stayers and delta["at"] >= began and delta["resource_id"] in owned:
                 first.setdefault(delta["resource_id"], delta["at"] - began)
         return set(steady) <= first.keys()
 
