@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from benchmarks import harness, pipeline_observer, soak
+from benchmarks import failover, harness, pipeline_observer, soak
 from benchmarks.harness import Goal, Ratio, Results
 from benchmarks.traffic import Traffic
 
@@ -172,3 +172,9 @@ def test_a_soak_is_as_long_as_asked():
     assert soak.parse([]).minutes * soak.parse([]).rate == 3000
     asked = soak.parse(["--json", "--minutes", "0.5", "--servers", "3"])
     assert (asked.json, asked.minutes, asked.servers) == (True, 0.5, 3)
+
+
+def test_the_largest_gap_is_the_one_that_ends_in_the_time_asked_about():
+    times = [[1.0, 2.0, 5.0, 5.5], [1.5, 3.0]]
+    assert failover.largest_gap(times, 0.0, 4.0) == 1.5
+    assert failover.largest_gap(times, 4.0, 6.0) == 3.0
