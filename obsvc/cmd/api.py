@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Api(ServiceCommand):
-    """Serve the public API"""
+    """Serve the public API.
+
+    Configured by the global option --config-file: [api], [engine_client], [coordination], [catalog].
+    """
 
     process = "api"
     shares_metrics = True

@@ -38,7 +38,7 @@ class CatalogCommand(command.Command):
 
 
 class List(CatalogCommand, lister.Lister):
-    """List the resource types that can be observed, and the services that only send messages"""
+    """List the resource types that can be observed, and the services that only send messages."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         rows = []
@@ -59,7 +59,7 @@ def _row(service: Service, name: str | None, described: ResourceType | None) -> 
 
 
 class Show(CatalogCommand):
-    """Print a service, or the service of a resource type, as its catalogue file says it (YAML)
+    """Print a service, or the service of a resource type, as its catalogue file says it (YAML).
 
     Every event stands by itself ("each" is filled in), so that what is printed shows what counts; saved in a folder
     of your own and changed, it replaces the service.
@@ -99,7 +99,7 @@ class Verdict(NamedTuple):
 
 
 class Check(CatalogCommand, lister.Lister):
-    """Check messages against the catalogue: what is understood, what is not, and why
+    """Check messages against the catalogue: what is understood, what is not, and why.
 
     Prints how many messages of which service came out how, and why; understood is a message that names what it is
     about, or for which the catalogue says why it is about nothing.  Ends with 1 when a message was guessed or could

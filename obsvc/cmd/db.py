@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Upgrade(ServiceCommand):
-    """Make the engine's database, or bring it to this version's schema"""
+    """Make the engine's database, or bring it to this version's schema."""
 
     process = "db-upgrade"
 

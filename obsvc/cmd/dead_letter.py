@@ -8,7 +8,7 @@ from obsvc.cmd.display import ApiLister, ApiShow
 
 
 class List(ApiLister):
-    """List messages that could not be read, newest first"""
+    """List messages that could not be read, newest first."""
 
     columns = ("letter_id", "received_at", "bus", "reason", "size", "member", "detail", "replayed_at")
 
@@ -24,7 +24,7 @@ class List(ApiLister):
 
 
 class Show(ApiShow):
-    """Show one message that could not be read: why, and its redacted text"""
+    """Show one message that could not be read: why, and its redacted text."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -36,7 +36,7 @@ class Show(ApiShow):
 
 
 class Replay(Show):
-    """Read one message again with the API's present catalogue, and have what it names looked at"""
+    """Read one message again with the API's present catalogue, and have what it names looked at."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         done = self.client(parsed_args).replay_dead_letter(parsed_args.letter_id)

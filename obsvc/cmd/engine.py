@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Engine(ServiceCommand):
-    """Run the engine: the one process with access to the database"""
+    """Run the engine: the one process with access to the database.
+
+    Configured by the global option --config-file: [engine], [database], [emit].
+    """
 
     process = "engine"
     shares_metrics = True

@@ -8,7 +8,7 @@ from obsvc.cmd.display import ApiLister, ApiShow
 
 
 class List(ApiLister):
-    """List the observers: alive, caught up, what they hold and what the ring proposes for them"""
+    """List the observers: alive, caught up, what they hold and what the ring proposes for them."""
 
     columns = ("name", "alive", "state", "drained", "granted", "intended", "in_ring", "caught_up", "backlog",
                "unsettled", "oldest_unsettled", "buses", "last_beat_age", "last_error")
@@ -22,7 +22,7 @@ class List(ApiLister):
 
 
 class Drain(ApiShow):
-    """Have an observer hand over all it owns, and take nothing until it is undrained; it goes on running"""
+    """Have an observer hand over all it owns, and take nothing until it is undrained; it goes on running."""
 
     drained = True
 
@@ -36,6 +36,6 @@ class Drain(ApiShow):
 
 
 class Undrain(Drain):
-    """Let an observer that was drained take part again"""
+    """Let an observer that was drained take part again."""
 
     drained = False

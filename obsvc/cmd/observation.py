@@ -15,7 +15,7 @@ GOALS = ("active", "deleted", "error", "pending", "unknown")
 
 
 class Start(ApiShow):
-    """Start observing a resource"""
+    """Start observing a resource."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -36,7 +36,7 @@ class Start(ApiShow):
 
 
 class Stop(ApiCommand, command.Command):
-    """Stop observations"""
+    """Stop observations."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -51,7 +51,7 @@ class Stop(ApiCommand, command.Command):
 
 
 class Show(ApiShow):
-    """Show an observation, and the resource as it was last seen"""
+    """Show an observation, and the resource as it was last seen."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -63,7 +63,7 @@ class Show(ApiShow):
 
 
 class List(ApiLister):
-    """List observations"""
+    """List observations."""
 
     columns = ("observation_id", "resource_type", "resource_id", "region", "goal", "status", "deadline", "started_at")
 
@@ -83,7 +83,7 @@ class List(ApiLister):
 
 
 class Wait(ApiShow):
-    """Wait until an observation's goal is met, or can't be met any more
+    """Wait until an observation's goal is met, or can't be met any more.
 
     Without a goal it waits for the resource's next change.  Exit code 1 when the goal was not met, or nothing changed.
     """

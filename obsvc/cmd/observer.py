@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 class Observer(ServiceCommand):
-    """Watch resources: listen to notifications, own partitions, fetch and report"""
+    """Watch resources: listen to notifications, own partitions, fetch and report.
+
+    Configured by the global option --config-file: [observer], [buses] and [bus:NAME], [cloud], [coordination],
+    [engine_client], [catalog].
+    """
 
     process = "observer"
 

@@ -8,7 +8,7 @@ from obsvc.cmd.display import ApiLister, ApiShow
 
 
 class List(ApiLister):
-    """List partitions: who was granted each, and whom the ring proposes"""
+    """List partitions: who was granted each, and whom the ring proposes."""
 
     columns = ("partition", "owner", "intended", "generation", "since", "observed", "asked_by", "granted_why")
 
@@ -24,7 +24,7 @@ class List(ApiLister):
 
 
 class Show(ApiShow):
-    """Show one partition"""
+    """Show one partition."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

@@ -31,7 +31,7 @@ def wait_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Create(ApiShow):
-    """Create a stack from a HOT template"""
+    """Create a stack from a HOT template."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -43,7 +43,8 @@ class Create(ApiShow):
         parser.add_argument("--region", help="Region of its resources. Default: the API's.")
         parser.add_argument("--timeout", type=seconds, metavar="TIME", help="The creation fails after this, e.g. 1h.")
         parser.add_argument("--on-drift", choices=["report", "repair"], default="report",
-                            help="What to do about changes behind the stack's back.")
+                            help="What to do about changes behind the stack's back: report them (default); repair is "
+                                 "not built yet and refused.")
         wait_options(parser)
         return parser
 
@@ -60,7 +61,7 @@ class Create(ApiShow):
 
 
 class Show(ApiShow):
-    """Show a stack and its resources"""
+    """Show a stack and its resources."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -83,7 +84,7 @@ def _node_line(node: Any) -> str:
 
 
 class List(ApiLister):
-    """List stacks"""
+    """List stacks."""
 
     columns = ("name", "status", "complete", "drifted", "updated_at", "stack_id")
 
@@ -95,7 +96,7 @@ class List(ApiLister):
 
 
 class Delete(ApiCommand, command.Command):
-    """Delete a stack and every resource of it"""
+    """Delete a stack and every resource of it."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -114,7 +115,7 @@ class Delete(ApiCommand, command.Command):
 
 
 class Events(ApiLister):
-    """List what happened to a stack"""
+    """List what happened to a stack."""
 
     columns = ("event_id", "at", "event", "node", "resource_id", "reason")
 

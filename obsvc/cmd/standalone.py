@@ -28,8 +28,8 @@ class Standalone(ServiceCommand):
                             help="Where the database and the coordination files are. Default: [DEFAULT] state_path.")
         parser.add_argument("--observers", type=int, default=1, metavar="N", help="Observer processes (1).")
         parser.add_argument("--workers", type=int, default=1, metavar="N", help="Worker processes (1).")
-        parser.add_argument("--engine-port", type=int, default=9190, metavar="PORT")
-        parser.add_argument("--api-port", type=int, default=9193, metavar="PORT")
+        parser.add_argument("--engine-port", type=int, default=9190, metavar="PORT", help="Port of the engine (9190).")
+        parser.add_argument("--api-port", type=int, default=9193, metavar="PORT", help="Port of the public API (9193).")
         parser.add_argument("--health-ports", type=int, default=9200, metavar="PORT",
                             help="First of the health ports of observers, then workers (9200).")
         return parser

@@ -15,7 +15,7 @@ _FIRST = {
 
 
 class Who(ApiShow):
-    """Say which observer owns a resource, and why"""
+    """Say which observer owns a resource, and why."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Worker(ServiceCommand):
-    """Run jobs: start what stacks need in the cloud"""
+    """Run jobs: start what stacks need in the cloud.
+
+    Configured by the global option --config-file: [worker], [cloud], [engine_client].
+    """
 
     process = "worker"
 
