@@ -1,6 +1,7 @@
 """What the command says of itself, and what the documents say of it: both are true."""
 from __future__ import annotations
 
+import configparser
 import importlib.metadata
 import pathlib
 import re
@@ -10,6 +11,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from obsvc import conf as obsvc_conf
 from obsvc import metrics
+from obsvc.api import policy
+from obsvc.conf.buses import bus_groups
 
 COMMANDS = {each.name.replace("_", " "): each for each in importlib.metadata.entry_points(group="obsvc.cli")}
 ROOT = pathlib.Path(__file__).parents[3]
@@ -55,3 +58,28 @@ def test_the_metrics_of_the_documents_are_there():
 def test_the_options_of_the_documents_are_there():
     known = {f"[{group}] {option.dest}" for group, options in obsvc_conf.list_opts() for option in options}
     assert _missing(r"(\[(?!bus:)[a-z_]+\] [a-z_]+)", known) == []
+
+
+def test_the_requests_of_the_documents_are_there():
+    known = {f"{operation['method']} {re.sub(r'{[a-z_]+}', '*', operation['path'])}"
+             for rule in policy.list_rules() for operation in getattr(rule, "operations", ())}
+    asked = [(document.name, method, path) for document in DOCUMENTS if document.name != "simcloud.md"
+             for method, path in re.findall(r"\b(GET|POST|PUT|DELETE) +(/v1/[^\s?`]+)", _code(document))]
+    # What stands for a name: <id>, {id}, a made-up one.
+    wrong = [each for each in asked if not any(
+        re.fullmatch(shape.replace("*", "[^/]+"), f"{each[1]} {each[2]}") for shape in known)]
+    assert wrong == []
+
+
+def test_the_example_of_a_configuration_sets_options_that_there_are():
+    path = ROOT / "etc/examples/obsvc.conf"
+    conf = obsvc_conf.load([], config_files=[str(path)])
+    known = {group or "DEFAULT": {option.dest for option in options} for group, options in obsvc_conf.list_opts()}
+    known["cloud"] |= {option.dest for _, options in obsvc_conf.list_keystoneauth_opts() for option in options}
+    written = configparser.ConfigParser(interpolation=None)
+    written.read(path)
+    for group in set(written.sections()) - {"keystone_authtoken"}:
+        kind = "bus:name" if group.startswith("bus:") else group
+        assert set(written[group]) <= known[kind], group
+    assert set(bus_groups(conf)) == {"cell0", "services"}
+    assert bus_groups(conf)["cell0"].queue_type == "quorum"
