@@ -12,18 +12,24 @@ from typing import Any
 from tests.chaos import entry
 
 
+def _replace(owner: Any, name: str, new: Any) -> None:
+    """Put ``new`` in the place of something that is there."""
+    getattr(owner, name)
+    setattr(owner, name, new)
+
+
 def fence() -> None:
     """The engine takes every report for one of the partition's owner."""
     from obsvc.engine import reporting
 
-    reporting.holds = lambda row, member, generation: True
+    _replace(reporting, "holds", lambda row, member, generation: True)
 
 
 def sequence() -> None:
     """The engine takes every report for the newest of its ref."""
     from obsvc.engine import judging
 
-    judging.order = lambda known, generation, number: 1
+    _replace(judging, "order", lambda known, generation, number: 1)
 
 
 def rejoin() -> None:
@@ -41,14 +47,15 @@ def rejoin() -> None:
         inside.clear()
         leave(self)
 
-    Backend.join, Backend.leave = join_once, leave_for_good
+    _replace(Backend, "join", join_once)
+    _replace(Backend, "leave", leave_for_good)
 
 
 def memory() -> None:
     """A member that takes a partition over remembers nothing of what it dropped."""
     from obsvc.observer.memory import TakeoverMemory
 
-    TakeoverMemory.recall = lambda self, since: {number: [] for number in since}
+    _replace(TakeoverMemory, "recall", lambda self, since: {number: [] for number in since})
 
 
 def marks() -> None:
@@ -65,18 +72,20 @@ def marks() -> None:
     def without(self: Any, **parts: Any) -> None:
         begin(self, **{**parts, "engine": Nothing()})
 
-    Marker.__init__ = without
+    _replace(Marker, "__init__", without)
 
 
-GUARDS: dict[str, Callable[[], None]] = {
-    "fence": fence, "rejoin": rejoin, "memory": memory, "sequence": sequence, "marks": marks,
+#: Each guard with the process that it stands in.
+GUARDS: dict[str, tuple[str, Callable[[], None]]] = {
+    "fence": ("engine", fence), "sequence": ("engine", sequence),
+    "rejoin": ("observer", rejoin), "memory": ("observer", memory), "marks": ("observer", marks),
 }
 
 
 def main(arguments: Sequence[str]) -> int:
     name, *rest = arguments
-    GUARDS[name]()
-    return entry.main(rest)
+    where, take_out = GUARDS[name]
+    return entry.main(rest, lambda command: take_out() if command == where else None)
 
 
 if __name__ == "__main__":

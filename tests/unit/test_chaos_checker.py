@@ -1,13 +1,15 @@
 """The chaos suite's checker on hand-made histories: a clean one passes, each violation is reported as what it is."""
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from obsvc.model import partition_of_id
-from tests.chaos import check, schedule
+from tests.chaos import check, schedule, unguarded
 from tests.chaos.findings import INVARIANTS
 from tests.chaos.history import History, read_lines
 from tests.chaos.proxy import MODES
@@ -223,3 +225,11 @@ def test_every_cut_of_a_plan_is_a_mode_of_the_proxy():
     ways = {fault.variant.partition("-then-")[0] for fault in faults if fault.number in (4, 5)}
     ways |= {fault.variant for fault in faults if fault.number == 7} - {"fenced"}
     assert ways and ways <= set(MODES)
+
+
+@pytest.mark.parametrize("guard", unguarded.GUARDS)
+def test_a_guard_that_is_to_be_taken_out_is_there(guard):
+    program = f"from tests.chaos import unguarded; unguarded.GUARDS[{guard!r}][1]()"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == 0, done.stderr
