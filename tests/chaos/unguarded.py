@@ -19,10 +19,10 @@ def _replace(owner: Any, name: str, new: Any) -> None:
 
 
 def fence() -> None:
-    """The engine takes every report for one of the partition's owner."""
-    from obsvc.engine import reporting
+    """The engine takes every write for one of the partition's owner."""
+    from obsvc.engine import fencing
 
-    _replace(reporting, "holds", lambda row, member, generation: True)
+    _replace(fencing, "holds", lambda row, member, generation: True)
 
 
 def sequence() -> None:
