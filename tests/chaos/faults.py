@@ -139,7 +139,14 @@ class Faults:
             # what it heard meanwhile is marked, so long ago that nobody's memory is asked for it
             self._stop.wait(8.0)
             process = self._process(fault)
-            process.kill() if then == "kill" else process.stop(STOP)
+            if then == "sleep":
+                process.send_signal(signal.SIGSTOP)
+                self._stop.wait(LEASE + fault.seconds)
+            else:
+                process.kill() if then == "kill" else process.stop(STOP)
+        if then == "sleep":
+            process.send_signal(signal.SIGCONT)
+            return {}
         self._stop.wait(2.0)
         self._restart(fault.target)
         return {}

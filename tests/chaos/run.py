@@ -40,12 +40,13 @@ CALM = 30.0
 
 
 def run(seed: int, minutes: float, path: pathlib.Path, folder: pathlib.Path, *, without: str | None = None,
-        numbers: Sequence[int] = schedule.NUMBERS) -> None:
+        numbers: Sequence[int] = schedule.NUMBERS, only: str = "") -> None:
     """Run, and write the history to ``path``.
 
-    minutes: of faults; beginning and healing come on top.  folder: for the processes' files, their logs among them.
+    minutes: of faults; beginning and healing come on top.  numbers, only: as of a plan.
+    folder: for the processes' files, their logs among them.
     """
-    plan = schedule.plan(seed, minutes * 60.0, numbers)
+    plan = schedule.plan(seed, minutes * 60.0, numbers, only=only)
     history = Writer(path)
     history.note("run", seed=seed, minutes=minutes, without=without, partitions=PARTITIONS, lease=LEASE, beat=BEAT,
                  planned=len(plan), folder=str(folder))

@@ -52,8 +52,8 @@ class Fault:
         return (self.number, self.variant) in ALONE
 
 
-def plan(seed: int, seconds: float, numbers: Sequence[int] = NUMBERS) -> tuple[Fault, ...]:
-    """The faults of a run of ``seconds``."""
+def plan(seed: int, seconds: float, numbers: Sequence[int] = NUMBERS, *, only: str = "") -> tuple[Fault, ...]:
+    """The faults of a run of ``seconds``.  only: part of the name of the variants wanted, of the one number given."""
     source = random.Random(f"faults/{seed}")
     found: list[Fault] = []
     at = source.uniform(1.0, 3.0)
@@ -61,7 +61,10 @@ def plan(seed: int, seconds: float, numbers: Sequence[int] = NUMBERS) -> tuple[F
         for number in source.sample(list(numbers), len(numbers)):
             if at >= seconds:
                 break
-            found.append(_fault(len(found) + 1, number, round(at, 2), source))
+            fault = _fault(len(found) + 1, number, round(at, 2), source)
+            while only not in fault.variant:
+                fault = _fault(len(found) + 1, number, round(at, 2), source)
+            found.append(fault)
             at += source.uniform(*APART)
     return tuple(found)
 
@@ -80,11 +83,11 @@ def _kill_at(source: random.Random) -> tuple[str, str, str]:
 def _cut(source: random.Random) -> tuple[str, str, str]:
     how = source.choice(("dropped", "refused", "deaf", "mute", "flaky"))
     roll = source.random()
-    if roll < 0.25:  # what is owed must outlive the observer
-        return f"dropped-then-{source.choice(('kill', 'stop'))}", source.choice(OBSERVERS), "cloud"
-    if roll < 0.4:
+    if roll < 0.3:  # what is owed must outlive the observer
+        return f"dropped-then-{source.choice(('kill', 'stop', 'sleep'))}", source.choice(OBSERVERS), "cloud"
+    if roll < 0.45:
         return how, source.choice(ENGINES), "database"
-    if roll < 0.5:
+    if roll < 0.55:
         return how, source.choice(WORKERS), source.choice(("engine", "cloud"))
     return how, source.choice(OBSERVERS), source.choice(("etcd", "engine", "bus", "cloud"))
 
