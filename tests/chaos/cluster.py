@@ -68,21 +68,22 @@ class Cluster(Deployment):
         self._own[name] = merged
         return self._process(name, command, merged)
 
-    def _process(self, name: str, command: str, own: Mapping[str, Mapping[str, object]], *before: str) -> Process:
+    def _process(self, name: str, command: str, own: Mapping[str, Mapping[str, object]], *before: str,
+                 clocked: bool = False) -> Process:
         config = settings_file.write(self.folder / f"{name}.conf", own)
         module = ["tests.chaos.unguarded", self._without] if self._without else ["tests.chaos.entry"]
         words = [sys.executable, "-m", *module, *before, "--config-file", str(self.config), "--config-file",
                  str(config), command]
-        self.processes[name] = Process(name, words, self.folder, self._environment(name, command))
+        self.processes[name] = Process(name, words, self.folder, self._environment(name, command, clocked=clocked))
         return self.processes[name]
 
-    def _environment(self, name: str, command: str) -> dict[str, str]:
+    def _environment(self, name: str, command: str, *, clocked: bool) -> dict[str, str]:
         points = self.points(name)
         points.mkdir(parents=True, exist_ok=True)
         found = {"PYTHONPATH": str(ROOT), failpoints.VARIABLE: str(points)}
         if command == "observer":
             found[recorder.VARIABLE] = str(self.records / f"{name}.jsonl")
-        if name == schedule.CLOCKED:
+        if clocked:
             # the monotonic clock stays true, as it does where an administrator or NTP sets the wall clock
             found |= {"LD_PRELOAD": str(find_faketime()), "FAKETIME_TIMESTAMP_FILE": str(self.clock),
                       "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
@@ -112,8 +113,13 @@ class Cluster(Deployment):
         """The folder in which the failpoints of a process are armed."""
         return self.folder / "points" / name
 
+    def anew(self, name: str, *, clocked: bool) -> Process:
+        """The observer ``name`` as a process to be started; clocked: under libfaketime.  None runs so for longer
+        than its fault lasts: the library has faults of its own."""
+        return self._process(name, "observer", self._own[name], clocked=clocked)
+
     def set_clock(self, seconds: float) -> None:
-        """The wall clock of ``schedule.CLOCKED`` is off by ``seconds``."""
+        """The wall clock of a process that is clocked is off by ``seconds``."""
         new = self.clock.with_suffix(".new")
         new.write_text(f"{seconds:+.1f}\n")
         shutil.move(new, self.clock)

@@ -212,9 +212,17 @@ class Faults:
     # 8, 9, 10: odd members
 
     def _fault_8(self, fault: Fault) -> Told:
+        self._process(fault).kill()
+        self._cluster.anew(fault.target, clocked=True)
+        self._restart(fault.target)
+        self._stop.wait(3.0)  # it owns and works before its clock jumps
         self._cluster.set_clock(float(fault.detail))
         self._stop.wait(fault.seconds)
         self._cluster.set_clock(0)
+        self._stop.wait(1.0)
+        self._process(fault).kill()
+        self._cluster.anew(fault.target, clocked=False)
+        self._restart(fault.target)
         return {}
 
     def _fault_9(self, fault: Fault) -> Told:

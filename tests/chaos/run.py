@@ -230,7 +230,6 @@ def _end(cluster: Cluster, etcd: Etcd, history: Writer) -> None:
         names = [name for name in groups if name.startswith(kind)]
         with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
             codes |= zip(names, pool.map(lambda name: cluster.processes[name].stop(), names), strict=True)
-    left = {name: [pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()] for name, pids in groups.items()}
     client = etcd3gw.client(host="127.0.0.1", port=etcd.port, timeout=5)
 
     def keys() -> list[str]:
@@ -239,12 +238,22 @@ def _end(cluster: Cluster, etcd: Etcd, history: Writer) -> None:
     def leases() -> int:
         return len(client.post(client.get_url("/lease/leases"), json={}).get("leases", []))
 
+    def left() -> dict[str, list[int]]:
+        found = {name: [pid for pid in pids if _lives(pid)] for name, pids in groups.items()}
+        return {name: pids for name, pids in found.items() if pids}
+
     with contextlib.suppress(AssertionError):  # a lease that nobody keeps is over by itself
-        wait_until(lambda: not leases() and not keys(), bound=LEASE * 3, what="no lease left")
-    history.note("ended_all", codes=codes, left={name: pids for name, pids in left.items() if pids}, keys=keys(),
-                 leases=leases())
+        wait_until(lambda: not leases() and not keys() and not left(), bound=LEASE * 4, what="nothing left")
+    history.note("ended_all", codes=codes, left=left(), keys=keys(), leases=leases())
     for event in audit.read(cluster.database, mono_of_wall()):
         history.note(**event)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def _gather(cluster: Cluster, history: Writer) -> None:
