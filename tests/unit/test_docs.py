@@ -1,26 +1,39 @@
-"""What the README and the docs say exists: links, and every ``obsvc`` command with its options."""
+"""What the README and the docs say exists: links, every ``obsvc`` command with its options, metrics, configuration
+options, requests of the API, and what the example of a configuration sets."""
 import argparse
+import configparser
 import pathlib
 import re
 import shlex
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
+from obsvc import conf as obsvc_conf
+from obsvc import metrics
+from obsvc.api import policy
 from obsvc.cmd.main import ObsvcApp
+from obsvc.conf.buses import bus_groups
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def _code(page: pathlib.Path) -> str:
+    """What stands in fences, indented, or between backticks."""
+    text = page.read_text()
+    fenced = re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`([^`\n]+)`", text)
+    return "\n".join([*fenced, *re.findall(r"^ {4}(.*)", text, re.MULTILINE), *inline])
+
+
 def _commands() -> list[tuple[str, str]]:
-    """Every line of a code block, and every inline code, that begins with ``obsvc``."""
+    """Every line of code that begins with ``obsvc``."""
     found = []
     for page in PAGES:
-        text = page.read_text()
-        blocks = "\n".join(re.findall(r"^```[a-z]*\n(.*?)^```", text, re.M | re.S)).replace("\\\n", " ")
-        inline = re.findall(r"(?<!`)`(obsvc [a-z][^`]*)`", text)
-        lines = [line.strip().removeprefix("$ ") for line in blocks.splitlines()] + inline
-        found += [(page.name, line) for line in lines if line.startswith("obsvc ") and "|" not in line]
+        lines = [line.strip().removeprefix("$ ") for line in _code(page).replace("\\\n", " ").splitlines()]
+        found += [(page.name, line) for line in dict.fromkeys(lines)
+                  if re.match("obsvc [a-z-]", line) and "|" not in line]
     return found
 
 
@@ -57,3 +70,45 @@ def test_modules_named_in_the_layout_exist():
     text = (ROOT / "docs" / "development.md").read_text()
     for path in re.findall(r"`(obsvc/[a-z_/.]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+def _missing(pattern: str, known: set[str]) -> list[str]:
+    """What the code in the documents names by ``pattern`` and the code of obsvc does not have."""
+    return [f"{page.name}: {found}" for page in PAGES
+            for found in re.findall(pattern, _code(page), re.MULTILINE) if found not in known]
+
+
+def test_the_metrics_of_the_documents_are_there():
+    made = [each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)]
+    known = {family.name + end for each in made for family in each.describe() for end in ("", "_total")}
+    assert _missing(r"\b(obsvc_(?!marker)[a-z_]+)\b", known) == []
+
+
+def test_the_options_of_the_documents_are_there():
+    known = {f"[{group}] {option.dest}" for group, options in obsvc_conf.list_opts() for option in options}
+    assert _missing(r"(\[(?!bus:)[a-z_]+\] [a-z_]+)", known) == []
+
+
+def test_the_requests_of_the_documents_are_there():
+    known = {f"{operation['method']} {re.sub(r'{[a-z_]+}', '*', operation['path'])}"
+             for rule in policy.list_rules() for operation in getattr(rule, "operations", ())}
+    asked = [(page.name, method, path) for page in PAGES if page.name != "simcloud.md"
+             for method, path in re.findall(r"\b(GET|POST|PUT|DELETE) +(/v1/[^\s?`]+)", _code(page))]
+    # What stands for a name: <id>, {id}, a made-up one.
+    wrong = [each for each in asked if not any(
+        re.fullmatch(shape.replace("*", "[^/]+"), f"{each[1]} {each[2]}") for shape in known)]
+    assert wrong == []
+
+
+def test_the_example_of_a_configuration_sets_options_that_there_are():
+    path = ROOT / "etc/examples/obsvc.conf"
+    conf = obsvc_conf.load([], config_files=[str(path)])
+    known = {group or "DEFAULT": {option.dest for option in options} for group, options in obsvc_conf.list_opts()}
+    known["cloud"] |= {option.dest for _, options in obsvc_conf.list_keystoneauth_opts() for option in options}
+    written = configparser.ConfigParser(interpolation=None)
+    written.read(path)
+    for group in set(written.sections()) - {"keystone_authtoken"}:
+        kind = "bus:name" if group.startswith("bus:") else group
+        assert set(written[group]) <= known[kind], group
+    assert set(bus_groups(conf)) == {"cell0", "services"}
+    assert bus_groups(conf)["cell0"].queue_type == "quorum"
