@@ -8,18 +8,17 @@ from typing import Any, ClassVar
 import falcon
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import Cloud, iso, page, visible
+from obsvc.simcloud.cloud import page, visible
 from obsvc.simcloud.notify import Actor
+from obsvc.simcloud.service import DELETE_PART, Service
 from obsvc.simcloud.world import Resource
 
 VOLUME, SNAPSHOT = "block_storage.volume", "block_storage.snapshot"
 #: Where cinder's volume service says it runs, with the pool; notifications of snapshots have no pool.
 HOST = "volume-1@sim#sim"
-#: Part of a build's time that a deletion takes.
-DELETE_PART = 0.3
 
 
-class Collection(abc.ABC):
+class Collection(Service):
     """One type: ``creating`` until built, then ``available`` or ``error``; ``deleting`` until gone."""
 
     type: ClassVar[str]
@@ -30,18 +29,11 @@ class Collection(abc.ABC):
     #: Fields of an entry of the short list.
     brief: ClassVar[tuple[str, ...]]
 
-    def __init__(self, cloud: Cloud) -> None:
-        self.cloud = cloud
-
     def add_routes(self, app: falcon.App) -> None:
         for prefix in ("/volume/v3", "/volume/v3/{project}"):
             app.add_route(f"{prefix}/{self.key}s", self, suffix="all")
             app.add_route(f"{prefix}/{self.key}s/detail", self, suffix="detail")
             app.add_route(f"{prefix}/{self.key}s/{{id}}", self, suffix="one")
-
-    @abc.abstractmethod
-    def _tell(self, resource: Resource, event: str, actor: Actor, *, priority: str = "INFO") -> None:
-        """Emit cinder's notification of what happens to the resource."""
 
     # read
 
@@ -71,9 +63,6 @@ class Collection(abc.ABC):
         resp.media = {f"{self.key}s": [{key: body[key] for key in self.brief} for body in self._listed(req)]}
 
     # change
-
-    def _set(self, resource: Resource, **updates: Any) -> None:
-        self.cloud.world.change(resource, {**updates, "updated_at": iso(self.cloud.now, micro=True)})
 
     def _create(self, body: Mapping[str, Any], actor: Actor) -> Resource:
         """Make one and plan its build; call with the world's lock held."""
@@ -110,18 +99,3 @@ class Collection(abc.ABC):
             seconds = world.draw_build_time(self.type) * DELETE_PART
             world.after(seconds * 0.1, lambda: self._tell(resource, "delete.start", actor), course=course)
             world.after(seconds, lambda: self.behind_delete(resource, actor), course=course)
-
-    # behind everybody's back
-
-    def behind_delete(self, resource: Resource, actor: Actor, *, notify: bool = True) -> None:
-        self.cloud.world.remove(resource)
-        if notify:
-            self._tell(resource, "delete.end", actor)
-
-    def behind_change(self, resource: Resource, updates: dict[str, Any], actor: Actor, *, notify: bool = True) -> None:
-        self.cloud.world.begin(resource)
-        if "metadata" in updates:
-            updates = {**updates, "metadata": {**resource.body["metadata"], **updates["metadata"]}}
-        self._set(resource, **updates)
-        if notify:
-            self._tell(resource, "update.end", actor)

@@ -11,21 +11,20 @@ from typing import Any
 import falcon
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import Cloud, iso, page, read_json, visible
+from obsvc.simcloud.cloud import iso, page, read_json, visible
 from obsvc.simcloud.notify import Actor
+from obsvc.simcloud.service import DELETE_PART, Service
 from obsvc.simcloud.world import Resource
 
 TYPE = "sim.resource"
-#: Part of a build's time that a change, and a deletion, take.
+#: Part of a build's time that a change takes.
 UPDATE_PART = 0.4
-DELETE_PART = 0.3
 
 
-class Plain:
+class Plain(Service):
     """The resources of the ``sim`` service."""
 
-    def __init__(self, cloud: Cloud) -> None:
-        self.cloud = cloud
+    merged = ("metadata", "properties")
 
     def add_routes(self, app: falcon.App) -> None:
         app.add_route("/sim", self, suffix="versions")
@@ -92,9 +91,6 @@ class Plain:
             self._set(resource, status="ACTIVE", status_reason=None)
             self._tell(resource, f"{event}.end", actor)
 
-    def _set(self, resource: Resource, **updates: Any) -> None:
-        self.cloud.world.change(resource, {**updates, "updated_at": iso(self.cloud.now, micro=True)})
-
     def on_get_resource(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         resp.media = {"resource": self._found(id, req.context.actor)[1]}
 
@@ -140,20 +136,3 @@ class Plain:
             self._tell(resource, "delete.start", actor)
             seconds = world.draw_build_time(TYPE) * DELETE_PART
             world.after(seconds, lambda: self.behind_delete(resource, actor), course=course)
-
-    # what happens behind everybody's back, too
-
-    def behind_delete(self, resource: Resource, actor: Actor, *, notify: bool = True) -> None:
-        """The resource goes at once."""
-        self.cloud.world.remove(resource)
-        if notify:
-            self._tell(resource, "delete.end", actor)
-
-    def behind_change(self, resource: Resource, updates: dict[str, Any], actor: Actor, *, notify: bool = True) -> None:
-        """Fields change at once (``properties`` and ``metadata`` are merged)."""
-        merged = {key: {**resource.body[key], **value} if key in ("properties", "metadata") else value
-                  for key, value in updates.items()}
-        self.cloud.world.begin(resource)
-        self._set(resource, **merged)
-        if notify:
-            self._tell(resource, "update.end", actor)
