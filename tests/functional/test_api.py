@@ -220,14 +220,23 @@ def test_output_is_json_for_machines(deployment):
     assert json.loads(deployment.run("partition", "list", "-f", "json").stdout)[5]["partition"] == 5
 
 
-def test_a_stopping_api_answers_its_long_polls_before_it_ends(deployment, tmp_path, client):
-    client.create_stack("stopping", TEMPLATE)
+@contextlib.contextmanager
+def another_api(deployment, client, folder, *, stack, threads):
+    """One more API process with few threads, and an unfinished stack to wait for: the process and its address."""
+    client.create_stack(stack, TEMPLATE)
     port = free_port()
-    own = settings_file.write(tmp_path / "api-2.conf", {"api": {"bind_port": port, "threads": 8}})
-    api = Process("api-2", obsvc("api", config=[deployment.config, own]), tmp_path).start()
-    url = f"http://127.0.0.1:{port}"
+    own = settings_file.write(folder / "another.conf", {"api": {"bind_port": port, "threads": threads}})
+    api = Process("another", obsvc("api", config=[deployment.config, own]), folder).start()
     try:
-        wait_until(lambda: http_json(f"{url}/readyz"), bound=60, what="a second API")
+        wait_until(lambda: http_json(f"http://127.0.0.1:{port}/readyz"), bound=60, what="another API")
+        yield api, f"http://127.0.0.1:{port}"
+    finally:
+        api.kill()
+        client.delete_stack(stack)
+
+
+def test_a_stopping_api_answers_its_long_polls_before_it_ends(deployment, tmp_path, client):
+    with another_api(deployment, client, tmp_path, stack="stopping", threads=8) as (api, url):
         answers = []
 
         def poll():
@@ -244,9 +253,6 @@ def test_a_stopping_api_answers_its_long_polls_before_it_ends(deployment, tmp_pa
         for thread in waiting:
             thread.join(30)
         assert answers == [(503, "unavailable")] * 4, api.output()
-    finally:
-        api.kill()
-        client.delete_stack("stopping")
 
 
 def connections(pid, *, to):
@@ -257,13 +263,7 @@ def connections(pid, *, to):
 
 
 def test_health_is_answered_while_every_other_thread_waits(deployment, tmp_path, client):
-    client.create_stack("crowded", TEMPLATE)
-    port = free_port()
-    own = settings_file.write(tmp_path / "api-3.conf", {"api": {"bind_port": port, "threads": 6}})
-    api = Process("api-3", obsvc("api", config=[deployment.config, own]), tmp_path).start()
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(lambda: http_json(f"{url}/readyz"), bound=60, what="a third API")
+    with another_api(deployment, client, tmp_path, stack="crowded", threads=6) as (_, url):
 
         def poll():
             with contextlib.suppress(OSError, http.client.HTTPException):  # the API is killed in the end
@@ -275,6 +275,3 @@ def test_health_is_answered_while_every_other_thread_waits(deployment, tmp_path,
         # those above the limit are answered soon, the others wait on
         wait_until(lambda: sum(thread.is_alive() for thread in waiting) == 3, bound=30, what="three that may wait")
         assert http_json(f"{url}/healthz", timeout=10) == {"status": "up"}
-    finally:
-        api.kill()
-        client.delete_stack("crowded")
