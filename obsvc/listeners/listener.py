@@ -127,6 +127,13 @@ class BusListener:
         return self._heard_since is not None
 
     @property
+    def drained_at(self) -> float | None:
+        """Monotonic time at which nothing waited for us at the broker; None while not consuming, and until it is known
+        of this connection."""
+        session = self._session
+        return None if session is None else session.drained_at
+
+    @property
     def unsettled(self) -> int:
         """Deliveries taken and not settled."""
         return self._ledger.unsettled

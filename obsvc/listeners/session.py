@@ -40,8 +40,16 @@ NEARLY_FULL = 0.9
 CALM_AGAIN = 0.7
 
 
+#: Messages in the queue at which it counts as drained: on a busy bus there are always some on their way.
+FEW = 100
+
+
 class Session:
-    """Our queue on one connection.  queue_was_missing: the broker did not have it any more (or never had)."""
+    """Our queue on one connection.
+
+    queue_was_missing: the broker did not have it any more (or never had).
+    drained_at: monotonic time at which the broker last had nothing for us that it had not sent; None: not yet.
+    """
 
     def __init__(
         self,
@@ -67,6 +75,7 @@ class Session:
         self._woken = threading.Event()
         self._wake_from = min(ACK_BATCH, bus.prefetch // 2 or 1)
         self.queue_was_missing = False
+        self.drained_at: float | None = None
 
     def open(self, *, take: bool = True) -> None:
         """Connect, see to exchanges, queue and bindings, and consume.  Raises Unavailable, QueueInUse.
@@ -79,7 +88,9 @@ class Session:
         self._ledger.reset()
         self._taking = take
         self._consumer = consume(self._connection, self._queue, self._on_message, self._bus.prefetch, take=take)
-        self._check_at = self._clock.monotonic() + CHECK_INTERVAL
+        now = self._clock.monotonic()
+        self._check_at = now + (CHECK_INTERVAL if self.queue_was_missing else 0.0)  # what waits there from before?
+        self.drained_at = now if self.queue_was_missing else None
 
     def step(self, *, take: bool) -> str | None:
         """Take what comes within a moment, acknowledge, do what is due.
@@ -90,10 +101,13 @@ class Session:
         if take is not self._taking:
             self._consumer.resume() if take else self._consumer.pause()
             self._taking = take
-        self._consumer.run(ACK_INTERVAL)
+        began = self._clock.monotonic()
+        taken = self._consumer.run(ACK_INTERVAL)
         self._woken.clear()
-        self._acknowledge()
         now = self._clock.monotonic()
+        if not taken and now - began >= ACK_INTERVAL and self._has_room:
+            self.drained_at = now  # it could have sent, had a whole while for it, and did not
+        self._acknowledge()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + (self._bus.heartbeat or 60.0) / HEARTBEAT_CHECKS
             self._consumer.heartbeat()
@@ -149,6 +163,11 @@ class Session:
             self._consumer.acknowledge(ackable.singles, multiple=False)
         failpoints.hit("ack.after")
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether the broker may send."""
+        return self._taking and self._ledger.unacknowledged < self._bus.prefetch
+
     def _declare(self) -> topology.Declared:
         return topology.declare_own_queue(
             self._connection, self._wanted, self._bus.exchanges, self._bus.routing_keys()
@@ -158,6 +177,8 @@ class Session:
         length = topology.queue_length(self._connection, self._queue)
         if length is None:
             raise QueueVanished(f"queue {self._queue} is gone")
+        if not length or (length <= FEW and self._has_room):
+            self.drained_at = self._clock.monotonic()
         if self._declare().exchanges_were_missing:
             return "exchange_missing"
         if topology.take_overflow(self._connection, self._wanted):

@@ -41,7 +41,7 @@ class Buses:
         self._on_gap = on_gap
         self._lock = threading.Lock()
         self._gap_at: dict[str, float] = {}
-        self._paused_since: float | None = None
+        self._paused = False
         self._regions = {bus.name: bus.region for bus in found}
         self._listeners = {
             bus.name: BusListener(
@@ -85,10 +85,11 @@ class Buses:
                 found.append(max(status.heard_since + epoch_to_monotonic, self._gap_at.get(name, float("-inf"))))
         return max(found)
 
-    def paused_longer_than(self, seconds: float) -> bool:
-        """Whether nothing was taken in for want of room for so long."""
-        since = self._paused_since
-        return since is not None and self._clock.monotonic() - since > seconds
+    def drained_within(self, seconds: float) -> bool:
+        """Whether in so many seconds each broker once had nothing waiting for us: what it still has is younger."""
+        since = self._clock.monotonic() - seconds
+        drained = [listener.drained_at for listener in self._listeners.values()]
+        return all(at is not None and at >= since for at in drained)
 
     def statuses(self) -> tuple[BusStatus, ...]:
         return tuple(listener.status() for listener in self._listeners.values())
@@ -103,9 +104,7 @@ class Buses:
 
     def _room(self) -> bool:
         room = self._may_take()
-        if room:
-            self._paused_since = None
-        elif self._paused_since is None:
-            self._paused_since = self._clock.monotonic()
+        if not room and not self._paused:
             LOG.warning("no room for more notifications: the intake waits")
+        self._paused = not room
         return room

@@ -234,10 +234,10 @@ class Observer:
         return not (self.queue.full or self.reporter.full or len(self.unsettled) >= self._options.backlog_limit)
 
     def caught_up(self) -> bool:
-        """Whether all that this member heard, but for the last ``allowed_lag`` seconds, is settled."""
+        """Whether all that was published, but for the last ``allowed_lag`` seconds, has come here and is settled."""
         return (
             self.buses.consuming()
-            and not self.buses.paused_longer_than(self._options.allowed_lag)
+            and self.buses.drained_within(self._options.allowed_lag)
             and self.unsettled.oldest_age() <= self._options.allowed_lag
             and not self.agenda.catching_up
             and not self.held.untaken()

@@ -4,6 +4,7 @@ import itertools
 import logging
 import subprocess
 import sys
+import time
 
 import amqp
 import pytest
@@ -294,3 +295,18 @@ def test_publisher_is_told_when_the_broker_refuses(url):
     with connected(url) as connection, pytest.raises(amqp.exceptions.NotFound):
         connection.default_channel.queue_declare("none", passive=True)
     publisher.close()
+
+
+def test_what_waits_at_the_broker_is_known(url):
+    """A full window, and more behind it: not drained until there is room and nothing comes any more."""
+    with hearing(bus(url, prefetch=10), settle=False) as heard:
+        wait_until(lambda: heard.listener.drained_at, bound=30, what="a new queue is empty")
+        publish(url, *map(str, range(30)))
+        heard.wait_count(10)
+        wait_until(lambda: time.monotonic() - heard.listener.drained_at > 2.0, bound=30, what="it is drained no more")
+        heard.settle = True
+        since = time.monotonic()
+        for delivery in heard.deliveries:
+            delivery.settle()
+        heard.wait_count(30)
+        wait_until(lambda: heard.listener.drained_at > since, bound=30, what="it is drained again")
