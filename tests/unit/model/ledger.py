@@ -202,7 +202,7 @@ class Ledger:
             return 0
         assert verdict in WRITTEN, f"{place} of {report.ref} is {verdict} after {newest}, by its owner"
         assert shown >= copies[report.ref], f"I1: the copy of {report.ref} goes back to {shown}"
-        assert (verdict is Verdict.ACCEPTED) == (shown != copies[report.ref])
+        assert (verdict is Verdict.ACCEPTED) == (shown != copies[report.ref]), f"{report.ref} is {verdict}: {shown}"
         self._written[report.ref], self._answers[report.ref, *place] = place, (verdict, version)
         copies[report.ref] = shown
         return int(verdict is Verdict.ACCEPTED)

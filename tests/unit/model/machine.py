@@ -201,7 +201,8 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self._heal()
+            if not self.world.broken:
+                self._heal()
         finally:
             self.world.store.close()
 

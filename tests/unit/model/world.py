@@ -234,6 +234,7 @@ class World:
         self.processes: list[Process] = []
         self.gone: list[Process] = []
         self.sent: collections.deque[tuple[Operation, Any]] = collections.deque(maxlen=REMEMBERED)
+        self.broken = False
         self._incarnations = 0
         self.service.start(StartRequest(tuple(StartItem(ref) for ref in REFS)))
 
@@ -255,12 +256,14 @@ class World:
     def deliver(self, operation: Operation, request: Any) -> Any:
         """The request reaches the engine; its answer is judged."""
         judge = Ledger.__dict__.get(operation.name)
+        self.broken = True  # until the answer was judged: what is broken is not healed
         before = self.state()
         reply = self.carrier.call(operation, request)
         after = self.state()
         self.ledger.rows(after)
         if judge is not None:
             judge(self.ledger, before, request, reply, after, self.engine_clock.time())
+        self.broken = False
         return reply
 
     def state(self) -> State:
