@@ -100,6 +100,15 @@ class ProtocolMachine(RuleBasedStateMachine):
 
     # -- what befalls them
 
+    @rule(who=which)
+    def looks_reports_and_is_asked_again(self, who: int) -> None:
+        """What it sends arrives twice, and in between something newer."""
+        self.looks_and_reports(who, "answer lost", 0, 0.0)
+        self._pass(2.0)
+        self.looks_and_reports(who, "fine", 0, 0.0)
+        for one in list(self.world.sent["report"])[-2:]:
+            self.world.again(*one)
+
     @precondition(lambda self: len(self.world.processes) < PROCESSES)
     @rule(name=st.sampled_from(NAMES))
     def starts(self, name: str) -> None:
@@ -170,19 +179,17 @@ class ProtocolMachine(RuleBasedStateMachine):
     def the_engines_clock_steps(self, offset: float) -> None:
         self.world.engine_clock.offset = offset
 
-    @precondition(lambda self: self.world.sent)
-    @rule(back=st.integers(0, 79), kind=st.sampled_from(("claim", "release", "report", "beat")))
+    @rule(back=st.integers(0, 29), kind=st.sampled_from(("claim", "release", "report", "report", "beat")))
     def a_request_arrives_again(self, back: int, kind: str) -> None:
         """Late, or for the second time, long after its sender gave up, or died."""
-        if sent := [(operation, request) for operation, request in self.world.sent if operation.name == kind]:
+        if sent := self.world.sent[kind]:
             self.world.again(*sent[-1 - back % len(sent)])
 
-    @rule(back=st.integers(0, 9), who=which)
-    def a_request_arrives_in_the_name_of_another_process(self, back: int, who: int) -> None:
+    @rule(back=st.integers(0, 9), who=which, kind=st.sampled_from(("report", "release")))
+    def a_request_arrives_in_the_name_of_another_process(self, back: int, who: int, kind: str) -> None:
         """Two processes that were given one state (a virtual machine restored, or copied); mostly of one name."""
         world = self.world
-        sent = [(operation, one) for operation, one in world.sent if operation.name in ("report", "release")]
-        if not sent:
+        if not (sent := world.sent[kind]):
             return
         operation, request = sent[-1 - back % len(sent)]
         others = [one.member for one in (*world.processes, *world.gone) if one.member != request.member]
@@ -260,7 +267,8 @@ class ProtocolMachine(RuleBasedStateMachine):
     # -- the adversary's hands
 
     def _any(self, who: int) -> Process | None:
-        return self.world.processes[who] if who < len(self.world.processes) else None
+        processes = self.world.processes
+        return processes[who % len(processes)] if processes else None
 
     def _awake(self, who: int, fate: str = "fine", rival: int = 0, pause: float = 0.0) -> Process | None:
         process = self._any(who)
@@ -283,7 +291,6 @@ class ProtocolMachine(RuleBasedStateMachine):
             other.step()
 
         def lost(call: Any) -> Any:
-            self.world.sent.pop()
             raise Unavailable("the request was lost")
 
         def answer_lost(call: Any) -> Any:

@@ -7,12 +7,11 @@ from tests.unit.model.guards import run, taken_out
 
 #: Missed within a few of the fixed runs; the others need more (tests/functional/test_protocol_long.py).
 QUICK = {
-    "the fence check of reports", "the order of reports", "the compare-and-swap of releases",
-    "the incarnation in a claim", "the asking of live owners", "the id of a claim",
+    "the fence check of reports", "the order of reports", "the incarnation in a claim", "the asking of live owners",
 }
 
 
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_a_guard_taken_out_is_missed(name):
     with taken_out(name) as guard, pytest.raises(AssertionError, match=guard.breaks):
-        run(60)
+        run(500)  # ends at the first that is found, after a few as a rule

@@ -12,5 +12,5 @@ CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_t
 def test_the_protocol_under_an_adversary():
     """The same runs each time; tests/functional/test_protocol_long.py tries new ones."""
     run_state_machine_as_test(ProtocolMachine, settings=settings(
-        max_examples=25, stateful_step_count=40, derandomize=True, deadline=None, suppress_health_check=CHECKS,
+        max_examples=20, stateful_step_count=40, derandomize=True, deadline=None, suppress_health_check=CHECKS,
     ))

@@ -43,8 +43,8 @@ REFS = sorted(
     ][:2]),
 )
 
-#: Requests that are remembered, to arrive again.
-REMEMBERED = 80
+#: Requests of each kind that are remembered, to arrive again.
+REMEMBERED = 30
 
 Fate = Callable[[Callable[[], Any]], Any]
 
@@ -70,8 +70,8 @@ class Network(Carrier):
 
     def call(self, operation: Operation, request: Any) -> Any:
         fate, self.fate = self.fate, None
-        if operation.name in Ledger.__dict__:
-            self.world.sent.append((operation, request))
+        if operation.name in self.world.sent:
+            self.world.sent[operation.name].append((operation, request))
         if fate is None:
             return self.world.deliver(operation, request)
         return fate(lambda: self.world.deliver(operation, request))
@@ -233,7 +233,9 @@ class World:
         self.consumers: dict[str, MemberId] = {}
         self.processes: list[Process] = []
         self.gone: list[Process] = []
-        self.sent: collections.deque[tuple[Operation, Any]] = collections.deque(maxlen=REMEMBERED)
+        self.sent: dict[str, collections.deque[tuple[Operation, Any]]] = {
+            name: collections.deque(maxlen=REMEMBERED) for name in ("claim", "release", "report", "beat")
+        }
         self.broken = False
         self._incarnations = 0
         self.service.start(StartRequest(tuple(StartItem(ref) for ref in REFS)))
