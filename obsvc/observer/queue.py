@@ -18,6 +18,7 @@ Every method may be called from any thread.  Whoever got a :class:`Work` must en
 """
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Iterable
@@ -36,6 +37,9 @@ T = TypeVar("T")
 
 #: Longest sleep of a waiting thread, seconds: a clock that was moved (a suspended machine) is noticed by then.
 LONGEST_WAIT = 1.0
+
+#: Seconds that a look may be late because another thread wakes then anyway.
+LATE = 0.005
 
 #: "Do not try again" where seconds until the next try are answered.
 _NEVER = -1.0
@@ -62,6 +66,7 @@ class WorkQueue:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for those that wait in get
         self._ended = threading.Condition(self._lock)  # for those that wait until something ended
+        self._watched = math.inf  # when one of those that wait in get wakes by itself; the others are told
         self._draining = False
         self._closed = False
 
@@ -102,15 +107,13 @@ class WorkQueue:
     def get(self, timeout: float = 0.0) -> Work | None:
         """The next look, waiting up to ``timeout`` seconds; None when there was none, or the queue is closed."""
         with self._lock:
-            return self._wait_for(self._work, self._take, timeout)
+            work = self._wait_for(self._work, self._take, timeout)
+            if self._core.lanes or (self._core.entries and self._watched == math.inf):
+                self._work.notify()  # one wakes the next: for what else is possible now, or to watch the clock
+            return work
 
     def _take(self) -> tuple[Work | None, float]:
-        if self._closed:
-            return None, _NEVER
-        found, due_in = self._core.take(self._now())
-        if found is not None and self._core.lanes:
-            self._work.notify()  # one wakes the next: more may have become possible than one add or end said
-        return found, due_in
+        return (None, _NEVER) if self._closed else self._core.take(self._now())
 
     def get_with(self, work: Work, most: int, may: Callable[[Ref], bool]) -> list[Work]:
         """Up to ``most`` further looks that are due and can share the request of ``work``: of its type and region,
@@ -239,7 +242,19 @@ class WorkQueue:
             left = end - self._now()
             if found is not None or left <= 0 or due_in == _NEVER:
                 return found
-            signal.wait(min(left, due_in, LONGEST_WAIT))
+            self._wait(signal, min(left, LONGEST_WAIT), due_in)
+
+    def _wait(self, signal: threading.Condition, longest: float, due_in: float) -> None:
+        """Wait for ``signal``, and not beyond ``due_in`` seconds where no other thread wakes by then: were all idle
+        threads to wake for each look that becomes due, that would cost as much as its fetch."""
+        due = self._now() + due_in
+        if due >= self._watched - LATE:
+            signal.wait(longest)
+            return
+        self._watched = due
+        signal.wait(min(longest, due_in))
+        if self._watched == due:
+            self._watched = math.inf
 
 
 def _ref(work: Work | Ref) -> Ref:
