@@ -1,7 +1,8 @@
 """From "the cloud has it" to "the engine knows it": notifications beside polling every second, as Heat does.
 
 The same servers are built on the same simulated cloud: once as a stack of obsvc, which hears the create sequence spread
-over the build, once by a poller that asks for each of its servers every second.
+over the build, once by a poller that asks for each of its servers every second.  The observers' options are those that
+obsvc comes with.  Counted are all reads of servers by observers and workers, lists too, until no look is due any more.
 """
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from obsvc import conf as obsvc_conf
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.cmd import settings_file
 from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ
+from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
 
 RATIOS = (
     Ratio("API reads per resource: obsvc / polling", "reads", "obsvc", "polling", 0.1),
@@ -27,6 +28,12 @@ RATIOS = (
 
 #: Seconds between two polls of one resource, Heat's own.
 POLL = 1.0
+
+#: Options of observers that the tests' deployment changes and this does not.
+AS_SHIPPED = ("poll_initial", "poll_max", "mark_after", "memory_window")
+
+#: Seconds without a look after which none is to come: longer than any settle look waits, shorter than to the next poll.
+CALM = 5.0
 
 #: Seconds that a whole stack may take beyond its longest build.
 BOUND = 180.0
@@ -38,6 +45,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(asked: argparse.Namespace) -> Results:
+    shipped = obsvc_conf.load([]).observer
+    observer = {name: getattr(shipped, name) for name in AS_SHIPPED}
     results = Results("convergence", RATIOS, notes={"resources": asked.resources, "build": asked.build})
     with RabbitMQ() as broker, Etcd() as etcd, PostgreSQL() as database:
         for number in range(asked.runs):
@@ -49,7 +58,8 @@ def measure(asked: argparse.Namespace) -> Results:
                     with Deployment(
                         folder / "obsvc", database=database.create_database(f"run{number}"), bus=bus, cloud=cloud,
                         coordination=etcd.tooz_url, observers=2, workers=2,
-                        options={"coordination": {"group": f"run{number}"}},
+                        options={"coordination": {"group": f"run{number}"}, "observer": observer,
+                                 "engine_client": {"timeout": 60}},
                     ) as deployment:
                         results.add("obsvc", with_obsvc(deployment, cloud, asked.resources))
                     progress(f"run {number + 1} obsvc: {results.runs['obsvc'][-1]}")
@@ -69,6 +79,7 @@ def with_obsvc(deployment: Deployment, cloud: SimulatedCloud, count: int) -> dic
     deployment.wait_stack("bench", bound=BOUND)
     known: dict[str, float] = {}
     since = 0
+    wait_calm(deployment, cloud)
     while True:
         page = deployment.api(f"/v1/changes?since={since}&limit=500")
         for delta in page["changes"]:
@@ -78,6 +89,20 @@ def with_obsvc(deployment: Deployment, cloud: SimulatedCloud, count: int) -> dic
             break
         since = page["next"]
     return figures(cloud, known, count, ("observer", "worker"))
+
+
+def wait_calm(deployment: Deployment, cloud: SimulatedCloud) -> None:
+    """Wait until every notification is settled and no look has been made for a while."""
+    last = [-1, time.monotonic()]
+
+    def calm() -> bool:
+        looks = len(cloud.looks())
+        if looks != last[0]:
+            last[:] = looks, time.monotonic()
+        return (time.monotonic() - last[1] > CALM and cloud.get("stats")["notifications"]["waiting"] == 0
+                and deployment.gauge("observer", "obsvc_unsettled_deliveries") == 0)
+
+    wait_until(calm, bound=BOUND, what="nothing more to look at", interval=0.5)
 
 
 def with_polling(folder: pathlib.Path, cloud: SimulatedCloud, count: int) -> dict[str, float]:
@@ -122,8 +147,8 @@ def figures(cloud: SimulatedCloud, known: dict[str, float], count: int, roles: t
             active = next(change["visible_at"] for change in each["revisions"] if change["status"] == "ACTIVE")
             delays.append(known[each["id"]] - active)
     delays.sort()
-    reads = sum(call["method"] == "GET" and call["resource_id"] in known and call["caller"].split(" ")[0] in roles
-                for call in cloud.calls())
+    reads = sum(max(1, len(call["resource_ids"])) for call in cloud.calls()
+                if call["method"] == "GET" and "/servers" in call["path"] and call["caller"].split(" ")[0] in roles)
     return {
         "reads": reads / count, "delay_median_s": statistics.median(delays),
         "delay_p99_s": delays[min(len(delays) - 1, round(0.99 * (len(delays) - 1)))],

@@ -158,7 +158,8 @@ class Notification(msgspec.Struct, frozen=True):
 
     refs is empty where the message is about no resource that can be looked at; ``why_none`` then says why.
     A look at ``refs`` settles it.  ``state`` is the state that the payload announces, in the service's own
-    words and only where the catalogue says that the event announces a settled one.
+    words and only where the catalogue says that the event announces a settled one.  ``under_way``: it announces no
+    more than that something is under way (a beginning, a task, a state that another will follow).
     resource_type and resource_ids name the subject, also where refs does not (a type that can't be fetched) or
     names another (a security group for its rule); listed: the payload had a list of them (bulk requests).
     ``timestamp`` is the envelope's text as it came: payload times order nothing (DESIGN 3).
@@ -180,3 +181,4 @@ class Notification(msgspec.Struct, frozen=True):
     why_none: str | None = None
     resource_ids: tuple[str, ...] = ()
     listed: bool = False
+    under_way: bool = False

@@ -29,8 +29,10 @@ OPTIONS = [
     cfg.FloatOpt("allowed_lag", default=15.0, min=1.0,
                  help="A member whose oldest unsettled notification is younger than this says of itself that it "
                       "is caught up."),
-    cfg.FloatOpt("poll_initial", default=15.0, min=0.1,
-                 help="Seconds until the first poll of a resource whose goal is waited for."),
+    cfg.FloatOpt("poll_initial", default=20.0, min=0.1,
+                 help="Seconds until the first poll of a resource whose goal is waited for, and until the next "
+                      "after a notification which only said that something is under way. 20: a lost notification "
+                      "is made up for well within a minute, and the usual build is not polled."),
     cfg.FloatOpt("poll_growth", default=1.6, min=1.0, help="Factor between two polls."),
     cfg.FloatOpt("poll_max", default=300.0, min=0.1, help="Longest time between two polls before the goal."),
     cfg.FloatOpt("takeover_spread", default=5.0, min=0.0,

@@ -18,7 +18,7 @@ from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced, Inner
 from obsvc.messaging import wire
-from obsvc.model import Family, Look, Notification, Phase, Ref
+from obsvc.model import Condition, Family, Look, Notification, Phase, Ref
 
 _PHASES = {
     "start": Phase.START,
@@ -116,14 +116,15 @@ class Decoder:
             ids = tuple(one.rpartition(event.id_after)[2] or one for one in ids)
         phase = _phase(about["event_type"], event, message, payload, about["family"])
         refs, why_none = self._refs(event, resource_type, ids, payload)
-        state = _announced(event, service, resource_type, payload, phase) if refs else None
+        state, under_way = _announced(event, service, resource_type, payload, phase) if refs else (None, False)
         look = event.look
         if state is not None and look is not Look.NONE:
             look = Look.NOW
         return Notification(
             service=service.service, refs=refs, resource_type=resource_type, resource_ids=ids, listed=listed,
             project_id=_project(event, message, payload), phase=phase, look=look if refs else Look.NONE,
-            state=state if look is Look.NOW else None, guessed=match.guessed, why_none=why_none, **about,
+            state=state if look is Look.NOW else None, guessed=match.guessed, why_none=why_none,
+            under_way=under_way and look is Look.MERGE, **about,
         )
 
     def _refs(
@@ -198,23 +199,28 @@ def _project(event: Event, message: Inner, payload: Any) -> str | None:
 
 def _announced(
     event: Event, service: Service, resource_type: str | None, payload: Any, phase: Phase | None
-) -> str | None:
-    """The settled state that the notification announces, in the API's word; None when it announces none."""
+) -> tuple[str | None, bool]:
+    """The settled state that the notification announces, in the API's word, None when it announces none; and whether
+    it announces that something is under way instead.  A failure is never that: another state may be there already."""
     if phase in (Phase.START, Phase.PROGRESS):
-        return None
+        return None, True
     if event.announces is not None:
-        return event.announces
+        return event.announces, False
     if event.state is None:
-        return None
-    word = paths.find(payload, event.state)
-    if not isinstance(word, str) or (event.task is not None and paths.find(payload, event.task) not in (None, "")):
-        return None
+        return None, False
+    word, failed = paths.find(payload, event.state), phase is Phase.ERROR
+    if not isinstance(word, str):
+        return None, False
+    if event.task is not None and paths.find(payload, event.task) not in (None, ""):
+        return None, not failed
     status = (event.states or service.states).get(word, word)
     described = service.types.get(resource_type or "")
-    if described is None:
-        return None
-    condition = condition_of(described.status, status)
-    return None if condition in described.status.unsettled or condition == "unknown" else status
+    condition = Condition.UNKNOWN if described is None else condition_of(described.status, status)
+    if described is None or condition is Condition.UNKNOWN:
+        return None, False
+    if condition in described.status.unsettled:
+        return None, not failed
+    return status, False
 
 
 def _short(value: Any) -> str | None:

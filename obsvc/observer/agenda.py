@@ -36,7 +36,8 @@ class AgendaSettings:
 class Agenda:
     """engine_time: the engine's clock now, seconds since the epoch; may ask it.  heard_since: monotonic time since
     which every bus was heard without a gap, None when one is not.  share: our part of the cluster's budget, above 0 up
-    to 1."""
+    to 1.  put_off: told of a ref of which a notification may wait long for its look: it is to be marked.  wall: the
+    engine's clock as well as this member knows it without asking."""
 
     def __init__(
         self,
@@ -51,10 +52,14 @@ class Agenda:
         heard_since: Callable[[], float | None],
         clock: Clock,
         share: Callable[[], float] = lambda: 1.0,
+        put_off: Callable[[Ref], None] = lambda ref: None,
+        wall: Callable[[], float] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._share = share
+        self._put_off = put_off
+        self._wall = wall or clock.time
         self._looks = look_settings
         self._held = held
         self._memory = memory
@@ -72,9 +77,24 @@ class Agenda:
     def notified(self, ref: Ref, notification: Notification) -> bool:
         """A notification named ``ref``, which is observed here; True when that made a look due."""
         task = self._held.task(ref)
+        state = None if task is None else task.look
         self._held.owe(ref)
-        urgent = looks.is_urgent(notification.look, notification.state, None if task is None else task.look)
+        if notification.under_way:
+            return self._under_way(ref, state)
+        urgent = looks.is_urgent(notification.look, notification.state, state)
         return self._queue.add(ref, Cause.NOTIFIED, announced=notification.state, urgent=urgent)
+
+    def _under_way(self, ref: Ref, state: looks.LookState | None) -> bool:
+        """The notification says no more than that something is under way.  One that changes nothing we know waits
+        for a later look; a mark stands for it at the engine meanwhile, so that it does not wait in the broker."""
+        now = self._clock.monotonic()
+        patience = looks.patience(state, looks.Moment(now, self._wall()), self._looks, self._rng)
+        if patience.known:
+            if self._held.covered(ref):
+                self._unsettled.marked([ref], now)
+            else:
+                self._put_off(ref)
+        return self._queue.add(ref, Cause.NOTIFIED, patience=patience)
 
     def marked(self, ref: Ref) -> None:
         """A mark for ``ref`` waits and no look at it is due."""
@@ -113,7 +133,10 @@ class Agenda:
     def applied(self, applied: Applied) -> None:
         """``follow`` brought starts, stops and marks."""
         for observed in applied.new:
-            self._due(observed.ref, Cause.MARKED if observed.last is not None else Cause.STARTED)
+            if observed.last is not None:
+                self._due(observed.ref, Cause.MARKED)
+            else:
+                self._due(observed.ref, Cause.STARTED, calm=self._calm(observed.ref))
         for observed in applied.wider:
             self._due(observed.ref, Cause.STARTED)
         for observed in applied.marked:
@@ -207,9 +230,14 @@ class Agenda:
             self._catching_up.discard(ref)
         return False
 
-    def _due(self, ref: Ref, cause: Cause) -> None:
+    def _calm(self, ref: Ref) -> bool:
+        """Whether nothing was heard of ``ref`` just now, before it was observed, that its API may be behind."""
+        dropped = self._memory.dropped_at(ref)
+        return dropped is None or dropped + self._looks.settle_delay < self._clock.monotonic()
+
+    def _due(self, ref: Ref, cause: Cause, *, calm: bool = False) -> None:
         if self._held.owe(ref):
-            self._queue.add(ref, cause)
+            self._queue.add(ref, cause, calm=calm)
 
 
 def _log_takeovers(takeovers: dict[int, Takeover]) -> None:

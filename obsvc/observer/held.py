@@ -27,18 +27,20 @@ __all__ = ["After", "Applied", "Completed", "Held", "LookState", "Standing", "Ta
 
 
 class _HeldRef:
-    """One observed ref.  cleared: highest mark that an accepted report of ours cleared.
+    """One observed ref.  cleared: highest mark that an accepted report of ours cleared; begun: highest that a look
+    began with, and so the highest that any report to come may clear.
 
     owed: rises with each reason for a look that is not a mere poll; paid: up to where looks have answered them.
     While owed > paid the ref must be marked if we lose it.
     """
 
-    __slots__ = ("observed", "look", "cleared", "owed", "paid")
+    __slots__ = ("observed", "look", "cleared", "begun", "owed", "paid")
 
     def __init__(self, observed: ObservedRef, look: LookState) -> None:
         self.observed = observed
         self.look = look
         self.cleared = 0
+        self.begun = 0
         self.owed = 0
         self.paid = 0
 
@@ -223,13 +225,18 @@ class Held:
 
     # -- looks
 
-    def task(self, ref: Ref) -> Task | None:
-        """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held, handed over)."""
+    def task(self, ref: Ref, *, begins: bool = False) -> Task | None:
+        """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held, handed over).
+
+        begins: a look begins with it, whose report names its mark.
+        """
         with self._lock:
             slot = self._slot(ref)
             held = None if slot is None or slot.handing_over else slot.refs.get(ref)
             if slot is None or held is None:
                 return None
+            if begins:
+                held.begun = max(held.begun, held.observed.mark or 0)
             return Task(ref, slot.grant.partition, slot.grant.generation, held.observed, held.look, held.owed)
 
     def is_current(self, task: Task) -> bool:
@@ -273,6 +280,13 @@ class Held:
             if mark > max(held.cleared, held.observed.mark or 0):
                 held.observed = msgspec.structs.replace(held.observed, mark=mark)
             return not held.owes
+
+    def covered(self, ref: Ref) -> bool:
+        """Whether a mark for ``ref`` is stored that only a look which begins after this call can clear: it speaks for
+        all that was heard of the ref before."""
+        with self._lock:
+            held = self._find(ref)
+            return held is not None and held.observed.mark is not None and held.observed.mark > held.begun
 
     def owes(self, ref: Ref) -> bool:
         """Whether a look that is not a mere poll is due or under way."""

@@ -177,7 +177,7 @@ class Looking:
 
     def _begin(self, work: Work) -> Begun | None:
         """What the report of a look that begins now may claim; None, with the look ended, where it is not ours."""
-        task = self._held.task(work.ref)
+        task = self._held.task(work.ref, begins=True)
         if task is None:  # lost or handed over: whoever did that marked it
             self._queue.done(work)
             return None
@@ -234,8 +234,10 @@ class Looking:
         """Ask for the look that follows, and end this one."""
         if decision.next is not None:
             following = decision.next
-            self._queue.add_after(work.ref, following.delay, following.cause, movable=following.movable)
-        self._queue.done(work, shows=lambda announced: looks.answered(decision.state, announced))
+            self._queue.add_after(work.ref, following.delay, following.cause, movable=following.movable,
+                                  routine=following.routine)
+        self._queue.done(work, shows=lambda announced: looks.answered(decision.state, announced),
+                         under_way=looks.is_under_way(decision.state))
 
     # -- its report
 
@@ -304,4 +306,4 @@ class Looking:
 
         self._held.update_look(task.ref, change)
         if polls[0] is not None:
-            self._queue.add_after(task.ref, polls[0].delay, polls[0].cause)
+            self._queue.add_after(task.ref, polls[0].delay, polls[0].cause, routine=polls[0].routine)

@@ -18,6 +18,9 @@ confirm     404 becomes ``deleted`` only when it is answered again ``settle_dela
             has ever seen, only from ``appear_timeout`` after its observation began.
 poll        While a goal is not reached, or the service has something under way: sparse, growing, jittered; news
             begin anew.  A deadline draws the poll that would pass it to itself.
+patience    A notification that says no more than that something is under way, of a ref that the last look showed
+            so, changes nothing that is known.  Its look is the next poll, and puts that off, as the bus is heard:
+            by a poll's delay, up to three from the look before.  No settle look follows one that shows just that.
 retry       A fetch that failed says nothing: the queue repeats it with its backoff, and nothing is reported.
 ==========  ======================================================================================================
 """
@@ -33,7 +36,7 @@ from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome
 from obsvc.model import Cause, Condition, Look, Snapshot
 from obsvc.observer.fetched import Fetched, Outcome
-from obsvc.observer.work import Work
+from obsvc.observer.work import Patience, Work
 
 #: Steps, in shares of ``settle_delay``, in which an announced state is looked for that is not shown yet.  0.15 s and
 #: the time of a fetch: shorter than the shortest rest that was recorded; then growing.
@@ -45,6 +48,10 @@ POLL_JITTER = 0.15
 #: Longest time between two looks at a ref that has not appeared yet, as a share of ``appear_timeout``.
 APPEAR_SHARE = 0.25
 
+#: So many polls' delays after a look the next is made at the latest, however often notifications say that something
+#: is under way: what they say is checked, at growing intervals.
+PATIENCE = 3.0
+
 #: Seconds after a deadline at which its last look is made, so that the engine's clock has surely passed it.
 DEADLINE_MARGIN = 0.1
 
@@ -55,7 +62,7 @@ class LookSettings:
 
     settle_delay: float = 1.0
     appear_timeout: float = 60.0
-    poll_initial: float = 15.0
+    poll_initial: float = 20.0
     poll_growth: float = 1.6
     poll_max: float = 300.0
     takeover_spread: float = 5.0
@@ -105,14 +112,16 @@ class LookState:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Look again in ``delay`` seconds: ``queue.add_after(ref, delay, cause, movable=movable)``.
+    """Look again in ``delay`` seconds: ``queue.add_after(ref, delay, cause, movable=movable, routine=routine)``.
 
-    movable: the settle look itself, which is due so long after the *newest* notification.
+    movable: the settle look itself, which is due so long after the *newest* notification.  routine: a poll, unless
+    its deadline draws it.
     """
 
     delay: float
     cause: Cause
     movable: bool = False
+    routine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +189,7 @@ def after_outcome(state: LookState, outcome: ReportOutcome, moment: Moment, sett
     gone = state.last is not None and state.last.condition is Condition.DELETED
     if not outcome.wanted or gone:
         return state, None
-    return state, Next(_poll_delay(state, moment, settings, rng), Cause.POLLED)
+    return state, _next_poll(state, moment, settings, rng)
 
 
 # -- notifications --------------------------------------------------------------------------------------------------
@@ -219,6 +228,22 @@ def is_urgent(look: Look, announced: str | None, state: LookState | None) -> boo
     return look is Look.NOW and announced is not None and (state is None or not answered(state, announced))
 
 
+def is_under_way(state: LookState | None) -> bool:
+    """Whether the looks so far show that something is under way, so that a further look is due anyway."""
+    return state is not None and state.absent_since is None and _rests_in_between(state.last)
+
+
+def patience(state: LookState | None, moment: Moment, settings: LookSettings, rng: random.Random) -> Patience:
+    """How long a notification may wait that says no more than that something is under way."""
+    delay = settings.poll_initial if state is None else _poll_delay(state, moment, settings, rng)
+    return Patience(delay, PATIENCE * delay, known=is_under_way(state))
+
+
+def _rests_in_between(snapshot: Snapshot | None) -> bool:
+    return (snapshot is not None and snapshot.exists and not snapshot.settled
+            and snapshot.condition is not Condition.UNKNOWN)
+
+
 # -- after a look ---------------------------------------------------------------------------------------------------
 
 
@@ -239,8 +264,9 @@ def decide(state: LookState, work: Work, fetched: Fetched, moment: Moment, setti
 def _found(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, moment: Moment,
            settings: LookSettings, rng: random.Random) -> Decision:
     owed, settle = _settle(state, work, fetched, snapshot, moment, settings)
+    nothing_new = work.calm and _rests_in_between(state.last) and _rests_in_between(snapshot)
     state = replace(state, last=snapshot, owed=owed, absent_since=None, absences=0,
-                    polls=0 if work.news else state.polls)
+                    polls=0 if work.news and not nothing_new else state.polls)
     if settle is not None:
         return Decision(state, snapshot, settle, why="not yet the announced state")
     if snapshot.condition is Condition.DELETED:
@@ -260,7 +286,9 @@ def _settle(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, 
             word, steps = stated, 0
         until = work.latest + settings.settle_delay
         newest = work.announced[-1] if work.announced else None
-        if newest is not None and _enough(state.last, snapshot, newest):
+        if work.calm and _rests_in_between(snapshot):
+            until = None  # nobody spoke of more than it shows; polling stands behind
+        elif newest is not None and _enough(state.last, snapshot, newest):
             until = None
     if until is not None and fetched.began_at >= until:
         until = None
@@ -332,8 +360,13 @@ def expects_absence(state: LookState, work: Work) -> bool:
 
 def _poll(state: LookState, report: Snapshot | None, moment: Moment, settings: LookSettings, rng: random.Random, *,
           why: str = "to be polled") -> Decision:
-    following = Next(_poll_delay(state, moment, settings, rng), Cause.POLLED)
+    following = _next_poll(state, moment, settings, rng)
     return Decision(replace(state, polls=state.polls + 1), report, following, why=why)
+
+
+def _next_poll(state: LookState, moment: Moment, settings: LookSettings, rng: random.Random) -> Next:
+    delay = _poll_delay(state, moment, settings, rng)
+    return Next(delay, Cause.POLLED, routine=delay < _to_deadline(state, moment))
 
 
 def _poll_delay(state: LookState, moment: Moment, settings: LookSettings, rng: random.Random) -> float:
@@ -341,9 +374,14 @@ def _poll_delay(state: LookState, moment: Moment, settings: LookSettings, rng: r
     step = min(state.polls, 64)
     delay = min(settings.poll_initial * settings.poll_growth ** step, settings.poll_max)
     delay *= rng.uniform(1 - POLL_JITTER, 1 + POLL_JITTER)
+    return min(delay, _to_deadline(state, moment))
+
+
+def _to_deadline(state: LookState, moment: Moment) -> float:
+    """Seconds to the look that a deadline to come asks for; endless where there is none."""
     if state.wanted and state.deadline is not None and state.deadline > moment.wall:
-        delay = min(delay, state.deadline - moment.wall + DEADLINE_MARGIN)
-    return delay
+        return state.deadline - moment.wall + DEADLINE_MARGIN
+    return float("inf")
 
 
 def _deleted(last: Snapshot | None, fetched: Fetched) -> Snapshot:

@@ -1,8 +1,9 @@
 """Look marks: what this member can't settle in time, or leaves behind, is written down at the engine (DESIGN 1).
 
-A mark says "this ref must be looked at" to whoever owns it now or later.  Two sources: deliveries unsettled for
-longer than ``mark_after`` (found by the loop), and refs that are asked for at once (:meth:`Marker.hurry`): a
-partition was lost or handed over with looks still owed in it.  With the engine away nothing is lost: the deliveries
+A mark says "this ref must be looked at" to whoever owns it now or later.  Its sources: deliveries unsettled for
+longer than ``mark_after`` (found by the loop), and refs that are asked for: at once (:meth:`Marker.hurry`), where a
+partition was lost or handed over with looks still owed in it, or soon (:meth:`Marker.put_off`), where a look may wait
+for longer than a delivery should.  With the engine away nothing is lost: the deliveries
 stay unacknowledged, and what was hurried is kept and tried again.
 
 ``run`` is the body of one :class:`~obsvc.threads.Loop`; the other methods may be called from any thread.
@@ -31,6 +32,10 @@ BATCH = 500
 #: Seconds between two searches for overdue deliveries, a small part of the smallest sensible ``mark_after``.
 INTERVAL = 0.5
 
+#: Seconds from which on a delivery whose look is put off is marked: many are marked in one request then, and none for
+#: which a look came sooner than was thought.
+PUT_OFF_AFTER = 1.0
+
 #: Seconds until a request that failed is made again.
 PAUSE = 1.0
 
@@ -58,6 +63,7 @@ class Marker:
         self._clock = clock
         self._lock = threading.Lock()
         self._hurried: dict[Ref, None] = {}
+        self._later: dict[Ref, float] = {}  # since when, oldest first
         self._wake = threading.Event()
         self._trouble = Trouble(LOG, "look marks can't be stored")
 
@@ -66,6 +72,11 @@ class Marker:
         with self._lock:
             self._hurried.update(dict.fromkeys(refs))
         self._wake.set()
+
+    def put_off(self, ref: Ref) -> None:
+        """A delivery for ``ref`` may wait long for its look: mark it soon, if it waits still."""
+        with self._lock:
+            self._later.setdefault(ref, self._clock.monotonic())
 
     @property
     def pending(self) -> int:
@@ -99,10 +110,29 @@ class Marker:
         if batch:
             self._mark(batch, "handed_over")
             return True
+        batch = self._put_off_long_enough()
+        if batch:
+            self._mark(batch, "put_off")
+            return True
         batch = self._unsettled.overdue(self._mark_after, BATCH)
         if batch:
             self._mark(batch, "unsettled")
         return len(batch) == BATCH
+
+    def _put_off_long_enough(self) -> list[Ref]:
+        """At most a batch of the refs that :meth:`put_off` was told of and that deliveries wait for still.  A request
+        that fails is not made again for them: they are overdue in time."""
+        before = self._clock.monotonic() - PUT_OFF_AFTER
+        found: list[Ref] = []
+        with self._lock:
+            while self._later and len(found) < BATCH:
+                ref, since = next(iter(self._later.items()))
+                if since > before:
+                    break
+                del self._later[ref]
+                if self._unsettled.waits(ref):
+                    found.append(ref)
+        return found
 
     def _mark(self, refs: list[Ref], reason: str) -> None:
         asked = self._clock.monotonic()

@@ -70,6 +70,11 @@ class TakeoverMemory:
                     break
                 del dropped[oldest]
 
+    def dropped_at(self, ref: Ref) -> float | None:
+        """The monotonic time at which a notification about ``ref`` was dropped last; None: not within the window."""
+        with self._lock:
+            return self._dropped.get(ref)
+
     def reaches_back_to(self) -> float:
         """The monotonic time after which every dropped ref is still here."""
         with self._lock:

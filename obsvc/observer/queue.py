@@ -8,6 +8,8 @@ What it promises (each sentence has a test in ``tests/unit/observer/test_queue*.
   that same entry; an urgent add does not wait;
 * notifications that come while such a look waits move it on to ``settle_delay`` after the newest of them, so that it
   is their settle look too (a burst within a second costs two looks), but at most by ``coalesce_interval``;
+* what says no more than that something is under way, where that is known, waits for the ref's next routine look and
+  puts it off, within its :class:`~obsvc.observer.work.Patience`; so does what came during the look that showed it;
 * a failed look is made again after an exponential, jittered, capped backoff; a look that was made forgets it;
 * the lower priority has a fixed share;
 * a lane (a service) that may not go on holds back nobody else;
@@ -29,7 +31,7 @@ from obsvc.clock import Clock, SystemClock
 from obsvc.model import Cause, Ref
 from obsvc.observer.lanes import Gate
 from obsvc.observer.queue_core import QueueCore, QueueSettings
-from obsvc.observer.work import Priority, Work
+from obsvc.observer.work import Patience, Priority, Work
 
 __all__ = ["Priority", "QueueSettings", "Work", "WorkQueue"]
 
@@ -73,32 +75,35 @@ class WorkQueue:
     # -- adding ------------------------------------------------------------------------------------------------
 
     def add(self, ref: Ref, cause: Cause, *, announced: str | None = None, urgent: bool = False,
-            priority: Priority | None = None) -> bool:
+            priority: Priority | None = None, patience: Patience | None = None, calm: bool = False) -> bool:
         """Ask for a look at ``ref``, now.
 
         A NOTIFIED one waits for the end of the ref's coalescing interval unless ``urgent`` (see
-        :func:`obsvc.observer.looks.is_urgent`); ``announced`` is the settled state that it announced.  Replaces
-        a later request.  True when it made a new entry; False when it joined one (coalesced) or the queue is
-        draining.
+        :func:`obsvc.observer.looks.is_urgent`); ``announced`` is the settled state that it announced.
+        patience: it announced that something is under way, and may wait so long.  calm: as in
+        :class:`~obsvc.observer.work.Work`.  Replaces a later request.  True when it made a new entry; False when it
+        joined one (coalesced) or the queue is draining.
         """
         with self._lock:
             if self._draining:
                 return False
-            new = self._core.add(ref, cause, self._now(), announced=announced, urgent=urgent, priority=priority)
+            new = self._core.add(ref, cause, self._now(), announced=announced, urgent=urgent, priority=priority,
+                                 patience=patience, calm=calm)
             self._work.notify()
             return new
 
     def add_after(self, ref: Ref, delay: float, cause: Cause, *, priority: Priority | None = None,
-                  movable: bool = False) -> bool:
+                  movable: bool = False, routine: bool = False) -> bool:
         """Ask for a look in ``delay`` seconds; what waits for an earlier time stays.  As :meth:`add` otherwise.
 
         Called for a ref that is being processed, the time still counts from now.  movable: a notification that
-        comes before moves it on, and is answered by it.
+        comes before moves it on, and is answered by it.  routine: only one with patience does so.
         """
         with self._lock:
             if self._draining:
                 return False
-            new = self._core.add_after(ref, delay, cause, self._now(), priority=priority, movable=movable)
+            new = self._core.add_after(ref, delay, cause, self._now(), priority=priority, movable=movable,
+                                       routine=routine)
             self._work.notify()
             return new
 
@@ -121,12 +126,13 @@ class WorkQueue:
         with self._lock:
             return [] if self._closed else self._core.take_with(work.ref, most, may)
 
-    def done(self, work: Work | Ref, *, shows: Callable[[str], bool] | None = None) -> None:
+    def done(self, work: Work | Ref, *, shows: Callable[[str], bool] | None = None, under_way: bool = False) -> None:
         """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
 
         shows: whether the looks so far answer an announced state (:func:`obsvc.observer.looks.answered`).
+        under_way: it showed that something is under way (:func:`obsvc.observer.looks.is_under_way`).
         """
-        self._end(lambda now: self._core.done(_ref(work), now, shows=shows))
+        self._end(lambda now: self._core.done(_ref(work), now, shows=shows, under_way=under_way))
 
     def retry(self, work: Work, *, after: float | None = None) -> float:
         """The look failed; answers the seconds until it is made again (the backoff, or ``after`` if longer)."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from obsvc.model import Cause, Ref
 from obsvc.observer.lanes import Gate, Lanes, OpenGate
-from obsvc.observer.work import Entry, Priority, Work, priority_of
+from obsvc.observer.work import Entry, Patience, Priority, Work, priority_of
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,19 @@ class QueueCore:
     # -- adding ------------------------------------------------------------------------------------------------
 
     def add(self, ref: Ref, cause: Cause, now: float, *, announced: str | None = None, urgent: bool = False,
-            priority: Priority | None = None) -> bool:
-        """Ask for a look now, or for a notification that is not urgent, after the ref's coalescing interval.
+            priority: Priority | None = None, patience: Patience | None = None, calm: bool = False) -> bool:
+        """Ask for a look now, or for a notification that is not urgent, after the ref's coalescing interval, or for
+        one with ``patience``, as late as that allows.
 
         True when this made a new entry, False when it joined one.
         """
         states = (announced,) if cause is Cause.NOTIFIED else ()
-        entry, new = self._entry(ref, cause, now, priority, states)
+        entry, new = self._entry(ref, cause, now, priority, states, calm=calm or patience is not None)
         waits = cause is Cause.NOTIFIED and (not urgent or ref in self._failures)
         if ref in self.processing:
-            if waits:
+            if patience is not None:
+                entry.put_off = patience
+            elif waits:
                 entry.after_quiet = True
             elif cause is Cause.NOTIFIED:
                 entry.urgent.append(announced)
@@ -91,7 +94,9 @@ class QueueCore:
                 entry.by(now)
         elif not entry.ready:
             quiet_until = self._quiet_until(ref, now)
-            if waits and (quiet_until > now or entry.movable is not None):
+            if patience is not None and patience.known:
+                entry.wait(now, patience)
+            elif waits and (quiet_until > now or entry.movable is not None):
                 entry.move(now, self._gathered(entry, now, quiet_until))
             else:
                 entry.by(now)
@@ -105,16 +110,19 @@ class QueueCore:
         return max(quiet_until, min(now + self.settings.settle_delay, longest))
 
     def add_after(self, ref: Ref, delay: float, cause: Cause, now: float, *,
-                  priority: Priority | None = None, movable: bool = False) -> bool:
+                  priority: Priority | None = None, movable: bool = False, routine: bool = False) -> bool:
         """Ask for a look in ``delay`` seconds; one entry a ref, the earliest time wins.
 
-        movable: a notification that comes before moves it on, and is answered by it.
+        movable: a notification that comes before moves it on, and is answered by it.  routine: so does one with
+        patience, and only such a one.
         """
-        entry, new = self._entry(ref, cause, now, priority, ())
+        entry, new = self._entry(ref, cause, now, priority, (), calm=False)
         due = now + max(delay, 0.0)
         if ref in self.processing or not entry.ready:
             if movable:
                 entry.move(now, due)
+            elif routine:
+                entry.rest(now, due)
             else:
                 entry.by(due)
         if ref not in self.processing and not entry.ready:
@@ -122,7 +130,7 @@ class QueueCore:
         return new
 
     def _entry(self, ref: Ref, cause: Cause, now: float, priority: Priority | None,
-               announced: tuple[str | None, ...]) -> tuple[Entry, bool]:
+               announced: tuple[str | None, ...], *, calm: bool) -> tuple[Entry, bool]:
         wanted = priority_of(cause) if priority is None else priority
         entry = self.entries.get(ref)
         new = entry is None
@@ -134,7 +142,7 @@ class QueueCore:
         if entry.ready and wanted < entry.priority:
             self.lanes.remove(ref, entry.priority)
             self.lanes.push(ref, wanted)
-        entry.join(cause, now, wanted, announced)
+        entry.join(cause, now, wanted, announced, calm=calm)
         return entry, new
 
     def _place(self, ref: Ref, entry: Entry, now: float) -> None:
@@ -176,7 +184,7 @@ class QueueCore:
     def _begin(self, ref: Ref) -> Work:
         entry = self.entries.pop(ref)
         work = Work(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
-                    entry.news, entry.priority, entry.latest)
+                    entry.news, entry.priority, entry.latest, entry.calm)
         self.processing[ref] = work
         return work
 
@@ -209,14 +217,16 @@ class QueueCore:
 
     # -- ending ------------------------------------------------------------------------------------------------
 
-    def done(self, ref: Ref, now: float, *, shows: Callable[[str], bool] | None = None) -> None:
+    def done(self, ref: Ref, now: float, *, shows: Callable[[str], bool] | None = None,
+             under_way: bool = False) -> None:
         """The look was made: forget failures, begin the coalescing interval, place what was added meanwhile.
 
         shows: whether the look showed an announced state, so that urgent adds it has answered need not hurry.
+        under_way: the look showed that something is under way.
         """
         if self._leave(ref, now):
             self._failures.pop(ref, None)
-            self._settle(ref, now, shows)
+            self._settle(ref, now, shows, under_way=under_way)
 
     def retry(self, ref: Ref, now: float, *, after: float | None = None) -> float:
         """The look failed: it is made again after the ref's backoff, or ``after`` seconds if that is more.
@@ -233,7 +243,7 @@ class QueueCore:
             entry.urgent, entry.after_quiet = [], True  # haste does not help what just failed
         # a takeover's looks are accounted for apart, its retries with them
         self._give_back(work, now + delay, Cause.TAKEOVER if work.cause is Cause.TAKEOVER else Cause.RETRY)
-        self._settle(ref, now, None)
+        self._settle(ref, now, None, under_way=False)
         return delay
 
     def put_back(self, ref: Ref, now: float, delay: float) -> None:
@@ -242,7 +252,7 @@ class QueueCore:
         if self._leave(ref, now) and work is not None:
             self._give_back(work, now + delay, work.cause)
             entry = self.entries[ref]
-            entry.resolve(now, lambda _: now + delay, None)
+            entry.resolve(now, lambda _: now + delay, None, under_way=False)
             self._place(ref, entry, now)
 
     def _leave(self, ref: Ref, now: float) -> bool:
@@ -265,14 +275,14 @@ class QueueCore:
         entry.join_older(work, cause)
         entry.by(due)
 
-    def _settle(self, ref: Ref, now: float, shows: Callable[[str], bool] | None) -> None:
+    def _settle(self, ref: Ref, now: float, shows: Callable[[str], bool] | None, *, under_way: bool) -> None:
         until = now + self.settings.coalesce_interval
         self._quiet.pop(ref, None)
         if until > now:
             self._quiet[ref] = until
         entry = self.entries.get(ref)
         if entry is not None:
-            entry.resolve(now, lambda each: self._gathered(each, each.latest, until), shows)
+            entry.resolve(now, lambda each: self._gathered(each, each.latest, until), shows, under_way=under_way)
             self._place(ref, entry, now)
 
     def _quiet_until(self, ref: Ref, now: float) -> float:

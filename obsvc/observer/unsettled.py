@@ -87,6 +87,11 @@ class Unsettled:
                 found.update(dict.fromkeys(waiting.refs))
         return list(found)[:limit]
 
+    def waits(self, ref: Ref) -> bool:
+        """Whether a delivery waits for ``ref``."""
+        with self._lock:
+            return ref in self._by_ref
+
     def refs(self) -> set[Ref]:
         """Every ref that a delivery waits for."""
         with self._lock:

@@ -128,7 +128,8 @@ class Observer:
             self._look_settings,
             held=self.held, memory=self.memory, unsettled=self.unsettled, queue=self.queue,
             engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
-            share=lambda: self.gate.rate / requests_per_second,
+            share=lambda: self.gate.rate / requests_per_second, put_off=lambda ref: self.marker.put_off(ref),
+            wall=self._wall.time,
         )
         self.marker = Marker(
             engine=self._engine, member=self.member, held=self.held, unsettled=self.unsettled,

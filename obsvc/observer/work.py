@@ -56,6 +56,19 @@ def more_telling(one: Cause, other: Cause) -> Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the look may wait that a notification asks for which says no more than that something is under way.
+
+    delay: seconds after the newest such notification.  longest: seconds after the look before.
+    known: the looks so far show that something is under way; else only a look that runs at this moment can.
+    """
+
+    delay: float
+    longest: float
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One look to be made now.
 
@@ -67,6 +80,7 @@ class Work:
     adds: how many requests became this one look.
     news: something may have changed (a start, a notification, a mark, a takeover), not only routine.
     latest: when the newest of the news came, monotonic seconds.
+    calm: the newest of the news told of no change but, at most, that something is under way.
     """
 
     ref: Ref
@@ -78,6 +92,7 @@ class Work:
     news: bool = False
     priority: Priority = Priority.HIGH
     latest: float = 0.0
+    calm: bool = False
 
 
 class Entry:
@@ -86,14 +101,18 @@ class Entry:
     due: monotonic time of the earliest add that named one, None where none did.
     movable: monotonic time of a look that further notifications may move (see :meth:`move`), None where there is
     none; movable_since: when the first of those that it answers came.
+    routine: monotonic time of a look that notifications put off which say no more than that something is under way,
+    None where there is none; routine_since: from when on it waits.
+    put_off: the patience of such a notification that came while the ref was processed.
     after_quiet: an add waits for the end of the ref's coalescing interval.
     urgent: states of urgent adds that came while the ref was processed.
     place, placed_due: where it stands in the heap of what is not due, 0 where it does not: outdated items of the
     heap are told by it.
     """
 
-    __slots__ = ("adds", "after_quiet", "announced", "cause", "due", "latest", "movable", "movable_since", "news",
-                 "place", "placed_due", "priority", "ready", "since", "urgent")
+    __slots__ = ("adds", "after_quiet", "announced", "calm", "cause", "due", "latest", "movable", "movable_since",
+                 "news", "place", "placed_due", "priority", "put_off", "ready", "routine", "routine_since", "since",
+                 "urgent")
 
     def __init__(self, cause: Cause, since: float, priority: Priority) -> None:
         self.cause = cause
@@ -106,20 +125,25 @@ class Entry:
         self.due: float | None = None
         self.movable: float | None = None
         self.movable_since = 0.0
+        self.calm = False
+        self.routine: float | None = None
+        self.routine_since = 0.0
+        self.put_off: Patience | None = None
         self.after_quiet = False
         self.urgent: list[str | None] = []
         self.ready = False
         self.place = 0
         self.placed_due = 0.0
 
-    def join(self, cause: Cause, now: float, priority: Priority, announced: tuple[str | None, ...]) -> None:
+    def join(self, cause: Cause, now: float, priority: Priority, announced: tuple[str | None, ...], *,
+             calm: bool) -> None:
         """Take in one more request, the newest."""
         self.cause = more_telling(self.cause, cause)
         self.priority = min(self.priority, priority)
         self.announced = joined(self.announced, announced)
         self.adds += 1
         if cause in NEWS:
-            self.news, self.latest = True, now
+            self.news, self.latest, self.calm = True, now, calm
 
     def join_older(self, work: Work, cause: Cause) -> None:
         """Take in a look that was begun before all of this and is to be made (again)."""
@@ -128,7 +152,8 @@ class Entry:
         self.priority = min(self.priority, work.priority)
         self.announced = joined(work.announced, self.announced)
         self.adds += work.adds
-        self.news = self.news or work.news
+        if work.news and not self.news:
+            self.news, self.calm = True, work.calm
         self.latest = max(self.latest, work.latest)
 
     def by(self, due: float) -> None:
@@ -142,17 +167,35 @@ class Entry:
         else:
             self.movable = max(self.movable, due)
 
+    def rest(self, since: float, due: float) -> None:
+        """Be looked at by ``due``, or later where :meth:`wait` puts that off."""
+        if self.routine is None:
+            self.routine, self.routine_since = due, since
+        else:
+            self.routine = min(self.routine, due)
+
+    def wait(self, now: float, patience: Patience) -> None:
+        """Something is under way still: a routine look is put off, and answers for this too."""
+        if self.routine is None:
+            self.routine, self.routine_since = now, now
+        self.routine = max(self.routine, min(now + patience.delay, self.routine_since + patience.longest))
+
     @property
     def when(self) -> float | None:
         """When the look is to be made; None: at once."""
-        if self.due is None or self.movable is None:
-            return self.movable if self.due is None else self.due
-        return min(self.due, self.movable)
+        return min((due for due in (self.due, self.movable, self.routine) if due is not None), default=None)
 
-    def resolve(self, now: float, quiet_until: Callable[[Entry], float],
-                shows: Callable[[str], bool] | None) -> None:
+    def resolve(self, now: float, quiet_until: Callable[[Entry], float], shows: Callable[[str], bool] | None, *,
+                under_way: bool) -> None:
         """Fix the due time once the look that ran beside it is over; urgent adds that the look has answered
-        already (``shows``) wait out the interval like any other."""
+        already (``shows``) wait out the interval like any other, and so does what was to be put off where the look
+        did not show something ``under_way``."""
+        if self.put_off is not None:
+            if under_way:
+                self.wait(now, self.put_off)
+            else:
+                self.after_quiet = True
+            self.put_off = None
         if any(state is None or shows is None or not shows(state) for state in self.urgent):
             self.by(now)
         elif self.urgent:

@@ -56,6 +56,27 @@ def test_what_announces_nothing_settled_is_merged(event, change):
     assert (found.state, found.look) == (None, Look.MERGE)
 
 
+@pytest.mark.parametrize(
+    ("event", "change", "under_way"),
+    [
+        ("instance.update", {"task_state": "powering-on"}, True),
+        ("instance.update", {"state": "building"}, True),
+        ("instance.power_off.start", {}, True),
+        ("instance.create.error", {"state": "building"}, False),  # it failed: anything may be so by now
+        ("instance.create.error", {"state": "building", "task_state": "spawning"}, False),
+        ("instance.update", {"state": "something new"}, False),
+        ("instance.update", {"state": None}, False),
+        ("instance.update", {}, False),  # settled
+    ],
+)
+def test_what_says_that_something_is_under_way(event, change, under_way):
+    assert decode(event, versioned(SERVER | change)).under_way is under_way
+
+
+def test_what_asks_for_no_look_says_nothing_of_what_is_under_way():
+    assert not decode("scheduler.select_destinations.start", {"instance_uuid": "u"}).under_way
+
+
 def test_exists_asks_for_no_look():
     assert decode("instance.exists", versioned(SERVER)).look is Look.NONE
     assert decode("compute.instance.exists", {"instance_id": "u", "state": "active"}).look is Look.NONE

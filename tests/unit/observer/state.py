@@ -50,8 +50,10 @@ def make_held() -> Held:
     return Held(PARTITIONS, new_look=lambda _observed: "fresh", renewed_look=lambda _look, _observed: "renewed")
 
 
-def notification(*refs: Ref, look: Look = Look.MERGE, state: str | None = None) -> Notification:
-    return Notification("compute.instance.update", "nova", Family.UNVERSIONED, refs=refs, look=look, state=state)
+def notification(*refs: Ref, look: Look = Look.MERGE, state: str | None = None,
+                 under_way: bool = False) -> Notification:
+    return Notification("compute.instance.update", "nova", Family.UNVERSIONED, refs=refs, look=look, state=state,
+                        under_way=under_way)
 
 
 class FakeDelivery:

@@ -36,7 +36,7 @@ class Member:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        settings = looks.LookSettings()
+        settings = looks.LookSettings(poll_initial=15.0)
         moment = lambda: looks.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
         self.held = Held(PARTITIONS, new_look=lambda one: looks.new_state(one, moment()), renewed_look=looks.renewed)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
@@ -47,9 +47,9 @@ class Member:
         self.agenda = Agenda(
             AgendaSettings(), settings, held=self.held, memory=self.memory, unsettled=self.unsettled,
             queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
-            rng=random.Random(1),
+            rng=random.Random(1), put_off=lambda ref: self.put_off.append(ref),
         )
-        self.hurried, self.stale, self.fetches, self.reports = [], [], [], []
+        self.hurried, self.stale, self.fetches, self.reports, self.put_off = [], [], [], [], []
         self.intake = Intake(
             held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
             hurry=self.hurried.append,

@@ -17,7 +17,7 @@ from obsvc.observer.looks import LookSettings, LookState, Moment, Next
 from obsvc.observer.work import Work
 
 REF = Ref("R", "compute.server", "a")
-SETTINGS = LookSettings()
+SETTINGS = LookSettings(poll_initial=15.0)
 ACTIVE = Snapshot(True, Condition.ACTIVE, "ACTIVE", name="one", project_id="p1")
 STOPPED = Snapshot(True, Condition.ACTIVE, "SHUTOFF", name="one", project_id="p1")
 BUILD = Snapshot(True, Condition.PENDING, "BUILD", settled=False)
@@ -244,7 +244,7 @@ def test_an_unusual_share_of_404s_is_unknown_and_polled():
     scene.mass_absence = True
     decision = scene.follow(scene.look(Outcome.ABSENT), Outcome.ABSENT)
     assert (decision.report.exists, decision.report.condition) == (True, Condition.UNKNOWN)
-    assert decision.report.project_id == "p1" and decision.next == Next(15.0, Cause.POLLED)
+    assert decision.report.project_id == "p1" and decision.next == Next(15.0, Cause.POLLED, routine=True)
     scene.mass_absence = False
     assert scene.follow(decision, Outcome.ABSENT).report.condition is Condition.DELETED
 
@@ -289,7 +289,7 @@ def test_polls_until_the_goal_are_sparse_and_grow_to_the_most():
 def test_news_begin_the_polls_anew():
     scene = Scene(last=BUILD, wanted=(Condition.ACTIVE,), polls=9)
     decision = scene.look(BUILD, announced=[None], age=2.0)
-    assert decision.next == Next(15.0, Cause.POLLED)
+    assert decision.next == Next(15.0, Cause.POLLED, routine=True)
 
 
 def test_something_under_way_is_polled_without_a_goal():

@@ -1,7 +1,6 @@
-"""The promises of the work queue, one test each, in virtual time."""
+"""The promises of the work queue about what is asked for, one test each, in virtual time."""
 from __future__ import annotations
 
-import random
 import threading
 
 import pytest
@@ -9,15 +8,8 @@ import pytest
 from obsvc.clock import ManualClock
 from obsvc.model import Cause, Ref
 from obsvc.observer.queue import Priority, QueueSettings, WorkQueue
-
-A, B, C = (Ref("R", "compute.server", name) for name in "abc")
-
-
-class TopJitter(random.Random):
-    """The longest jitter, always."""
-
-    def uniform(self, a, b):
-        return b
+from obsvc.observer.work import Patience
+from tests.unit.observer.queueing import A, B, C, TopJitter, make_queue, notify, refs_due
 
 
 @pytest.fixture
@@ -27,20 +19,7 @@ def clock():
 
 @pytest.fixture
 def queue(clock):
-    return WorkQueue(QueueSettings(coalesce_interval=1.0, limit=3, backoff=0.5, backoff_max=30.0), clock=clock,
-                     rng=TopJitter())
-
-
-def notify(queue, ref, announced=None, *, urgent=False):
-    return queue.add(ref, Cause.NOTIFIED, announced=announced, urgent=urgent)
-
-
-def refs_due(queue):
-    found = []
-    while (work := queue.get()) is not None:
-        found.append(work.ref)
-        queue.done(work)
-    return found
+    return make_queue(clock)
 
 
 def test_first_in_first_out(queue):
@@ -193,69 +172,6 @@ def test_only_notifications_wait_for_the_interval(queue):
     assert queue.get().cause is Cause.STARTED
 
 
-def test_a_failure_backs_off_exponentially_up_to_the_cap_and_counts_attempts(queue, clock):
-    notify(queue, A, "active")
-    delays, since = [], clock.monotonic()
-    for attempt in range(1, 9):
-        work = queue.get()
-        assert (work.attempt, work.announced, work.since, work.news) == (attempt, ("active",), since, True)
-        assert work.cause is (Cause.NOTIFIED if attempt == 1 else Cause.RETRY)
-        delays.append(queue.retry(work))
-        assert queue.get() is None
-        clock.advance(delays[-1])
-    assert delays == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-
-
-def test_the_backoff_is_jittered(clock):
-    queue = WorkQueue(clock=clock, rng=random.Random(7))
-    delays = set()
-    for number in range(20):
-        ref = Ref("R", "compute.server", str(number))
-        notify(queue, ref)
-        delays.add(queue.retry(queue.get()))
-    assert len(delays) > 10 and all(0.25 <= delay <= 0.5 for delay in delays)
-
-
-def test_a_longer_retry_after_wins_over_the_backoff(queue, clock):
-    notify(queue, A)
-    assert queue.retry(queue.get(), after=7.0) == 7.0
-    clock.advance(6.9)
-    assert queue.get() is None
-    clock.advance(0.1)
-    assert queue.get().ref == A
-
-
-def test_success_forgets_failures(queue, clock):
-    for _ in range(3):
-        notify(queue, A)
-        clock.advance(queue.retry(queue.get()))
-    queue.done(queue.get())
-    clock.advance(5)
-    notify(queue, A)
-    work = queue.get()
-    assert work.attempt == 1
-    assert queue.retry(work) == 0.5
-
-
-def test_a_notification_during_backoff_is_looked_at_within_the_interval(queue, clock):
-    notify(queue, A)
-    queue.retry(queue.get(), after=25.0)
-    notify(queue, A, "active", urgent=True)
-    assert queue.get() is None, "haste does not help what just failed"
-    clock.advance(1.0)
-    assert queue.get().ref == A
-
-
-def test_put_back_counts_no_failure(queue, clock):
-    notify(queue, A, "active")
-    queue.put_back(queue.get(), delay=2.0)
-    clock.advance(1.9)
-    assert queue.get() is None
-    clock.advance(0.1)
-    work = queue.get()
-    assert (work.cause, work.attempt, work.announced) == (Cause.NOTIFIED, 1, ("active",))
-
-
 def test_higher_priority_first_with_a_fixed_share_for_the_lower(queue):
     waiting = [Ref("R", "compute.server", f"{kind}{number}") for kind in ("poll", "note") for number in range(10)]
     for ref in waiting:
@@ -280,90 +196,6 @@ def test_a_takeover_look_keeps_its_cause(queue):
     assert queue.get().cause is Cause.TAKEOVER
 
 
-def test_full_at_the_limit(queue):
-    notify(queue, A)
-    notify(queue, B)
-    assert not queue.full
-    notify(queue, C)
-    assert queue.full
-    queue.get()
-    assert not queue.full
-
-
-def test_forgotten_refs_are_not_looked_at(queue, clock):
-    notify(queue, A)
-    queue.add_after(B, 1.0, Cause.POLLED)
-    notify(queue, C)
-    queue.forget([A, B])
-    clock.advance(1.0)
-    assert refs_due(queue) == [C]
-    assert queue.waiting == 0
-
-
-def test_forgotten_while_processed_runs_no_more(queue, clock):
-    notify(queue, A)
-    work = queue.get()
-    notify(queue, A)
-    queue.forget([A])
-    queue.retry(work)
-    clock.advance(100)
-    assert queue.get() is None
-    notify(queue, A)
-    assert queue.get().attempt == 1
-
-
-def test_added_again_after_it_was_forgotten_while_processed(queue, clock):
-    notify(queue, A)
-    work = queue.get()
-    queue.forget([A])
-    queue.add(A, Cause.STARTED)
-    queue.done(work)
-    assert queue.get().cause is Cause.STARTED
-
-
-def test_a_held_ref_is_not_looked_at_until_done(queue, clock):
-    notify(queue, A)
-    notify(queue, B)
-    taken = queue.get()
-    assert queue.hold([A, B, C]) == {B, C}
-    queue.done(taken)
-    assert queue.get() is None
-    queue.done(B)
-    assert queue.get().ref == B
-
-
-def test_drain_waits_for_the_queue_and_for_processing(queue, clock):
-    notify(queue, A)
-    notify(queue, B)
-    queue.add_after(C, 1.0, Cause.POLLED)
-    work = queue.get()
-    assert not queue.drain(0.0), "B is due and A is processed"
-    queue.done(queue.get())
-    assert not queue.drain(0.0), "A is processed"
-    queue.done(work)
-    assert queue.drain(0.0)
-    clock.advance(10)
-    assert queue.get() is None, "what was not due is dropped"
-
-
-def test_drain_waits_for_what_is_due_though_nothing_is_processed(queue):
-    notify(queue, A)
-    assert not queue.drain(0.0)
-
-
-def test_nothing_is_taken_in_while_draining(queue):
-    queue.drain(0.0)
-    assert not notify(queue, A)
-    assert not queue.add_after(A, 0.0, Cause.POLLED)
-    assert queue.get() is None
-
-
-def test_closed_hands_out_nothing_and_does_not_wait(queue):
-    notify(queue, A)
-    queue.close()
-    assert queue.get(timeout=60.0) is None
-
-
 def test_a_waiting_thread_is_woken_by_an_add():
     queue = WorkQueue()
     found = []
@@ -372,66 +204,6 @@ def test_a_waiting_thread_is_woken_by_an_add():
     notify(queue, A)
     thread.join(20.0)
     assert [work.ref for work in found] == [A]
-
-
-def test_wait_unprocessed(queue):
-    notify(queue, A)
-    work = queue.get()
-    assert queue.wait_unprocessed(lambda ref: ref == B, 0.0)
-    assert not queue.wait_unprocessed(lambda ref: ref == A, 0.0)
-    queue.done(work)
-    assert queue.wait_unprocessed(lambda ref: ref == A, 0.0)
-
-
-class Doors:
-    """A gate with lanes that are shut, and at most ``most`` at once in each."""
-
-    def __init__(self, most=100):
-        self.closed, self.most, self.inside = set(), most, {}
-
-    def enter(self, lane, now):
-        if lane in self.closed:
-            return 5.0
-        if self.inside.get(lane, 0) >= self.most:
-            return float("inf")
-        self.inside[lane] = self.inside.get(lane, 0) + 1
-        return 0.0
-
-    def leave(self, lane, now):
-        self.inside[lane] -= 1
-
-    def shut(self, lane, now):
-        return lane in self.closed
-
-
-def test_a_shut_lane_holds_nobody_back_and_keeps_its_order(clock):
-    doors = Doors()
-    queue = WorkQueue(QueueSettings(limit=2), clock=clock, lane_of=lambda ref: ref.resource_type, gate=doors)
-    dead = [Ref("R", "network.port", str(number)) for number in range(3)]
-    doors.closed.add("network.port")
-    for ref in (*dead, A, B):
-        notify(queue, ref)
-    assert queue.full
-    assert refs_due(queue) == [A, B]
-    assert queue.depth == 3 and not queue.full, "what a dead service holds must not stop the intake"
-    doors.closed.clear()
-    assert refs_due(queue) == dead
-
-
-def test_a_lane_gives_its_place_back_however_the_look_ends(clock):
-    doors = Doors(most=1)
-    queue = WorkQueue(clock=clock, lane_of=lambda ref: ref.resource_type, gate=doors)
-    for end in (queue.done, queue.retry, lambda work: queue.put_back(work, delay=9.0)):
-        notify(queue, A)
-        notify(queue, B)
-        work = queue.get()
-        assert queue.get() is None, "one at once in this lane"
-        end(work)
-        other = queue.get()
-        assert other is not None and other.ref != work.ref
-        queue.done(other)
-        queue.forget([A, B])
-    assert doors.inside == {"compute.server": 0}
 
 
 @pytest.mark.parametrize("cause", list(Cause))
@@ -486,3 +258,88 @@ def test_a_poll_and_an_urgent_notification_are_not_moved_on(settling, clock):
     notify(settling, A)
     notify(settling, A, "active", urgent=True)
     assert settling.get() is not None
+
+
+PATIENCE = Patience(20.0, 60.0)
+
+
+def begun_build(queue, patience=None):
+    """A look that showed a build, and the poll that follows; a notification of it during the look."""
+    queue.add(A, Cause.STARTED)
+    work = queue.get()
+    if patience is not None:
+        queue.add(A, Cause.NOTIFIED, patience=patience)
+    queue.add_after(A, 20.0, Cause.POLLED, routine=True)
+    queue.done(work, under_way=True)
+
+
+def times_of_looks(queue, clock, seconds):
+    """When looks are due within ``seconds``, by steps of one."""
+    began, found = clock.monotonic(), []
+    for _ in range(seconds + 1):
+        if (work := queue.get()) is not None:
+            found.append((clock.monotonic() - began, work.cause, work.calm))
+            queue.done(work)
+        clock.advance(1.0)
+    return found
+
+
+def test_what_is_still_under_way_waits_for_the_next_routine_look(queue, clock):
+    begun_build(queue)
+    assert not queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    assert times_of_looks(queue, clock, 100) == [(20.0, Cause.NOTIFIED, True)]
+
+
+def test_it_puts_the_routine_look_off_but_not_for_ever(queue, clock):
+    begun_build(queue)
+    for _ in range(8):
+        clock.advance(10.0)
+        if queue.get() is not None:
+            break
+        queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    assert clock.monotonic() == pytest.approx(ManualClock().monotonic() + 60.0)
+
+
+def test_it_puts_off_nothing_else(queue, clock):
+    begun_build(queue)
+    queue.add_after(A, 30.0, Cause.POLLED)  # a deadline's
+    for _ in range(2):
+        clock.advance(12.0)
+        queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    assert [at for at, _, _ in times_of_looks(queue, clock, 100)] == [6.0]
+
+
+def test_any_other_notification_ends_the_patience(queue, clock):
+    begun_build(queue)
+    clock.advance(5.0)
+    queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    notify(queue, A, "active", urgent=True)
+    work = queue.get()
+    assert (work.announced, work.calm) == ((None, "active"), False)
+
+
+def test_where_nothing_is_known_to_be_under_way_there_is_no_patience(queue):
+    queue.add(A, Cause.NOTIFIED, patience=Patience(20.0, 60.0, known=False))
+    assert queue.get().calm
+
+
+def test_what_came_during_a_look_that_showed_the_same_waits_for_the_next(queue, clock):
+    begun_build(queue, Patience(20.0, 60.0, known=False))
+    assert [at for at, _, _ in times_of_looks(queue, clock, 100)] == [20.0]
+
+
+def test_what_came_during_a_look_that_showed_something_else_waits_the_interval(queue, clock):
+    queue.add(A, Cause.STARTED)
+    work = queue.get()
+    queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    queue.done(work)
+    clock.advance(1.0)
+    assert queue.get() is not None
+
+
+def test_what_came_during_a_look_that_failed_is_looked_at_with_the_next_try(queue, clock):
+    queue.add(A, Cause.STARTED)
+    work = queue.get()
+    queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    clock.advance(queue.retry(work))
+    assert queue.get().adds == 2

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from obsvc.clock import ManualClock
 from obsvc.model import Cause, Ref
 from obsvc.observer.queue import QueueSettings, WorkQueue
+from obsvc.observer.work import Patience
 
 REFS = [Ref("R", kind, name) for kind in ("compute.server", "network.port") for name in "ab"]
 refs = st.sampled_from(REFS)
@@ -50,14 +51,19 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.add(ref, Cause.NOTIFIED, announced=state, urgent=urgent)
         self.owed.add(ref)
 
+    @rule(ref=refs, known=st.booleans())
+    def under_way(self, ref, known):
+        self.queue.add(ref, Cause.NOTIFIED, patience=Patience(2.0, 6.0, known=known))
+        self.owed.add(ref)
+
     @rule(ref=refs, cause=st.sampled_from([Cause.STARTED, Cause.MARKED, Cause.TAKEOVER]))
     def add(self, ref, cause):
         self.queue.add(ref, cause)
         self.owed.add(ref)
 
-    @rule(ref=refs, delay=delays)
-    def add_after(self, ref, delay):
-        self.queue.add_after(ref, delay, Cause.POLLED)
+    @rule(ref=refs, delay=delays, routine=st.booleans())
+    def add_after(self, ref, delay, routine):
+        self.queue.add_after(ref, delay, Cause.POLLED, routine=routine)
         self.owed.add(ref)
 
     @rule()
@@ -71,10 +77,10 @@ class QueueMachine(RuleBasedStateMachine):
             self.owed.discard(work.ref)
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), shown=states)
-    def done(self, data, shown):
+    @rule(data=st.data(), shown=states, under_way=st.booleans())
+    def done(self, data, shown, under_way):
         work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
-        self.queue.done(work, shows=lambda state: state == shown)
+        self.queue.done(work, shows=lambda state: state == shown, under_way=under_way)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), back=st.booleans())
