@@ -39,12 +39,13 @@ class Scene:
         self.state = LookState(state.pop("known_since", now), **state)
         self.mass_absence = False
 
-    def look(self, outcome, cause=Cause.NOTIFIED, announced=(), *, news=None, age=0.0):
+    def look(self, outcome, cause=Cause.NOTIFIED, announced=(), *, news=None, age=0.0, calm=False):
         """One look now; ``outcome``: a snapshot, ABSENT or FAILED.  age: of the newest notification."""
         snapshot = outcome if isinstance(outcome, Snapshot) else None
         kind = Outcome.FOUND if snapshot else outcome
         heard = cause in (Cause.NOTIFIED, Cause.STARTED, Cause.TAKEOVER) if news is None else news
-        work = Work(REF, cause, self.now - age, tuple(announced), news=heard, latest=self.now - age)
+        work = Work(REF, cause, self.now - age, tuple(announced), news=heard, latest=self.now - age,
+                    calm=calm)
         fetched = Fetched(REF, kind, self.now, self.wall, snapshot, retry_after=None, error="HTTP 503")
         decision = looks.decide(self.state, work, fetched, Moment(self.now, self.wall, self.mass_absence), SETTINGS,
                                 Middle())
@@ -290,6 +291,16 @@ def test_news_begin_the_polls_anew():
     scene = Scene(last=BUILD, wanted=(Condition.ACTIVE,), polls=9)
     decision = scene.look(BUILD, announced=[None], age=2.0)
     assert decision.next == Next(15.0, Cause.POLLED, routine=True)
+
+
+def test_what_only_says_that_something_is_under_way_lets_the_polls_grow_on():
+    scene = Scene(last=BUILD, wanted=(Condition.ACTIVE,), polls=1)
+    assert scene.look(BUILD, announced=[None], calm=True).next == Next(24.0, Cause.POLLED, routine=True)
+    assert Scene(last=ACTIVE, polls=1).look(BUILD, announced=[None], calm=True).next.delay == 15.0, "it has begun"
+
+
+def test_what_says_that_something_is_under_way_where_all_seems_settled_has_a_settle_look():
+    assert Scene(last=BUILD).look(ACTIVE, announced=[None], calm=True).next == Next(1.0, Cause.SETTLE, movable=True)
 
 
 def test_something_under_way_is_polled_without_a_goal():
