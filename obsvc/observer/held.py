@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import msgspec
 
 from obsvc.engine_client.ownership import Grant, ObservedRef, PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Generation, PartitionId, Ref, Snapshot, partition
-from obsvc.observer.held_values import After, Applied, Completed, LookState, Standing, Task
+from obsvc.observer.held_values import After, Applied, Completed, Looks, LookState, Standing, Task
 
-__all__ = ["After", "Applied", "Completed", "Held", "LookState", "Standing", "Task"]
+__all__ = ["After", "Applied", "Completed", "Held", "LookState", "Looks", "Standing", "Task"]
 
 
 class _HeldRef:
@@ -34,7 +35,7 @@ class _HeldRef:
     While owed > paid the ref must be marked if we lose it.
     """
 
-    __slots__ = ("observed", "look", "cleared", "begun", "owed", "paid")
+    __slots__ = ("observed", "look", "cleared", "begun", "owed", "paid", "looks")
 
     def __init__(self, observed: ObservedRef, look: LookState) -> None:
         self.observed = observed
@@ -43,6 +44,7 @@ class _HeldRef:
         self.begun = 0
         self.owed = 0
         self.paid = 0
+        self.looks = Looks()
 
     @property
     def owes(self) -> bool:
@@ -225,18 +227,19 @@ class Held:
 
     # -- looks
 
-    def task(self, ref: Ref, *, begins: bool = False) -> Task | None:
+    def task(self, ref: Ref, *, begins: float | None = None) -> Task | None:
         """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held, handed over).
 
-        begins: a look begins with it, whose report names its mark.
+        begins: a look begins with it now, monotonic seconds, whose report names its mark.
         """
         with self._lock:
             slot = self._slot(ref)
             held = None if slot is None or slot.handing_over else slot.refs.get(ref)
             if slot is None or held is None:
                 return None
-            if begins:
+            if begins is not None:
                 held.begun = max(held.begun, held.observed.mark or 0)
+                held.looks = replace(held.looks, began=begins)
             return Task(ref, slot.grant.partition, slot.grant.generation, held.observed, held.look, held.owed)
 
     def is_current(self, task: Task) -> bool:
@@ -280,6 +283,19 @@ class Held:
             if mark > max(held.cleared, held.observed.mark or 0):
                 held.observed = msgspec.structs.replace(held.observed, mark=mark)
             return not held.owes
+
+    def answered(self, ref: Ref, began: float) -> None:
+        """The engine has answered the report of the look that began at ``began``."""
+        with self._lock:
+            held = self._find(ref)
+            if held is not None:
+                held.looks = replace(held.looks, answered=max(held.looks.answered, began))
+
+    def looks(self, ref: Ref) -> Looks:
+        """When looks at ``ref`` began; those of a ref that is not observed here never did."""
+        with self._lock:
+            held = self._find(ref)
+            return Looks() if held is None else held.looks
 
     def covered(self, ref: Ref) -> bool:
         """Whether a mark for ``ref`` is stored that only a look which begins after this call can clear: it speaks for

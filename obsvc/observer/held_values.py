@@ -63,6 +63,15 @@ class Completed:
     dirty_unobserved: list[Ref] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Monotonic times.  began: when the newest look at a ref began.  answered: when the newest began of those whose
+    reports the engine has answered."""
+
+    began: float = float("-inf")
+    answered: float = float("-inf")
+
+
 @dataclass(frozen=True)
 class After:
     """A ref after its report.  remark: a mark newer than the one reported waits.  fresher: its observations

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from obsvc import metrics
+from obsvc.clock import Clock, SystemClock
 from obsvc.model import Look, Notification, Ref
 from obsvc.observer.held import Held, Standing
 from obsvc.observer.memory import TakeoverMemory
+from obsvc.observer.twins import Twins
 from obsvc.observer.unsettled import Delivery, Unsettled
 
 #: Called for an observed ref of ours that was notified; True when that made a look due, False when one was due
@@ -38,12 +40,14 @@ class Intake:
         unsettled: Unsettled,
         notified: Notified,
         hurry: Callable[[Ref], None],
+        clock: Clock | None = None,
     ) -> None:
         self._held = held
         self._memory = memory
         self._unsettled = unsettled
         self._notified = notified
         self._hurry = hurry
+        self._twins, self._now = Twins(), (clock or SystemClock()).monotonic
         fate = metrics.NOTIFICATIONS_BY_FATE.labels
         self._count = {
             name: fate(name).inc
@@ -76,10 +80,25 @@ class Intake:
         if not ours:
             delivery.settle()
             return
+        if len(ours) == 1 == len(notification.refs) and ours[0][1] is Standing.OBSERVED:
+            first = self._twins.first_heard(ours[0][0], notification, self._now())
+            if first is not None and self._answered_with(first, ours[0][0], delivery):
+                self._count["coalesced"]()
+                return
         # Registered before anything is made due: a look that is over before the registration would settle nothing.
         self._unsettled.register(delivery, [ref for ref, _ in ours])
         for ref, standing in ours:
             self._make_due(ref, standing, notification)
+
+    def _answered_with(self, first: float, ref: Ref, delivery: Delivery) -> bool:
+        """Settle ``delivery``, the copy of what was heard at ``first``, with a look that began after that; False where
+        none has begun yet, so that the one that will answers both."""
+        if self._held.looks(ref).began <= first:
+            return False
+        self._unsettled.register(delivery, [ref], heard=first)
+        # Asked only now: a look that is answered after the registration settles it itself.
+        self._unsettled.looked(ref, self._held.looks(ref).answered)
+        return True
 
     def _standing(self, ref: Ref) -> Standing:
         """How ``ref`` stands; it is remembered when it is not for us to look at."""

@@ -177,7 +177,7 @@ class Looking:
 
     def _begin(self, work: Work) -> Begun | None:
         """What the report of a look that begins now may claim; None, with the look ended, where it is not ours."""
-        task = self._held.task(work.ref, begins=True)
+        task = self._held.task(work.ref, begins=self._clock.monotonic())
         if task is None:  # lost or handed over: whoever did that marked it
             self._queue.done(work)
             return None
@@ -272,6 +272,7 @@ class Looking:
             return
         after = self._held.reported(task, outcome, snapshot)
         if outcome.verdict in _SETTLING:
+            self._held.answered(task.ref, seen.fetched.began_at)
             self._unsettled.looked(task.ref, seen.fetched.began_at)
             self._agenda.looked(task.ref)
         if after is None:

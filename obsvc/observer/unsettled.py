@@ -35,9 +35,9 @@ class _Waiting:
 
     __slots__ = ("delivery", "arrived", "refs")
 
-    def __init__(self, delivery: Delivery, refs: set[Ref]) -> None:
+    def __init__(self, delivery: Delivery, refs: set[Ref], heard: float | None) -> None:
         self.delivery = delivery
-        self.arrived = delivery.arrived
+        self.arrived = delivery.arrived if heard is None else heard
         self.refs = refs
 
 
@@ -53,9 +53,12 @@ class Unsettled:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def register(self, delivery: Delivery, refs: Iterable[Ref]) -> None:
-        """Hold ``delivery`` until each of ``refs`` is settled for it; settled at once when there is none."""
-        waiting = _Waiting(delivery, set(refs))
+    def register(self, delivery: Delivery, refs: Iterable[Ref], *, heard: float | None = None) -> None:
+        """Hold ``delivery`` until each of ``refs`` is settled for it; settled at once when there is none.
+
+        heard: monotonic time since which what it says was known, by another delivery; None: by this one.
+        """
+        waiting = _Waiting(delivery, set(refs), heard)
         if not waiting.refs:
             delivery.settle()
             return

@@ -137,7 +137,7 @@ class Observer:
         )
         self.intake = Intake(
             held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
-            hurry=lambda ref: self.marker.hurry([ref]),
+            hurry=lambda ref: self.marker.hurry([ref]), clock=self._clock,
         )
         self.reporter = Reporter(
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,

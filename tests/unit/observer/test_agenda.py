@@ -52,7 +52,7 @@ class Member:
         self.hurried, self.stale, self.fetches, self.reports, self.put_off = [], [], [], [], []
         self.intake = Intake(
             held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
-            hurry=self.hurried.append,
+            hurry=self.hurried.append, clock=self.clock,
         )
         self.answers = {}
         self.looking = Looking(

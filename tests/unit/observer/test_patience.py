@@ -193,7 +193,7 @@ def test_a_covering_mark_is_one_that_no_look_has_begun_with():
     assert member.held.covered(A)
     member.held.task(A)
     assert member.held.covered(A)
-    member.held.task(A, begins=True)
+    member.held.task(A, begins=1.0)
     assert not member.held.covered(A)
     member.held.marked(A, 6)
     assert member.held.covered(A)
