@@ -52,7 +52,7 @@ class Inner(msgspec.Struct, gc=False):
     context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
 
 
-class Glanced(NamedTuple):
+class Glanced(msgspec.Struct, frozen=True, gc=False):
     """The one ref that a notification is about.
 
     versioned: its payload's family, which is unversioned otherwise.  asks: False where nothing of it can have changed

@@ -15,15 +15,16 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import amqp.exceptions
 import kombu
+import msgspec
 
 from obsvc.exceptions import Unavailable
+from obsvc.messaging import frame_reader
 from obsvc.messaging.connection import translated
 from obsvc.messaging.filesystem import QueueTaken
-from obsvc.messaging.frame_reader import FrameReader
 
 
 class QueueInUse(Unavailable):
@@ -34,7 +35,7 @@ class QueueVanished(Unavailable):
     """The broker cancelled our consumer: the queue was deleted, or its node went away."""
 
 
-class Arrived(NamedTuple):
+class Arrived(msgspec.Struct, frozen=True, gc=False):
     """One message as it came.  tag: for :meth:`Consumer.acknowledge`."""
 
     body: bytes
@@ -43,7 +44,7 @@ class Arrived(NamedTuple):
     routing_key: str
 
 
-#: Exchanges and routing keys that are kept as text: whoever may publish can make up more.
+#: Pairs of exchange and routing key that are kept as text: whoever may publish can make up more.
 _NAMES = 256
 
 OnMessage = Callable[[Arrived], None]
@@ -103,7 +104,7 @@ class _AmqpConsumer:
         self._tag: str | None = None
         self._wake_lock = threading.Lock()  # a descriptor that was closed may be another's by the time it is written
         self._tag_bytes: bytes | None = None
-        self._names: dict[bytes, str] = {}  # exchanges and routing keys: there are a dozen
+        self._names: dict[bytes, tuple[str, str]] = {}  # exchange and routing key: there are dozens
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -113,7 +114,7 @@ class _AmqpConsumer:
                 self._channel.auto_decode = False
                 self._channel.basic_qos(0, prefetch, False)
                 self._socket = connection.connection.sock
-                self._reader = FrameReader(
+                self._reader = frame_reader.FrameReader(
                     connection.connection, self._channel.channel_id, self._taken_whole,
                     lambda tag: tag == self._tag_bytes,
                 )
@@ -175,17 +176,14 @@ class _AmqpConsumer:
                 os.read(self._wake_read, 4096)
         return any(descriptor != self._wake_read for descriptor, _ in ready)
 
-    def _taken_whole(self, _tag: bytes, number: int, exchange: bytes, routing_key: bytes, body: bytes) -> None:
+    def _taken_whole(self, number: int, route: bytes, body: bytes) -> None:
         self._taken += 1
-        self._on_message(Arrived(body, number, self._name(exchange), self._name(routing_key)))
-
-    def _name(self, raw: bytes) -> str:
-        name = self._names.get(raw)
-        if name is None:
+        names = self._names.get(route)
+        if names is None:
             if len(self._names) >= _NAMES:
                 self._names.clear()
-            name = self._names[raw] = raw.decode("utf-8", "replace")
-        return name
+            names = self._names[route] = frame_reader.route(route)
+        self._on_message(Arrived(body, number, *names))
 
     def _delivered(self, message: Any) -> None:
         self._taken += 1

@@ -27,8 +27,8 @@ _DELIVER = b"\x00\x3c\x00\x3c"  # basic.deliver: class 60, method 60
 _END = 0xCE
 _AROUND = _FRAME.size + 1
 
-#: What ``on_deliver`` is called with: consumer tag, delivery tag, exchange, routing key, body.
-OnDeliver = Callable[[bytes, int, bytes, bytes, bytes], None]
+#: What ``on_deliver`` is called with: delivery tag, exchange and routing key (for :func:`route`), body.
+OnDeliver = Callable[[int, bytes, bytes], None]
 
 
 class FrameReader:
@@ -49,12 +49,17 @@ class FrameReader:
         self._transport.read_frame = self.read_frame
 
     def read_frame(self, *_: Any) -> tuple[int, int, bytes]:
-        """The next frame as (type, channel, payload), waited for; what py-amqp calls."""
-        while (frame := self._whole(self._at)) is None:
-            self.fill()
-        kind, channel, begin, end = frame
-        self._at = end + 1
-        return kind, channel, self._data[begin:end]
+        """The next frame as (type, channel, payload), waited for; what py-amqp calls, for an answer that stands behind
+        as many messages as were under way: these are handed over as ever."""
+        while True:
+            frame = self._whole(self._at)
+            handled = None if frame is None else self._message(frame)
+            if frame is None or handled is False:
+                self.fill()
+            elif handled is None:
+                kind, channel, begin, end = frame
+                self._at = end + 1
+                return kind, channel, self._data[begin:end]
 
     def fill(self) -> None:
         """One ``recv``.  Raises OSError when the connection is lost; a time-out loses nothing."""
@@ -76,11 +81,10 @@ class FrameReader:
         frame = self._whole(self._at)
         if frame is None:
             return False
+        handled = self._message(frame)
+        if handled is not None:
+            return handled
         kind, channel, begin, end = frame
-        if kind == _METHOD and channel == self._channel and self._data.startswith(_DELIVER, begin):
-            handled = self._deliver(begin, end)
-            if handled is not None:
-                return handled
         self._at = end + 1
         self._connection.on_inbound_frame((kind, channel, self._data[begin:end]))
         return True
@@ -95,40 +99,57 @@ class FrameReader:
         if end >= len(data):
             return None
         if data[end] != _END:
-            raise amqp.exceptions.UnexpectedFrame(f"expected a frame's end, 0xce, got {data[end]:#04x}")
+            raise _broken(data[end])
         return kind, channel, end - size, end
 
-    def _deliver(self, at: int, end: int) -> bool | None:
-        """Hand over the message whose method is at hand.
+    def _message(self, frame: tuple[int, int, int, int]) -> bool | None:
+        """Hand over the message that begins with ``frame``.
 
-        False while it is not all here; None when py-amqp shall put it together.
+        False while it is not all here; None when it is none, or py-amqp shall put it together.
         """
+        kind, channel, at, end = frame
         data = self._data
-        header = self._whole(end + 1)
-        if header is None:
-            return False
-        if header[0] != _HEADER or header[1] != self._channel:
+        if kind != _METHOD or channel != self._channel or not data.startswith(_DELIVER, at):
             return None
-        size = _CONTENT.unpack_from(data, header[2])[2]
-        first = header[3] + 1
+        first = end + 1 + _FRAME.size
+        if len(data) < first:
+            return False
+        kind, channel, length = _FRAME.unpack_from(data, end + 1)
+        if kind != _HEADER or channel != self._channel:
+            return None
+        if len(data) < first + _CONTENT.size:
+            return False
+        size = _CONTENT.unpack_from(data, first)[2]
+        begin = first + length + _AROUND
         if not size or size + _AROUND > self._connection.frame_max:
             return None
-        body = self._whole(first)
-        if body is None:
+        if len(data) < begin:
             return False
-        if body[0] != _BODY or body[1] != self._channel or body[3] - body[2] != size:
+        if _FRAME.unpack_from(data, begin - _FRAME.size) != (_BODY, self._channel, size):
             return None
+        last = begin + size
+        if last >= len(data):
+            return False
+        if data[first + length] != _END or data[last] != _END:
+            raise _broken(data[last] if data[first + length] == _END else data[first + length])
         at += len(_DELIVER)
-        tag = data[at + 1:at + 1 + data[at]]
-        at += 1 + len(tag)
+        begun = at + 1 + data[at]
+        tag = data[at + 1:begun]
         if not self._accepts(tag):
             return None
-        number = _LONG.unpack_from(data, at)[0]
-        at += _LONG.size + 1  # the octet after it says whether it was redelivered
-        exchange = data[at + 1:at + 1 + data[at]]
-        at += 1 + len(exchange)
-        routing_key = data[at + 1:at + 1 + data[at]]
-        self._at = body[3] + 1
+        number = _LONG.unpack_from(data, begun)[0]
+        self._at = last + 1
         self._connection.bytes_recv += 1  # a sign of life, for the heartbeats
-        self._on_deliver(tag, number, exchange, routing_key, data[body[2]:body[3]])
+        # The octet after the number says whether it was redelivered.
+        self._on_deliver(number, data[begun + _LONG.size + 1:end], data[begin:last])
         return True
+
+
+def route(raw: bytes) -> tuple[str, str]:
+    """Exchange and routing key, as a delivery has them one after the other."""
+    middle = 1 + raw[0]
+    return raw[1:middle].decode("utf-8", "replace"), raw[middle + 1:].decode("utf-8", "replace")
+
+
+def _broken(octet: int) -> amqp.exceptions.UnexpectedFrame:
+    return amqp.exceptions.UnexpectedFrame(f"expected a frame's end, 0xce, got {octet:#04x}")

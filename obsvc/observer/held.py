@@ -88,8 +88,12 @@ class Held:
 
     # -- what a notification asks
 
-    def standing(self, ref: Ref) -> Standing:
-        slot = self._slots[partition(ref, self._partitions)]
+    def place(self, ref: Ref) -> PartitionId:
+        """The partition of ``ref``, for who asks :meth:`standing` more than once."""
+        return partition(ref, self._partitions)
+
+    def standing(self, ref: Ref, place: PartitionId | None = None) -> Standing:
+        slot = self._slots[partition(ref, self._partitions) if place is None else place]
         if slot is None:
             return Standing.NOT_OWNED
         with self._lock:

@@ -102,10 +102,11 @@ class Intake:
 
     def _standing(self, ref: Ref) -> Standing:
         """How ``ref`` stands; it is remembered when it is not for us to look at."""
-        standing = self._held.standing(ref)
+        place = self._held.place(ref)
+        standing = self._held.standing(ref, place)
         if standing is _NOT_OWNED or standing is _NOT_OBSERVED:
             self._memory.drop(ref)
-            return self._held.standing(ref)
+            return self._held.standing(ref, place)
         return standing
 
     def _make_due(self, ref: Ref, standing: Standing, notification: Notification) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obsvc.messaging.frame_reader import FrameReader
+from obsvc.messaging.frame_reader import FrameReader, route
 
 CHANNEL, TAG, END = 3, b"ctag", b"\xce"
 FRAME_MAX = 4096
@@ -61,7 +61,10 @@ class Reading:
             sock=Socket(pieces), transport=types.SimpleNamespace(_read_buffer=buffered, connected=True),
             frame_max=FRAME_MAX, bytes_recv=0, on_inbound_frame=self.passed.append,
         )
-        self.reader = FrameReader(self.connection, CHANNEL, lambda *told: self.got.append(told), accepts)
+        self.reader = FrameReader(self.connection, CHANNEL, self.take, accepts)
+
+    def take(self, number, names, body):
+        self.got.append((number, *route(names), body))
 
     def all(self):
         """As the consumer does it."""
@@ -78,7 +81,7 @@ def read(*pieces, **options):
 
 
 def told(number, body, exchange=b"nova", key=b"notifications.info"):
-    return TAG, number, exchange, key, body
+    return number, exchange.decode(), key.decode(), body
 
 
 STREAM = message(1, b'{"a": 1}') + message(2, b"x\xceyz" * 9, exchange=b"", redelivered=1) + frame(8, 0, b"") + \
@@ -127,9 +130,11 @@ def test_other_frames_are_py_amqps_in_their_order():
         [method(1, tag=b"another"), header(1), frame(3, CHANNEL, b"a")],
         [method(1, channel=9), header(1, channel=9), frame(3, 9, b"a")],
         [method(1), frame(1, CHANNEL, b"\x00\x14\x00\x28")],  # the channel is closed in between
+        [method(1), header(3000), frame(1, CHANNEL, b"\x00\x14\x00\x28")],
         [method(1), header(1), frame(8, 0, b""), frame(3, CHANNEL, b"a")],  # a heartbeat in between
+        [method(1), header(3000), frame(8, 0, b"")],  # which is handled before the body is here
     ],
-    ids=["frames", "empty", "large", "tag", "channel", "closed", "heartbeat"],
+    ids=["frames", "empty", "large", "tag", "channel", "closed", "closed-later", "heartbeat", "heartbeat-first"],
 )
 def test_what_is_no_message_in_one_piece_is_put_together_by_py_amqp(frames):
     found = read(b"".join(frames))
@@ -149,15 +154,23 @@ def test_a_frame_without_its_end_octet_is_an_error(at):
         read(b"".join(frames))
 
 
-def test_py_amqp_reads_frames_from_the_same_buffer():
-    """As for the answer to a declaration, with messages before and after it."""
-    answer = frame(1, CHANNEL, b"\x00\x32\x00\x0bok")
-    stream = message(1, b"a") + answer + message(2, b"b")
-    reading = Reading([stream[:100], stream[100:]])
-    reading.reader.fill()
-    assert reading.reader.handle()
-    assert reading.connection.transport.read_frame() == (1, CHANNEL, b"\x00\x32\x00\x0bok")
-    assert reading.reader.handle() and reading.got == [told(1, b"a"), told(2, b"b")]
+ANSWER = b"\x00\x32\x00\x0bok"
+
+
+@pytest.mark.parametrize("cut", [1, 60, 100, 140, 200])
+def test_while_py_amqp_waits_for_an_answer_messages_are_handed_over_as_ever(cut):
+    stream = message(1, b"a") + message(2, b"b") + frame(1, CHANNEL, ANSWER) + message(3, b"c")
+    reading = Reading([stream[:cut], stream[cut:]])
+    assert reading.connection.transport.read_frame() == (1, CHANNEL, ANSWER)
+    assert reading.got == [told(1, b"a"), told(2, b"b")]
+    assert reading.all().got == [told(1, b"a"), told(2, b"b"), told(3, b"c")] and not reading.passed
+
+
+def test_while_py_amqp_waits_it_gets_what_it_must_put_together():
+    parts = [(1, CHANNEL, method(1)[7:-1]), (2, CHANNEL, header(2)[7:-1]), (3, CHANNEL, b"a"), (3, CHANNEL, b"b")]
+    reading = Reading([b"".join(frame(*part) for part in parts) + message(2, b"c") + frame(1, CHANNEL, ANSWER)])
+    assert [reading.connection.transport.read_frame() for _ in range(5)] == [*parts, (1, CHANNEL, ANSWER)]
+    assert reading.got == [told(2, b"c")]
 
 
 def test_a_closed_connection_is_an_error():
