@@ -121,7 +121,7 @@ class FrameReader:
             return False
         size = _CONTENT.unpack_from(data, first)[2]
         begin = first + length + _AROUND
-        if not size or size + _AROUND > self._connection.frame_max:
+        if not size:
             return None
         if len(data) < begin:
             return False

@@ -94,6 +94,7 @@ ODD = [
     ("instance.update", {"nova_object.name": "P", "nova_object.changes": versioned(SERVER)}),
     ("compute.instance.update", {"instance_id": "u", "eventType": "activity", "typeURI": "x"}),
     ("port.create.end", {"ports": [{"id": "a"}, {"id": "b"}]}),
+    ("scheduler.run_instance.start", {"request_spec": {"instance_uuids": ["a"]}, "instance_id": "u"}),
     ("security_group_rule.create.end", {"security_group_rule": {"id": "r", "security_group_id": "g"}}),
     ("keypair.create.end", versioned({"name": "mine"})),
     ("no.such.event", {"id": "u"}),

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from obsvc.messaging.frame_reader import FrameReader, route
 
 CHANNEL, TAG, END = 3, b"ctag", b"\xce"
-FRAME_MAX = 4096
 
 
 def frame(kind, channel, payload, end=END):
@@ -59,7 +58,7 @@ class Reading:
         self.got, self.passed = [], []
         self.connection = types.SimpleNamespace(
             sock=Socket(pieces), transport=types.SimpleNamespace(_read_buffer=buffered, connected=True),
-            frame_max=FRAME_MAX, bytes_recv=0, on_inbound_frame=self.passed.append,
+            bytes_recv=0, on_inbound_frame=self.passed.append,
         )
         self.reader = FrameReader(self.connection, CHANNEL, self.take, accepts)
 
@@ -126,7 +125,7 @@ def test_other_frames_are_py_amqps_in_their_order():
     [
         [method(1), header(6), frame(3, CHANNEL, b"abc"), frame(3, CHANNEL, b"def")],  # a body in two frames
         [method(1), header(0)],  # no body
-        [method(1), header(FRAME_MAX), frame(3, CHANNEL, b"a" * 4000)],  # larger than a frame
+        [method(1), header(10_000), frame(3, CHANNEL, b"a" * 4000)],  # larger than a frame
         [method(1, tag=b"another"), header(1), frame(3, CHANNEL, b"a")],
         [method(1, channel=9), header(1, channel=9), frame(3, 9, b"a")],
         [method(1), frame(1, CHANNEL, b"\x00\x14\x00\x28")],  # the channel is closed in between
