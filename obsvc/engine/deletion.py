@@ -1,8 +1,8 @@
 """The turn of a stack from whatever it does to its deletion.  The stack's row is locked.
 
-Creates that no worker has begun are taken back; one that a worker has leased is left to end (or to lapse), and its
-node takes part afterwards.  A node that was never begun costs no request; one whose create was begun without a
-known result is deleted by its marker.
+Creates and updates that no worker has begun are taken back; one that a worker has leased is left to end (or to
+lapse), and its node takes part afterwards.  A node that was never begun costs no request; one whose create was begun
+without a known result is deleted by its marker.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from obsvc.engine_client.stacks import NodeStatus
 def start_delete(traversal: Traversal) -> None:
     """Begin a deletion (or begin a failed one again); the caller saves the traversal."""
     tx = traversal.tx
-    kept = _take_back_creates(traversal)
+    kept = _take_back(traversal)
     rows = tx.execute(
         sa.select(node).where(node.c.stack_id == traversal.stack_id).order_by(node.c.position)
     ).all()
@@ -30,7 +30,7 @@ def start_delete(traversal: Traversal) -> None:
     unmet = dict.fromkeys(alive, 0)
     for one, required in tx.execute(
         sa.select(edge.c.node_id, edge.c.requires).join(node, node.c.node_id == edge.c.node_id)
-        .where(node.c.stack_id == traversal.stack_id)
+        .where(node.c.stack_id == traversal.stack_id, edge.c.actual.is_(True))
     ):
         if one in alive and required in alive:
             unmet[required] += 1
@@ -59,11 +59,13 @@ def start_delete(traversal: Traversal) -> None:
     traversal.begin_deletes(tx.execute(ready.order_by(node.c.position.desc())).all())
 
 
-def _take_back_creates(traversal: Traversal) -> set[str]:
-    """Close the open create jobs to workers; the nodes whose create is leased and goes on."""
+def _take_back(traversal: Traversal) -> set[str]:
+    """Close the open jobs but deletions to workers; the nodes of those that are leased, and go on."""
     tx = traversal.tx
     kept = set()
-    for row in open_jobs(traversal, Action.CREATE):
+    for row in open_jobs(traversal):
+        if row.action == Action.DELETE:
+            continue
         if row.status == JobStatus.LEASED and row.lease_until > tx.now:
             kept.add(row.node_id)
             tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(available_at=None))
@@ -73,13 +75,11 @@ def _take_back_creates(traversal: Traversal) -> set[str]:
     return kept
 
 
-def open_jobs(traversal: Traversal, action: Action | None = None) -> list[Any]:
+def open_jobs(traversal: Traversal) -> list[Any]:
     """The jobs of the stack that may still be run, locked."""
     query = sa.select(job).where(
         job.c.stack_id == traversal.stack_id, job.c.status.in_([JobStatus.READY, JobStatus.LEASED])
     )
-    if action is not None:
-        query = query.where(job.c.action == action)
     return list(traversal.tx.execute(query.order_by(job.c.job_id).with_for_update()))
 
 

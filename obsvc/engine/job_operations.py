@@ -65,6 +65,11 @@ class JobOperations:
         self.store.run(lambda tx: _complete(tx, request))
         return Empty()
 
+    def replace_job(self, request: jobs.JobReplace) -> Empty:
+        """The update can't be made in place: another copy is to take the resource's place."""
+        self.store.run(lambda tx: _replace(tx, request))
+        return Empty()
+
     def fail_job(self, request: jobs.JobFailed) -> Empty:
         """The action could not be started: retry it later, or fail its node."""
         self.store.run(lambda tx: _fail(tx, request))
@@ -99,14 +104,15 @@ def _lease(tx: Transaction, request: jobs.JobClaimRequest, limit: int) -> tuple[
 
 def _as_job(tx: Transaction, row: Any, token: str) -> jobs.Job:
     about = tx.execute(
-        sa.select(node.c.name, node.c.marker, node.c.region.label("node_region"), stack.c.name.label("stack_name"),
-                  stack.c.region, stack.c.project_id)
+        sa.select(node.c.name, node.c.marker, node.c.applied, node.c.region.label("node_region"),
+                  stack.c.name.label("stack_name"), stack.c.region, stack.c.project_id)
         .join(stack, stack.c.stack_id == node.c.stack_id).where(node.c.node_id == row.node_id)
     ).one()
     return jobs.Job(
         job_id=row.job_id, lease_token=token, lease_seconds=tx.settings.job_lease, action=Action(row.action),
         type=row.type, node_id=row.node_id, node_name=about.name, stack_id=row.stack_id, stack_name=about.stack_name,
         attempt=row.attempt + 1, marker=about.marker, properties=decode(row.properties), resource_id=row.resource_id,
+        before=decode(about.applied) if row.action == Action.UPDATE else {},
         region=about.node_region or about.region, project_id=about.project_id,
     )
 
@@ -196,8 +202,33 @@ def _begun(traversal: Traversal, row: Any, request: jobs.JobDone, *, gone: bool,
     )
     traversal.set(progressed_at=tx.now)
     traversal.event("node.observing", node_row, resource_id=request.ref.resource_id)
-    if traversal.deleting and row.action == Action.CREATE:
+    if row.action != Action.DELETE:
+        traversal.update_node(row.node_id, applied=row.properties)
+    if traversal.deleting and row.action != Action.DELETE:
         traversal.turn_to_delete(traversal.node(row.node_id))
+
+
+def _replace(tx: Transaction, request: jobs.JobReplace) -> None:
+    row = _job(tx, request.job_id, lock=False)
+    if _answered(row, request.lease_token):
+        return
+    traversal = Traversal.lock(tx, row.stack_id)
+    row = _job(tx, request.job_id, lock=True)
+    if _answered(row, request.lease_token):
+        return
+    _held(row, request.lease_token)
+    if row.action != Action.UPDATE:
+        raise InvalidInput(f"job {row.job_id} ({row.action}): expected an update to be answered by a replacement")
+    _finish(tx, row, JobStatus.DONE)
+    node_row = traversal.node(row.node_id)
+    if traversal.deleting:
+        traversal.turn_to_delete(node_row)
+    elif traversal.value("halted"):
+        traversal.failed(node_row, "the stack's time was over before it was replaced")
+    else:
+        why = f"{', '.join(request.properties)} can't be changed in place"
+        traversal.begin_forward([traversal.replace(node_row, why)])
+    traversal.save()
 
 
 def _finish(tx: Transaction, row: Any, status: str, **values: Any) -> None:
@@ -220,7 +251,7 @@ def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
         return
     _held(row, request.lease_token)
     node_row = traversal.node(row.node_id)
-    if traversal.deleting and row.action == Action.CREATE:
+    if traversal.deleting and row.action != Action.DELETE:
         _finish(tx, row, JobStatus.FAILED, error=request.error)
         traversal.turn_to_delete(node_row)
     elif traversal.value("halted"):
@@ -313,8 +344,8 @@ def _job_is_late(tx: Transaction, job_id: str) -> None:
 
 
 def _wanted_no_more(traversal: Traversal, row: Any) -> bool:
-    """Whether the job creates something in a stack that is being deleted."""
-    return traversal.deleting and row.action == Action.CREATE
+    """Whether the job makes or changes something in a stack that is being deleted."""
+    return traversal.deleting and row.action != Action.DELETE
 
 
 def _end_unanswered(traversal: Traversal, row: Any, reason: str) -> None:

@@ -67,6 +67,8 @@ def _see(traversal: Traversal, draft: DeltaDraft, touched: TouchedObservation) -
             traversal.failed(row, _why(draft.after))
     elif row.status == NodeStatus.COMPLETE:
         _see_complete(traversal, row, draft, touched)
+    elif draft.after.exists:  # its turn is still to come: whoever refers to it must not read what was
+        traversal.update_node(row.node_id, attributes=encode(facts(draft.after)))
 
 
 def _see_deleting(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
@@ -83,7 +85,9 @@ def _see_complete(traversal: Traversal, row: Any, draft: DeltaDraft, touched: To
     values: dict[str, Any] = {}
     if draft.after.exists:
         values["attributes"] = encode(facts(draft.after))
-    if touched.standing is Standing.DRIFT:
+    if row.obsolete:
+        pass  # nobody's goal any more
+    elif touched.standing is Standing.DRIFT:
         drift = _why(draft.after)
         if drift != row.drift:
             values["drift"] = drift

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from obsvc.engine import due
 from obsvc.engine.deletion import cancel, open_jobs
 from obsvc.engine.progress import waited_for
-from obsvc.engine.schema.stacks import edge, job, node, stack, stack_event
+from obsvc.engine.schema.stacks import edge, goal, job, node, stack, stack_event
 from obsvc.engine.store import Transaction
 from obsvc.engine.traversal import (
     STACK_DEADLINE,
@@ -76,5 +76,5 @@ def _forget(tx: Transaction, stack_id: str) -> None:
         return
     nodes = sa.select(node.c.node_id).where(node.c.stack_id == stack_id)
     tx.execute(sa.delete(edge).where(edge.c.node_id.in_(nodes)))
-    for table in (job, node, stack_event, stack):
+    for table in (job, node, stack_event, goal, stack):
         tx.execute(sa.delete(table).where(table.c.stack_id == stack_id))

@@ -1,7 +1,7 @@
-"""Stacks as callers see them: create, read, delete, nodes, events.
+"""Stacks as callers see them: create, update, read, delete, nodes, events.
 
 A template is parsed and refused whole before anything is written.  A stack that exists can be deleted at any
-moment, in the middle of its creation too; a changed goal is refused until updates are built.
+moment, in the middle of its creation too; another goal is taken when the stack is at rest.
 """
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from obsvc.engine.schema.stacks import edge, job, node, stack, stack_event
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store, Transaction
 from obsvc.engine.traversal import IN_PROGRESS, Traversal, decode, encode, parameters_of
+from obsvc.engine.updating import check_updatable, record_goal, start_update
 from obsvc.engine_client import stacks
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import NodeStatus, StackStatus
@@ -58,8 +59,28 @@ class StackOperations:
             traversal = Traversal.lock(tx, stack_id)
             traversal.begin(Action.CREATE, total=len(template.resources), finished=0)
             ready = sa.select(node).where(node.c.stack_id == stack_id, node.c.unmet == 0).order_by(node.c.position)
-            for row in tx.execute(ready).all():
-                traversal.begin_create(row)
+            traversal.begin_forward(tx.execute(ready).all())
+            traversal.save()
+            return _shown(tx, _by_id(tx, stack_id))
+
+        return self.store.run(work)
+
+    def update_stack(self, request: stacks.StackUpdate) -> stacks.Stack:
+        """Take another goal for a stack that is at rest, and start towards it.
+
+        Raises as :meth:`create_stack`; Conflict also while something of the stack is under way.
+        """
+        check_timeout(request.timeout)
+        types = self.resource_types if self.resource_types is not None else hot.known_types()
+        template = hot.parse(request.template, types=types)
+        values = hot.bind_parameters(template, request.parameters)
+
+        def work(tx: Transaction) -> stacks.Stack:
+            stack_id = _find(tx, request.stack, request.project_id).stack_id
+            traversal = Traversal.lock(tx, stack_id)
+            check_updatable(traversal)
+            traversal.set(timeout=request.timeout)
+            start_update(traversal, request.template, template, values)
             traversal.save()
             return _shown(tx, _by_id(tx, stack_id))
 
@@ -153,10 +174,15 @@ def _check_request(request: stacks.StackCreate) -> None:
     region = request.region
     if region is not None and not (region and len(region) <= REGION_LENGTH and region.isprintable()):
         raise InvalidInput(f"region: expected 1 to {REGION_LENGTH} printable characters, got {region[:80]!r}")
-    if request.timeout is not None and not request.timeout > 0:
-        raise InvalidInput(f"timeout: expected more than 0 seconds, got {request.timeout}")
+    check_timeout(request.timeout)
     if request.on_drift != "report":
         raise InvalidInput(f"on_drift: expected 'report', got {request.on_drift!r}: repair is not built yet")
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise InvalidInput unless it is a time."""
+    if timeout is not None and not timeout > 0:
+        raise InvalidInput(f"timeout: expected more than 0 seconds, got {timeout}")
 
 
 def _refuse_double(tx: Transaction, request: stacks.StackCreate) -> None:
@@ -165,8 +191,8 @@ def _refuse_double(tx: Transaction, request: stacks.StackCreate) -> None:
     ).one_or_none()
     if same is not None:
         raise Conflict(
-            f"there is a stack {request.name!r} already ({same.stack_id}, {same.status}): a changed goal for a stack "
-            "that exists comes with a later version; delete it first, or take another name"
+            f"there is a stack {request.name!r} already ({same.stack_id}, {same.status}): give it another goal "
+            "by an update, delete it first, or take another name"
         )
 
 
@@ -178,8 +204,9 @@ def _insert(
         project_id=request.project_id, region=request.region, status=StackStatus.CREATE_IN_PROGRESS, status_reason="",
         action=Action.CREATE, traversal="", created_at=tx.now, updated_at=tx.now, timeout=request.timeout,
         on_drift=request.on_drift, template=request.template, parameters=encode(values), total=0, finished=0,
-        failed=0, drifted=0, halted=False, progressed_at=tx.now, last_event_id=0,
+        failed=0, drifted=0, halted=False, goal=1, phase="forward", leftover=0, progressed_at=tx.now, last_event_id=0,
     ))
+    record_goal(tx, stack_id, 1, request.template, encode(values))
     ids = {name: str(uuid.uuid4()) for name in template.resources}
     tx.execute(sa.insert(node), [
         {
@@ -187,6 +214,7 @@ def _insert(
             "properties": encode(resource.properties), "action": Action.CREATE.value,
             "status": NodeStatus.WAITING.value,
             "status_reason": "", "unmet": len(resource.requires), "marker": f"obsvc:{ids[name]}:1", "attributes": "{}",
+            "obsolete": False,
         }
         for at, (name, resource) in enumerate(template.resources.items())
     ])
@@ -236,7 +264,7 @@ def _shown(tx: Transaction, row: Any, *, outputs: bool = True) -> stacks.Stack:
         updated_at=row.updated_at, traversal=row.traversal, status_reason=row.status_reason,
         project_id=row.project_id, region=row.region, deadline=row.deadline, on_drift=row.on_drift,
         nodes={status: count for status, count in counts}, outputs=values, parameters=parameters,
-        drifted=tuple(name for (name,) in drifted),
+        drifted=tuple(name for (name,) in drifted), goal=row.goal,
     )
 
 
@@ -247,11 +275,11 @@ def _parameters_and_outputs(tx: Transaction, row: Any) -> tuple[frozenset[str], 
     except InvalidInput:  # taken by a version that knew more
         return frozenset(decode(row.parameters)), {}
     hidden = frozenset(name for name, parameter in template.parameters.items() if parameter.hidden)
-    if row.status != StackStatus.CREATE_COMPLETE or not template.outputs:
+    if row.status not in (StackStatus.CREATE_COMPLETE, StackStatus.UPDATE_COMPLETE) or not template.outputs:
         return hidden, {}
     facts = {
         one.name: Facts(one.resource_id, decode(one.attributes))
-        for one in tx.execute(sa.select(node).where(node.c.stack_id == row.stack_id))
+        for one in tx.execute(sa.select(node).where(node.c.stack_id == row.stack_id, node.c.obsolete.is_(False)))
     }
     found: dict[str, Any] = {}
     for name, output in template.outputs.items():
@@ -278,7 +306,7 @@ def _nodes(tx: Transaction, stack_id: str) -> list[stacks.Node]:
     requires: dict[str, list[str]] = {}
     for one, other in tx.execute(
         sa.select(edge.c.node_id, edge.c.requires).join(node, node.c.node_id == edge.c.node_id)
-        .where(node.c.stack_id == stack_id)
+        .where(node.c.stack_id == stack_id, edge.c.wanted.is_(True))
     ):
         requires.setdefault(one, []).append(names[other])
     return [

@@ -6,57 +6,59 @@ without a gap, since the lock orders them.  Nodes need no lock of their own: the
 
 Partition locks come before stack locks (DESIGN 4): whoever starts or stops observations in the same transaction
 does that before :meth:`Traversal.lock`.  (A node's own ref, when its partition is locked already, is the exception.)
+
+A traversal goes forward first: each node of the goal is created, changed, replaced or kept, after what it requires
+(edges that are ``wanted``).  Only when all of that is done does an update delete what is left over, in the reverse
+order of the edges under which it was made (``actual``); so nothing goes that is in use.  A deletion is that second
+part alone, for everything.
 """
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine import due, outbox
+from obsvc.engine import due
 from obsvc.engine.functions import Facts
-from obsvc.engine.schema.stacks import edge, job, node, stack, stack_event
+from obsvc.engine.judging import failed as has_failed
+from obsvc.engine.locked_stack import (
+    IN_PROGRESS,
+    JOB_DEADLINE,
+    JOB_LEASE,
+    JOB_RETRY,
+    STACK_DEADLINE,
+    STACK_EVENTS,
+    STACK_PROGRESS,
+    STACK_RETENTION,
+    JobStatus,
+    LockedStack,
+    decode,
+    encode,
+    parameters_of,
+    schedule_events,
+)
+from obsvc.engine.rows import load_head
+from obsvc.engine.schema import core
+from obsvc.engine.schema.stacks import edge, job, node, stack
 from obsvc.engine.store import Transaction
 from obsvc.engine.template import resolve
 from obsvc.engine_client.jobs import Action
-from obsvc.engine_client.stacks import NodeStatus, StackStatus
+from obsvc.engine_client.stacks import NodeStatus
 from obsvc.exceptions import InvalidInput
+from obsvc.model import Condition, Ref
 
-IN_PROGRESS = (StackStatus.CREATE_IN_PROGRESS, StackStatus.DELETE_IN_PROGRESS)
+__all__ = [
+    "FORWARD", "CLEANUP", "IN_PROGRESS", "JOB_DEADLINE", "JOB_LEASE", "JOB_RETRY", "STACK_DEADLINE", "STACK_EVENTS",
+    "STACK_PROGRESS", "STACK_RETENTION", "JobStatus", "Traversal", "decode", "encode", "lock_stacks", "parameters_of",
+    "schedule_events",
+]
 
-#: Kinds of due work about stacks.
-STACK_PROGRESS = "stack_progress"
-STACK_DEADLINE = "stack_deadline"
-STACK_RETENTION = "stack_retention"
-STACK_EVENTS = "stack_events"
-JOB_LEASE = "job_lease"
-JOB_RETRY = "job_retry"
-JOB_DEADLINE = "job_deadline"
-
-#: Seconds between two looks for events of a stack that are too old; less where ``[engine] retention`` is less.
-EVENTS_INTERVAL = 86400.0
-
-
-class JobStatus:
-    """Words of ``job.status``."""
-
-    READY = "ready"  #: waits for a worker, or for its next attempt
-    LEASED = "leased"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"  #: its stack is being deleted, or ran out of time
-
-
-def decode(text: str | None) -> dict[str, Any]:
-    """A JSON object from a column."""
-    return msgspec.json.decode(text) if text else {}
-
-
-def encode(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+#: Words of ``stack.phase``.
+FORWARD = "forward"
+CLEANUP = "cleanup"
 
 
 def lock_stacks(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
@@ -68,115 +70,18 @@ def lock_stacks(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
     return [Traversal(tx, row) for row in rows]
 
 
-class Traversal:
+class Traversal(LockedStack):
     """A locked stack.  ``save`` writes what was gathered; without it events and counters are lost."""
-
-    def __init__(self, tx: Transaction, row: sa.Row) -> None:
-        self.tx = tx
-        self.row = row
-        self._values: dict[str, Any] = {}
-        self._events: list[dict[str, Any]] = []
 
     @classmethod
     def lock(cls, tx: Transaction, stack_id: str) -> Traversal | None:
         found = lock_stacks(tx, [stack_id])
         return found[0] if found else None
 
-    def value(self, name: str) -> Any:
-        """A column of the stack as it stands in this transaction."""
-        return self._values[name] if name in self._values else getattr(self.row, name)
-
-    def set(self, **values: Any) -> None:
-        self._values.update(values)
-
     @property
-    def stack_id(self) -> str:
-        return self.row.stack_id
-
-    @property
-    def deleting(self) -> bool:
-        return self.value("action") == Action.DELETE
-
-    @property
-    def in_progress(self) -> bool:
-        return self.value("status") in IN_PROGRESS
-
-    def save(self) -> None:
-        """Write the stack's row and the events."""
-        if not self._values and not self._events:
-            return
-        if self._events:
-            self.tx.execute(sa.insert(stack_event), self._events)
-        self.tx.execute(
-            sa.update(stack).where(stack.c.stack_id == self.stack_id).values(updated_at=self.tx.now, **self._values)
-        )
-        self.tx.touch("stack")
-
-    # what is said
-
-    def event(self, event: str, node_row: Any = None, *, resource_id: str | None = None, reason: str = "") -> None:
-        """Record an event of the stack, or of one of its nodes."""
-        number = self.value("last_event_id") + 1
-        self.set(last_event_id=number)
-        self._events.append({
-            "stack_id": self.stack_id, "event_id": number, "at": self.tx.now, "event": event,
-            "node": node_row.name if node_row is not None else None,
-            "resource_id": resource_id or (node_row.resource_id if node_row is not None else None), "reason": reason,
-        })
-
-    def emit(self, what: str, *, priority: str = "INFO", **more: Any) -> None:
-        """Emit ``obsvc.stack.<what>`` with what every such notification says."""
-        payload = {
-            "stack_id": self.stack_id, "stack_name": self.row.name, "project_id": self.row.project_id,
-            "status": self.value("status"), "status_reason": self.value("status_reason"),
-            "traversal": self.value("traversal"), "nodes_total": self.value("total"),
-            "nodes_finished": self.value("finished"), "nodes_failed": self.value("failed"), **more,
-        }
-        outbox.put(self.tx, f"obsvc.stack.{what}", payload, priority=priority)
-
-    # a traversal begins and ends
-
-    def begin(self, action: Action, *, total: int, finished: int) -> None:
-        """Start a new traversal: counters, deadline, progress notifications."""
-        timeout = self.row.timeout
-        deadline = None if timeout is None else self.tx.now + timeout
-        self.set(
-            action=action.value, status=f"{action.upper()}_IN_PROGRESS", status_reason="", total=total,
-            finished=finished, failed=0, halted=False, progressed_at=self.tx.now, deadline=deadline,
-            traversal=str(uuid.uuid4()),
-        )
-        self.event(f"stack.{action}.start")
-        self.emit(f"{action}.start")
-        due.schedule(self.tx, STACK_PROGRESS, self.stack_id, self.tx.now + self.tx.settings.progress_interval)
-        if action is Action.CREATE:
-            schedule_events(self.tx, self.stack_id)
-        if deadline is not None:
-            due.schedule(self.tx, STACK_DEADLINE, self.stack_id, deadline)
-
-    def fail(self, reason: str) -> None:
-        """The stack can't reach its goal any more; what is independent goes on."""
-        if not self.in_progress:
-            return
-        action = self.value("action")
-        self.set(status=f"{action.upper()}_FAILED", status_reason=reason)
-        self.event(f"stack.{action}.error", reason=reason)
-        self.emit(f"{action}.error", priority="ERROR")
-
-    def end_if_finished(self) -> None:
-        """When every node is where it should be, the stack is complete."""
-        if not self.in_progress or self.value("finished") < self.value("total"):
-            return
-        action = self.value("action")
-        self.set(status=f"{action.upper()}_COMPLETE", status_reason="")
-        if self.deleting:
-            self.set(live_name=None)
-            due.schedule(self.tx, STACK_RETENTION, self.stack_id, self.tx.now + self.tx.settings.retention)
-        self.event(f"stack.{action}.end")
-        self.emit(f"{action}.end")
-        due.cancel(self.tx, STACK_PROGRESS, self.stack_id)
-        due.cancel(self.tx, STACK_DEADLINE, self.stack_id)
-
-    # nodes
+    def cleaning(self) -> bool:
+        """Whether what is under way are deletions alone."""
+        return self.deleting or self.value("phase") == CLEANUP
 
     def update_node(self, node_id: str, **values: Any) -> None:
         self.tx.execute(sa.update(node).where(node.c.node_id == node_id).values(**values))
@@ -184,17 +89,16 @@ class Traversal:
     def node(self, node_id: str) -> sa.Row | None:
         return self.tx.execute(sa.select(node).where(node.c.node_id == node_id)).one_or_none()
 
+    # what ends
+
     def complete(self, node_row: Any, attributes: dict[str, Any]) -> None:
         """The node's goal is met: its dependents may follow."""
         self.update_node(
             node_row.node_id, status=NodeStatus.COMPLETE, status_reason="", completed_at=self.tx.now,
             attributes=encode(attributes),
         )
-        self.set(finished=self.value("finished") + 1, progressed_at=self.tx.now)
         self.event("node.complete", node_row)
-        for following in self._released(edge.c.node_id, edge.c.requires, node_row.node_id):
-            self.begin_create(following)
-        self.end_if_finished()
+        self.begin_forward(self._made(node_row))
 
     def failed(self, node_row: Any, reason: str) -> None:
         """The node will not reach its goal; the stack neither."""
@@ -203,16 +107,137 @@ class Traversal:
         self.event("node.failed", node_row, reason=reason)
         self.fail(f"{node_row.name}: {reason}")
 
-    def begin_create(self, node_row: Any) -> None:
-        """Everything that the node requires is there: make its job."""
-        if self.value("halted") or self.deleting:
+    def end_if_finished(self) -> None:
+        """Forward done: clean up; all done: the stack is complete."""
+        if not self.in_progress:
             return
-        try:
-            properties = self._resolved(node_row)
-        except InvalidInput as error:
-            self.failed(node_row, error.message)
-            return
-        self._new_job(node_row, Action.CREATE, properties)
+        finished, total = self.value("finished"), self.value("total")
+        if not self.cleaning and self.value("leftover") and finished == total - self.value("leftover"):
+            self._begin_cleanup()
+        elif finished >= total:
+            self.end()
+
+    def _made(self, node_row: Any) -> list[sa.Row]:
+        """The node is as the goal has it; the nodes that wait for nothing more."""
+        if self.value("action") != Action.CREATE:
+            self.tx.execute(sa.delete(edge).where(edge.c.node_id == node_row.node_id, edge.c.wanted.is_(False)))
+            self._now_actual(node_row.node_id)
+        self.set(finished=self.value("finished") + 1, progressed_at=self.tx.now)
+        return self._released(edge.c.node_id, edge.c.requires, node_row.node_id)
+
+    def _now_actual(self, node_id: str) -> None:
+        self.tx.execute(sa.update(edge).where(edge.c.node_id == node_id, edge.c.wanted.is_(True)).values(actual=True))
+
+    def _released(self, following: sa.Column, finished: sa.Column, node_id: str) -> list[sa.Row]:
+        """Lower the counters of what waits for ``node_id``; the nodes that wait for nothing more."""
+        counts = edge.c.actual if self.cleaning else edge.c.wanted
+        ids = [row[0] for row in self.tx.execute(sa.select(following).where(finished == node_id, counts.is_(True)))]
+        if not ids:
+            return []
+        concerned = node.c.node_id.in_(ids)
+        if self.cleaning and not self.deleting:
+            concerned &= node.c.obsolete.is_(True)
+        self.tx.execute(sa.update(node).where(concerned).values(unmet=node.c.unmet - 1))
+        right = node.c.action == Action.DELETE if self.cleaning else node.c.action != Action.DELETE
+        return list(self.tx.execute(
+            sa.select(node)
+            .where(node.c.node_id.in_(ids), node.c.unmet == 0, node.c.status == NodeStatus.WAITING, right)
+            .order_by(node.c.position)
+        ))
+
+    # forward
+
+    def begin_forward(self, rows: Iterable[Any]) -> None:
+        """Everything that these nodes require is there: create, change, replace or keep each."""
+        waiting = deque(rows)
+        while waiting and not (self.value("halted") or self.deleting):
+            one = waiting.popleft()
+            try:
+                properties = self._resolved(one)
+            except InvalidInput as error:
+                self.failed(one, error.message)
+                continue
+            if one.action == Action.CREATE:
+                if self.value("action") != Action.CREATE:
+                    self._now_actual(one.node_id)
+                self._new_job(one, Action.CREATE, properties)
+            elif one.resource_id is None or self._broken(one):
+                waiting.appendleft(self.replace(one, "it is broken"))
+            elif one.applied is not None and properties == decode(one.applied):
+                self.update_node(one.node_id, status=NodeStatus.COMPLETE)
+                waiting.extend(self._made(one))
+            else:
+                self._now_actual(one.node_id)
+                self._new_job(one, Action.UPDATE, properties)
+        self.end_if_finished()
+
+    def _broken(self, node_row: Any) -> bool:
+        """Whether the resource is gone, or in error, as far as is known."""
+        ref = Ref(node_row.region, node_row.resource_type, node_row.resource_id)
+        row = self.tx.execute(
+            sa.select(core.resource).where(core.resource.c.ref_key == core.ref_key(ref))
+        ).one_or_none()
+        snapshot = None if row is None else load_head(row)
+        return snapshot is not None and has_failed(snapshot, Condition.ACTIVE)
+
+    def replace(self, node_row: Any, why: str) -> sa.Row:
+        """Leave this copy to the cleanup; the row of a new one in its place, which waits for nothing."""
+        new_id = str(uuid.uuid4())
+        self.retire(node_row)
+        self.tx.execute(sa.insert(node).values(
+            node_id=new_id, stack_id=self.stack_id, position=node_row.position, name=node_row.name,
+            type=node_row.type, properties=node_row.properties, action=Action.CREATE, status=NodeStatus.WAITING,
+            status_reason="", unmet=0, marker=f"obsvc:{new_id}:1", attributes="{}", obsolete=False,
+        ))
+        self._take_over_edges(node_row.node_id, new_id)
+        self.event("node.replaced", node_row, reason=why)
+        return self.node(new_id)
+
+    def retire(self, node_row: Any) -> None:
+        """This copy is no part of the goal any more."""
+        drifted = self.value("drifted") - (node_row.drift is not None)
+        self.update_node(
+            node_row.node_id, obsolete=True, drift=None, status=NodeStatus.COMPLETE,
+            name=f"{node_row.name[:220]} (old {node_row.node_id[:8]})",
+        )
+        self.set(leftover=self.value("leftover") + 1, total=self.value("total") + 1, drifted=drifted)
+
+    def _take_over_edges(self, old: str, new: str) -> None:
+        """What the goal says of the old copy is about the new one; what the old was made with stays its own."""
+        wanted = self.tx.execute(
+            sa.select(edge).where((edge.c.node_id == old) | (edge.c.requires == old), edge.c.wanted.is_(True))
+        ).all()
+        mine = (edge.c.node_id == old) | (edge.c.requires == old)
+        self.tx.execute(sa.delete(edge).where(mine, edge.c.wanted.is_(True), edge.c.actual.is_(False)))
+        self.tx.execute(sa.update(edge).where(mine).values(wanted=False))
+        made = [
+            {"node_id": new, "requires": row.requires, "wanted": True, "actual": True}
+            if row.node_id == old else {"node_id": row.node_id, "requires": new, "wanted": True, "actual": False}
+            for row in wanted
+        ]
+        if made:
+            self.tx.execute(sa.insert(edge), made)
+
+    # deletions
+
+    def _begin_cleanup(self) -> None:
+        """Everything is as the goal has it: delete what is left over."""
+        self.set(phase=CLEANUP)
+        self.event("stack.update.cleanup")
+        mine = (node.c.stack_id == self.stack_id, node.c.obsolete.is_(True))
+        dependent = node.alias()
+        users = (
+            sa.select(sa.func.count()).select_from(edge.join(dependent, dependent.c.node_id == edge.c.node_id))
+            .where(edge.c.requires == node.c.node_id, edge.c.actual.is_(True), dependent.c.obsolete.is_(True))
+        )
+        counts = self.tx.execute(sa.select(node.c.node_id, users.scalar_subquery()).where(*mine)).all()
+        self.tx.execute(
+            sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
+                unmet=sa.bindparam("waits"), status=NodeStatus.WAITING.value, action=Action.DELETE.value),
+            [{"which": node_id, "waits": count} for node_id, count in counts],
+        )
+        ready = sa.select(node).where(*mine, node.c.unmet == 0).order_by(node.c.position.desc())
+        self.begin_deletes(self.tx.execute(ready).all())
 
     def begin_deletes(self, rows: Iterable[Any]) -> None:
         """Nothing requires these nodes any more: delete them, those that were never begun at once."""
@@ -221,7 +246,7 @@ class Traversal:
             one = waiting.pop()
             if self.value("halted"):
                 return
-            if one.resource_id or self._begun(one.node_id):
+            if one.resource_id or self.begun(one.node_id):
                 self._new_job(one, Action.DELETE, {})
             else:
                 waiting.extend(self._gone(one))
@@ -232,7 +257,7 @@ class Traversal:
         self.begin_deletes(self._gone(node_row))
 
     def turn_to_delete(self, node_row: Any) -> None:
-        """A create that was under way when the deletion began has ended: now the node takes part in it."""
+        """What was under way when the deletion began has ended: now the node takes part in it."""
         self.update_node(node_row.node_id, action=Action.DELETE, status=NodeStatus.WAITING)
         if not node_row.unmet:
             fresh = self.node(node_row.node_id)
@@ -244,35 +269,30 @@ class Traversal:
         )
         self.set(finished=self.value("finished") + 1, progressed_at=self.tx.now)
         self.event("node.deleted", node_row)
-        return self._released(edge.c.requires, edge.c.node_id, node_row.node_id)
+        following = self._released(edge.c.requires, edge.c.node_id, node_row.node_id)
+        if node_row.obsolete:  # a stack that is updated for years keeps no row of each copy that it had
+            self.tx.execute(sa.delete(edge).where(
+                (edge.c.node_id == node_row.node_id) | (edge.c.requires == node_row.node_id)))
+            self.tx.execute(sa.delete(job).where(job.c.node_id == node_row.node_id))
+            self.tx.execute(sa.delete(node).where(node.c.node_id == node_row.node_id))
+        return following
 
-    def _released(self, following: sa.Column, finished: sa.Column, node_id: str) -> list[sa.Row]:
-        """Lower the counters of what waits for ``node_id``; the nodes that wait for nothing more."""
-        ids = [row[0] for row in self.tx.execute(sa.select(following).where(finished == node_id))]
-        if not ids:
-            return []
-        self.tx.execute(sa.update(node).where(node.c.node_id.in_(ids)).values(unmet=node.c.unmet - 1))
-        return list(self.tx.execute(
-            sa.select(node).where(node.c.node_id.in_(ids), node.c.unmet == 0, node.c.status == NodeStatus.WAITING,
-                                  node.c.action == self.value("action"))
-            .order_by(node.c.position)
-        ))
-
-    def _begun(self, node_id: str) -> bool:
+    def begun(self, node_id: str) -> bool:
         """Whether a worker ever had the node's create: then the cloud may have a copy, whatever came back."""
         return bool(self.tx.execute(
             sa.select(sa.func.max(job.c.attempt)).where(job.c.node_id == node_id, job.c.action == Action.CREATE)
         ).scalar())
 
+    # jobs
+
     def _resolved(self, node_row: Any) -> dict[str, Any]:
         required = self.tx.execute(
-            sa.select(node).join(edge, edge.c.requires == node.c.node_id).where(edge.c.node_id == node_row.node_id)
+            sa.select(node).join(edge, edge.c.requires == node.c.node_id)
+            .where(edge.c.node_id == node_row.node_id, edge.c.wanted.is_(True))
         )
         facts = {row.name: Facts(row.resource_id, decode(row.attributes)) for row in required}
-        properties = resolve(
-            decode(node_row.properties), f"resources.{node_row.name}.properties", parameters_of(self.row), facts
-        )
-        return properties
+        parameters = parameters_of(self.row, self.value("parameters"))
+        return resolve(decode(node_row.properties), f"resources.{node_row.name}.properties", parameters, facts)
 
     def _new_job(self, node_row: Any, action: Action, properties: dict[str, Any]) -> None:
         job_id = str(uuid.uuid4())
@@ -289,15 +309,3 @@ class Traversal:
         self.set(progressed_at=self.tx.now)
         self.event("node.scheduled", node_row, reason=action.value)
         self.tx.touch("job")
-
-
-def schedule_events(tx: Transaction, stack_id: str) -> None:
-    """Have the stack's old events forgotten, now and then, as long as it is there."""
-    due.schedule(tx, STACK_EVENTS, stack_id, tx.now + min(EVENTS_INTERVAL, tx.settings.retention))
-
-
-def parameters_of(row: Any) -> dict[str, Any]:
-    """The parameters of a stack's row with the pseudo parameters."""
-    return decode(row.parameters) | {
-        "OS::stack_name": row.name, "OS::stack_id": row.stack_id, "OS::project_id": row.project_id or "",
-    }

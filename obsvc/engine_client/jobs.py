@@ -23,6 +23,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: counts the leases of this job from 1.  marker: text that the create request must carry.
     type: the HOT resource type, e.g. ``OS::Nova::Server``.
     properties: resolved, no functions left (empty for a delete).
+    before: of an update, the properties that the resource was last given.
     resource_id: of the live copy, for update and delete.  None in a delete: a create was begun and its answer never
     came; ``marker`` is that create's, by which a copy is found; where there is none the job is done as ``gone``.
     """
@@ -42,6 +43,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     resource_id: str | None = None
     region: str | None = None
     project_id: str | None = None
+    before: dict[str, Any] = {}
 
 
 class JobClaimRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -84,6 +86,14 @@ class JobDone(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: bool = False
     timeout: float | None = None
     request_id: str | None = None
+
+
+class JobReplace(msgspec.Struct, frozen=True):
+    """An update that can't be made in place.  properties: the names of those that can't be changed."""
+
+    job_id: str
+    lease_token: str
+    properties: tuple[str, ...]
 
 
 class JobFailed(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,6 +13,9 @@ class StackStatus(enum.StrEnum):
     CREATE_IN_PROGRESS = "CREATE_IN_PROGRESS"
     CREATE_COMPLETE = "CREATE_COMPLETE"
     CREATE_FAILED = "CREATE_FAILED"
+    UPDATE_IN_PROGRESS = "UPDATE_IN_PROGRESS"
+    UPDATE_COMPLETE = "UPDATE_COMPLETE"
+    UPDATE_FAILED = "UPDATE_FAILED"
     DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS"
     DELETE_COMPLETE = "DELETE_COMPLETE"
     DELETE_FAILED = "DELETE_FAILED"
@@ -40,6 +43,16 @@ class StackCreate(msgspec.Struct, frozen=True, omit_defaults=True):
     on_drift: str = "report"
 
 
+class StackUpdate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Another goal for a stack that is there: the whole template and all its parameters, as in a create."""
+
+    stack: str
+    template: str
+    parameters: dict[str, Any] = {}
+    project_id: str | None = None
+    timeout: float | None = None
+
+
 class Stack(msgspec.Struct, frozen=True, omit_defaults=True):
     stack_id: str
     name: str
@@ -56,6 +69,7 @@ class Stack(msgspec.Struct, frozen=True, omit_defaults=True):
     outputs: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
     drifted: tuple[str, ...] = ()
+    goal: int = 1
 
 
 class StackRequest(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from obsvc import failpoints, metrics
 from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.contract import Engine
-from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobFailed, JobLease
+from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobFailed, JobLease, JobReplace
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.threads import Loop
 from obsvc.worker import runner
@@ -197,7 +197,7 @@ class Worker:
                 raise LeaseLost("the lease lapsed while its attempt was confirmed")
             return
 
-    def _answer(self, job: Job, result: JobDone | JobFailed) -> str:
+    def _answer(self, job: Job, result: JobDone | JobReplace | JobFailed) -> str:
         """Tell the engine, until it answers; the outcome's name for the metrics."""
         pause = ENGINE_PAUSE
         while True:
@@ -206,6 +206,9 @@ class Worker:
                     self._engine.complete_job(result)
                     failpoints.hit("job.answered")
                     return "done"
+                if isinstance(result, JobReplace):
+                    self._engine.replace_job(result)
+                    return "replace"
                 self._engine.fail_job(result)
                 return "failed"
             except Unavailable as error:

@@ -8,15 +8,27 @@ import logging
 from collections.abc import Mapping
 
 from obsvc.cloud.calls import CallFailed
-from obsvc.engine_client.jobs import Action, Job, JobDone, JobFailed
+from obsvc.engine_client.jobs import Action, Job, JobDone, JobFailed, JobReplace
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Condition
-from obsvc.worker.plugins.base import ActionFailed, Clients, Confirm, Created, Deleting, Gone, LeaseLost, Plugin
+from obsvc.worker.plugins.base import (
+    ActionFailed,
+    Clients,
+    Confirm,
+    Created,
+    Deleting,
+    Gone,
+    LeaseLost,
+    Plugin,
+    Replace,
+)
 
 LOG = logging.getLogger(__name__)
 
 
-def run(job: Job, plugins: Mapping[str, Plugin], clients: Clients, confirm: Confirm) -> JobDone | JobFailed | None:
+def run(
+    job: Job, plugins: Mapping[str, Plugin], clients: Clients, confirm: Confirm
+) -> JobDone | JobReplace | JobFailed | None:
     """Start the job's action; None when its lease was lost under way."""
     plugin = plugins.get(job.type)
     if plugin is None:
@@ -39,16 +51,22 @@ def run(job: Job, plugins: Mapping[str, Plugin], clients: Clients, confirm: Conf
         return failed(job, f"the plugin for {job.type} failed: {type(error).__name__}: {error}", retriable=True)
 
 
-def _act(plugin: Plugin, job: Job, clients: Clients, confirm: Confirm) -> Created | Deleting | Gone:
+def _act(plugin: Plugin, job: Job, clients: Clients, confirm: Confirm) -> Created | Deleting | Gone | Replace:
     if job.action is Action.CREATE:
         return plugin.handle_create(job, clients, confirm)
     if job.action is Action.UPDATE:
+        fixed = plugin.needs_replacement(job.before, job.properties)
+        if fixed:
+            return Replace(fixed)
         return plugin.handle_update(job, clients)
     return plugin.handle_delete(job, clients)
 
 
-def done(job: Job, result: Created | Deleting | Gone) -> JobDone:
-    """What the engine is told of an action that was started."""
+def done(job: Job, result: Created | Deleting | Gone | Replace) -> JobDone | JobReplace:
+    """What the engine is told of an action that was started, or of an update that must be a replacement."""
+    if isinstance(result, Replace):
+        LOG.info("%s: %s can't be changed in place: to be replaced", describe(job), ", ".join(result.properties))
+        return JobReplace(job.job_id, job.lease_token, result.properties)
     request_id = result.request_id
     if isinstance(result, Gone):
         LOG.info("%s: already gone, request %s", describe(job), request_id)

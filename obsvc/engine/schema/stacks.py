@@ -17,6 +17,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    true,
 )
 from sqlalchemy.dialects import mysql
 
@@ -56,6 +58,12 @@ stack = Table(
     Column("finished", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
     Column("drifted", Integer, nullable=False),
+    # Version of the goal that the traversal is for; its text is in ``goal``.
+    Column("goal", Integer, nullable=False, server_default="1"),
+    # An update first makes the goal true (forward), then deletes what is no part of it (cleanup).
+    Column("phase", String(16), nullable=False, server_default="forward"),
+    # Nodes that are no part of the goal and are to be deleted in the cleanup.
+    Column("leftover", Integer, nullable=False, server_default="0"),
     # After the stack's deadline nothing new is begun in this traversal.
     Column("halted", Boolean, nullable=False),
     Column("progressed_at", Double(), nullable=False),
@@ -72,8 +80,12 @@ node = Table(
     Column("position", Integer, nullable=False),
     Column("name", String(255), nullable=False),
     Column("type", String(255), nullable=False),
+    # A copy that is no part of the goal any more; its name is changed, so that the goal's copy has it.
+    Column("obsolete", Boolean, nullable=False, server_default=false()),
     # JSON object with its functions: resolved when the node's job is made.
     Column("properties", LongText, nullable=False),
+    # JSON object: the resolved properties that the cloud was last given.
+    Column("applied", LongText),
     Column("action", String(16), nullable=False),
     Column("status", String(16), nullable=False),
     Column("status_reason", LongText, nullable=False),
@@ -100,6 +112,22 @@ edge = Table(
     metadata,
     Column("node_id", String(36), ForeignKey("node.node_id"), primary_key=True),
     Column("requires", String(36), ForeignKey("node.node_id"), primary_key=True, index=True),
+    # The goal has it: what is made waits for it.
+    Column("wanted", Boolean, nullable=False, server_default=true()),
+    # The copy was made or changed with it: what is deleted waits for it, whatever the goal says now.
+    Column("actual", Boolean, nullable=False, server_default=true()),
+)
+
+#: Every goal that a stack was given.  reached_at: when it was first complete.
+goal = Table(
+    "goal",
+    metadata,
+    Column("stack_id", String(36), ForeignKey("stack.stack_id"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("template", LongText, nullable=False),
+    Column("parameters", LongText, nullable=False),
+    Column("made_at", Double(), nullable=False),
+    Column("reached_at", Double()),
 )
 
 job = Table(

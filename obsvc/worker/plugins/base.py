@@ -52,6 +52,13 @@ class Created:
 
 
 @dataclass(frozen=True)
+class Replace:
+    """The update can't be made in place: these properties can't be changed."""
+
+    properties: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Deleting:
     """A delete was started; the resource may be there for a while."""
 

@@ -68,7 +68,7 @@ def test_a_stack_from_its_template_to_its_outputs_and_away(life):
 
 def test_a_name_is_taken_while_its_stack_lives_and_only_in_its_project(life):
     life.create(template(a=[]))
-    with pytest.raises(Conflict, match="later version"):
+    with pytest.raises(Conflict, match="another goal by an update"):
         life.create(template(a=[], b=[]))
     assert life.create(template(a=[]), project_id="p").project_id == "p"
     with pytest.raises(NotFound):
