@@ -42,6 +42,7 @@ _RULES = [
     _rule("stack:create", MEMBER, "Create stacks.", ("POST", "/v1/stacks")),
     _rule("stack:read", READER, "List and read stacks, their nodes and events.", ("GET", "/v1/stacks"),
           ("GET", "/v1/stacks/{stack}"), ("GET", "/v1/stacks/{stack}/resources"), ("GET", "/v1/stacks/{stack}/events")),
+    _rule("stack:update", MEMBER, "Give stacks another goal.", ("PUT", "/v1/stacks/{stack}")),
     _rule("stack:delete", MEMBER, "Delete stacks.", ("DELETE", "/v1/stacks/{stack}")),
     _rule("cluster:read", ADMIN, "Members and partitions.", ("GET", "/v1/members"), ("GET", "/v1/partitions"),
           ("GET", "/v1/partitions/{partition}")),

@@ -115,6 +115,19 @@ class StackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_drift: str = "report"
 
 
+class StackGoalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another goal for a stack: the whole of it, as in StackBody."""
+
+    template: str | dict[str, Any]
+    parameters: dict[str, Any] = {}
+    timeout: float | None = None
+
+
+def template_text(template: str | dict[str, Any]) -> str:
+    """The HOT text of a body's ``template``."""
+    return template if isinstance(template, str) else msgspec.json.encode(template).decode()
+
+
 def read_json(req: falcon.Request) -> Any:
     """The body, decoded; InvalidInput unless it is JSON of a bearable size."""
     body = req.bounded_stream.read(BODY_LIMIT + 1)

@@ -123,6 +123,13 @@ class Client:
                 "timeout": timeout, "on_drift": on_drift}
         return self._call("POST", "/v1/stacks", types.Stack, body=body)
 
+    def update_stack(
+        self, stack: str, template: str, *, parameters: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> types.Stack:
+        """Give a stack that is at rest another goal, the whole of it.  template, timeout: as in a create."""
+        body = {"template": template, "parameters": dict(parameters or {}), "timeout": timeout}
+        return self._call("PUT", f"/v1/stacks/{_part(stack)}", types.Stack, body=body)
+
     def stacks(self) -> Iterator[types.Stack]:
         return self._pages("/v1/stacks", "stacks", types.Stack, {})
 

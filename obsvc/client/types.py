@@ -107,6 +107,7 @@ class Stack(msgspec.Struct, frozen=True):
     outputs: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
     drifted: tuple[str, ...] = ()
+    goal: int = 1
 
     @property
     def in_progress(self) -> bool:

@@ -1,4 +1,4 @@
-"""``obsvc stack create|show|list|delete|events``."""
+"""``obsvc stack create|update|show|list|delete|events``."""
 from __future__ import annotations
 
 import argparse
@@ -30,16 +30,20 @@ def wait_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait-timeout", type=seconds, metavar="TIME", help="Wait no longer than this, e.g. 15m.")
 
 
+def goal_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-t", "--template", required=True, metavar="FILE",
+                        help="HOT template; - for standard input.")
+    parser.add_argument("-P", "--parameter", action="append", default=[], metavar="KEY=VALUE",
+                        help="Parameter of the template; may be repeated.")
+
+
 class Create(ApiShow):
     """Create a stack from a HOT template."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument("name", help="Name of the stack.")
-        parser.add_argument("-t", "--template", required=True, metavar="FILE",
-                            help="HOT template; - for standard input.")
-        parser.add_argument("-P", "--parameter", action="append", default=[], metavar="KEY=VALUE",
-                            help="Parameter of the template; may be repeated.")
+        goal_options(parser)
         parser.add_argument("--region", help="Region of its resources. Default: the API's.")
         parser.add_argument("--timeout", type=seconds, metavar="TIME", help="The creation fails after this, e.g. 1h.")
         parser.add_argument("--on-drift", choices=["report", "repair"], default="report",
@@ -57,6 +61,29 @@ class Create(ApiShow):
         if parsed_args.wait:
             stack = client.wait_stack(stack.stack_id, timeout=parsed_args.wait_timeout)
             self.exit_code = 0 if stack.status == "CREATE_COMPLETE" else 1
+        return self.shown(stack)
+
+
+class Update(ApiShow):
+    """Give a stack another goal: a changed template, or other parameters."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("stack", help="Name or id.")
+        goal_options(parser)
+        parser.add_argument("--timeout", type=seconds, metavar="TIME", help="The update fails after this, e.g. 1h.")
+        wait_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        client = self.client(parsed_args)
+        stack = client.update_stack(
+            parsed_args.stack, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter),
+            timeout=parsed_args.timeout,
+        )
+        if parsed_args.wait:
+            stack = client.wait_stack(stack.stack_id, timeout=parsed_args.wait_timeout)
+            self.exit_code = 0 if stack.status == "UPDATE_COMPLETE" else 1
         return self.shown(stack)
 
 

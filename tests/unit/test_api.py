@@ -250,6 +250,10 @@ def test_stacks(house):
     assert events and events[0]["event_id"] == 1
     assert house.get(f"/v1/stacks/shop/events?after={events[-1]['event_id']}").json["events"] == []
     assert house.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE}).status_code == 409
+    changed = house.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE})
+    assert changed.status_code == 409 and "CREATE_IN_PROGRESS" in changed.text
+    assert house.http.simulate_put("/v1/stacks/none", json={"template": TEMPLATE}).status_code == 404
+    assert house.http.simulate_put("/v1/stacks/shop", json={"template": "x", "name": "y"}).status_code == 400
     assert house.http.simulate_delete("/v1/stacks/shop").status_code == 202
 
 
@@ -260,6 +264,7 @@ def test_stacks_of_another_project_are_missing(house):
     for path in ("/v1/stacks/shop", "/v1/stacks/shop/resources", "/v1/stacks/shop/events"):
         assert house.get(path).status_code == 404
     assert house.http.simulate_delete("/v1/stacks/shop").status_code == 404
+    assert house.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE}).status_code == 404
     assert house.get("/v1/stacks").json["stacks"] == []
 
 

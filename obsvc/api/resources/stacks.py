@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import falcon
-import msgspec
 
 from obsvc.api.context import Api
 from obsvc.api.render import answer
-from obsvc.api.requests import Query, StackBody, check_timeout, read_as, read_json
-from obsvc.engine_client.stacks import StackCreate, StackEventsRequest, StackRequest, StacksRequest
+from obsvc.api.requests import Query, StackBody, StackGoalBody, check_timeout, read_as, read_json, template_text
+from obsvc.engine_client.stacks import StackCreate, StackEventsRequest, StackRequest, StacksRequest, StackUpdate
 
 
 class Stacks:
@@ -17,10 +16,10 @@ class Stacks:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = self._api.allow(req, "stack:create")
         body = read_as(read_json(req), StackBody)
-        template = body.template if isinstance(body.template, str) else msgspec.json.encode(body.template).decode()
         stack = self._api.engine.create_stack(StackCreate(
-            name=body.name, template=template, parameters=body.parameters, project_id=caller.project_id,
-            region=body.region or self._api.region, timeout=check_timeout(body.timeout), on_drift=body.on_drift,
+            name=body.name, template=template_text(body.template), parameters=body.parameters,
+            project_id=caller.project_id, region=body.region or self._api.region,
+            timeout=check_timeout(body.timeout), on_drift=body.on_drift,
         ))
         resp.location = f"/v1/stacks/{stack.stack_id}"
         answer(resp, stack, status=falcon.HTTP_201)
@@ -44,6 +43,15 @@ class StackByName:
         caller = self._api.allow(req, "stack:read")
         wait = Query(req, "wait").seconds("wait", 0.0, self._api.max_wait)
         answer(resp, self._api.engine.read_stack(StackRequest(stack, caller.scope, wait)))
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        """Another goal, the whole of it; 409 while something of the stack is under way."""
+        caller = self._api.allow(req, "stack:update")
+        Query(req)
+        body = read_as(read_json(req), StackGoalBody)
+        answer(resp, self._api.engine.update_stack(StackUpdate(
+            stack, template_text(body.template), body.parameters, caller.scope, check_timeout(body.timeout),
+        )), status=falcon.HTTP_202)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
         caller = self._api.allow(req, "stack:delete")

@@ -1,0 +1,26 @@
+"""Updates of stacks on the three databases."""
+from __future__ import annotations
+
+import pytest
+
+from obsvc.clock import SystemClock
+from tests.unit.engine.test_updates import BASE, Cloud, changed
+from tests.unit.engine_store import new_store
+
+
+@pytest.fixture
+def cloud(database_url):
+    made = Cloud(store=new_store(clock=SystemClock(), url=database_url))
+    yield made
+    made.store.close()
+
+
+def test_a_life_of_updates(cloud):
+    cloud.reach(BASE)
+    cloud.reach(changed("port", p=2))
+    cloud.reach(changed("net", **{"!q": 2}))
+    cloud.reach({"net": ({"!q": 3}, ("disk",)), "disk": ({"p": 1}, ())})
+    cloud.reach({"disk": ({"!p": 1}, ("net",)), "net": ({"!q": 3}, ())})
+    cloud.delete()
+    cloud.run()
+    assert cloud.there == {} and cloud.stack().status == "DELETE_COMPLETE" and cloud.observed() == 0
