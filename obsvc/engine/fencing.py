@@ -148,7 +148,7 @@ def beat(tx: Transaction, said: Beat) -> tuple[tuple[PartitionId, Generation], .
     table = core.member
     here = (table.c.name == said.member.name) & (table.c.incarnation == said.member.incarnation)
     values = {
-        "beat": to_json(said), "state": said.state.value, "caught_up": said.caught_up, "last_beat_at": tx.now,
+        "beat": to_json(said), "state": said.state.value, "caught_up": False, "last_beat_at": tx.now,
     }
     found = tx.execute(sa.update(table).where(here).values(values))
     if not found.rowcount:
@@ -163,7 +163,12 @@ def beat(tx: Transaction, said: Beat) -> tuple[tuple[PartitionId, Generation], .
         .where(parts.c.owner_name == said.member.name, parts.c.owner_incarnation == said.member.incarnation)
         .order_by(parts.c.partition_id)
     )
-    return tuple((PartitionId(row.partition_id), Generation(row.generation)) for row in rows)
+    granted = tuple((PartitionId(row.partition_id), Generation(row.generation)) for row in rows)
+    # Read with the member's row written, and so in an order with claims: a member whose grant is still on its way to
+    # it, or was lost, is caught up with what it knows of and says nothing of that partition.
+    if said.caught_up and said.held == len(granted):
+        tx.execute(sa.update(table).where(here).values(caught_up=True))
+    return granted
 
 
 def claim(tx: Transaction, request: ClaimRequest) -> ClaimReply:
@@ -195,10 +200,19 @@ def claim(tx: Transaction, request: ClaimRequest) -> ClaimReply:
             grants.append(_grant({**row._mapping, **new}))
     _update(tx, granted_rows)
     _update(tx, asked_rows)
+    if granted_rows:
+        _not_caught_up(tx, request.member)
     if granted_rows or asked_rows:
         tx.touch("partition")
         tx.after_commit(lambda: _note(request.member, granted_rows, asked_rows))
     return ClaimReply(tuple(grants), tuple(asked))
+
+
+def _not_caught_up(tx: Transaction, member: MemberId) -> None:
+    """What a member said of itself before a grant does not hold for it."""
+    table = core.member
+    here = (table.c.name == member.name) & (table.c.incarnation == member.incarnation)
+    tx.execute(sa.update(table).where(here).values(caught_up=False))
 
 
 def _note(member: MemberId, granted: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:

@@ -208,7 +208,7 @@ def a_vanished_owners_partition_is_granted_at_once_with_what_it_said_last(engine
     ref = _new_ref()
     gone, heir = Actor(engine), Actor(engine)
     held = gone.take(ref)
-    gone.beat(caught_up=True)
+    gone.beat(caught_up=True, held=1)
     grant = heir.take(ref)
     expect("generation", held.generation + 1, grant.generation)
     expect("previous, released, caught up", (gone.member, False, True),

@@ -43,7 +43,8 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
     partitions: P as the member computes with it; the engine refuses another than its own.
     held: how many partitions it believes to hold.  view: the member names of its current view, sorted.
     unsettled: deliveries not settled yet; oldest_unsettled: the age of the oldest in seconds.
-    caught_up: nothing that is unsettled, or waits in its queue at a broker, is older than the allowed lag.
+    caught_up: nothing that is unsettled, or waits in its queue at a broker, is older than the allowed lag.  It counts
+    only where ``held`` is what the engine has granted: nobody speaks for a grant whose answer is still on its way.
     rates: per-second figures by metric name, for the page.
     recall: what it says of the notifications of late.
     """

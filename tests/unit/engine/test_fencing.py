@@ -73,20 +73,35 @@ def test_another_claim_of_the_same_member_raises(engine):
 
 
 def test_another_incarnation_is_granted_at_once_and_raises_even_with_the_same_claim_id(engine):
-    engine.beat(A, caught_up=True)
     engine.grant(A, "x")
+    engine.beat(A, caught_up=True, held=1)
     grant = engine.grant(A2, "x")
     assert (grant.generation, grant.previous, grant.previous_caught_up) == (2, A, True)
 
 
 def test_a_vanished_owner_is_replaced_at_once(engine):
-    engine.beat(A, caught_up=True)
     engine.grant(A, "x")
+    engine.beat(A, caught_up=True, held=1)
     said_at = engine.clock.time()
     engine.clock.advance(1)
     grant = engine.grant(B, "y", ClaimReason.VANISHED)
     assert (grant.generation, grant.previous, grant.released) == (2, A, False)
     assert (grant.previous_caught_up, grant.previous_last_beat_at) == (True, said_at)
+
+
+def test_who_does_not_know_of_a_grant_yet_does_not_say_that_it_is_caught_up_there(engine):
+    """Its answer was lost or is on its way: what the member says then is of the partitions that it knows of."""
+    engine.grant(A, "x", partitions=(2,))
+    engine.beat(A, caught_up=True, held=1)
+    engine.grant(A, "y")
+    assert engine.grant(B, "z", ClaimReason.VANISHED).previous_caught_up is False, "at the same moment"
+    engine.grant(A, "u", ClaimReason.VANISHED)
+    engine.clock.advance(1)
+    engine.beat(A, caught_up=True, held=1)
+    assert engine.grant(B, "v", ClaimReason.VANISHED).previous_caught_up is False
+    engine.grant(A, "w", ClaimReason.VANISHED)
+    engine.beat(A, caught_up=True, held=2)
+    assert engine.grant(B, "t", ClaimReason.VANISHED).previous_caught_up is True
 
 
 @pytest.mark.parametrize("reason", [ClaimReason.PLANNED, ClaimReason.VACANT])
@@ -134,8 +149,8 @@ def test_an_owner_that_left_counts_as_vanished(engine):
 
 
 def test_a_release_is_compare_and_swap(engine):
-    engine.beat(A, caught_up=True)
     engine.grant(A, "x")
+    engine.beat(A, caught_up=True, held=1)
     assert engine.service.release(ReleaseRequest(A, ((3, 2),))).not_held == (3,)
     assert engine.service.release(ReleaseRequest(A2, ((3, 1),))).not_held == (3,)
     assert engine.service.release(ReleaseRequest(A, ((3, 1),))).released == (3,)
