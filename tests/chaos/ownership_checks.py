@@ -107,13 +107,19 @@ def same_assignment(history: History, findings: Findings) -> None:
 
 
 def nothing_moves(history: History, findings: Findings) -> None:
-    """I9: a bounce of etcd or of the broker moves no partition.  Only where everything had settled before."""
+    """I9: a bounce of etcd or of the broker moves no partition.
+
+    Only where everything had settled before, and where the machine did not stall: then leases lapse by themselves.
+    """
     over = {event["id"]: event["t"] for event in history.of("fault_over")}
     for fault in history.of("fault"):
         if not fault["alone"] or fault["id"] not in over:
             continue
         if not fault["settled"]:
             findings.counts["I9 faults before which ownership had not settled"] += 1
+            continue
+        if any(fault["t"] <= event["t"] <= over[fault["id"]] for event in history.of("stall")):
+            findings.counts["I9 faults during which the machine stalled"] += 1
             continue
         moved = sorted({event["partition"] for event in history.of("owner")
                         if fault["t"] <= event["t"] <= over[fault["id"]]

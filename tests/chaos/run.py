@@ -35,6 +35,9 @@ HEAL = 120.0
 #: Seconds after a fault that must move nothing during which nothing may move.
 SETTLE = 4.0
 
+#: Seconds by which a thread that only waits is late on a machine that has too much to do.
+STALL = LEASE / 4
+
 #: Seconds that a fault of its own waits until everything before it has settled.
 CALM = 30.0
 
@@ -98,6 +101,7 @@ class _Execution:
     def run(self, stop: threading.Event) -> None:
         """Until every fault is over."""
         quit_work = threading.Event()
+        threading.Thread(target=self._note_stalls, args=(quit_work,), name="stalls", daemon=True).start()
         worker = threading.Thread(target=self._workload.run, args=(quit_work,), name="workload", daemon=True)
         worker.start()
         began = time.monotonic()
@@ -109,6 +113,15 @@ class _Execution:
         finally:
             quit_work.set()
             worker.join(30)
+
+    def _note_stalls(self, stop: threading.Event) -> None:
+        """Note when this machine lets a thread wait for so long that a lease may lapse by that alone."""
+        last = time.monotonic()
+        while not stop.wait(STALL / 4):
+            now = time.monotonic()
+            if now - last > STALL:
+                self._history.note("stall", seconds=now - last)
+            last = now
 
     def _begin(self, fault: Fault, stop: threading.Event) -> None:
         if fault.alone:

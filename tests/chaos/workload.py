@@ -86,6 +86,8 @@ class Workload:
             if stop.wait(moment - before):
                 return
             before = moment
+            while self.hushed.is_set() and not stop.wait(0.2):
+                pass
             self._behind("delete" if index < DELETED else "change", each)
 
     # behind our back

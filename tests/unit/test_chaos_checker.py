@@ -201,6 +201,14 @@ def test_a_bounce_into_a_cluster_that_moves_proves_nothing():
     assert findings.facts["I9"] == 0 and "I9" not in dict(findings.violations)
 
 
+def test_a_bounce_on_a_machine_that_stalls_proves_nothing():
+    events = _clean()
+    _moves(events)
+    events["stall"] = _note("stall", 22, seconds=2.0)
+    findings = _checked(events)
+    assert findings.facts["I9"] == 0 and "I9" not in dict(findings.violations)
+
+
 def test_a_half_written_line_is_left_out(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_text(json.dumps(_note("run", 0)) + "\n" + '{"kind": "fau')
