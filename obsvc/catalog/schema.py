@@ -36,6 +36,8 @@ class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     (ISO 8601, UTC, without a zone; glance wants ``gte:`` before it).  microversion: where it is not the fetch's.
     ids: the query parameter that, given once for each id (``id=a&id=b``), lists just these, in the form of ``fetch``'s
     answer with the id under ``id``; None: there is none.  With it, due looks share requests.
+    id: where the id stands (of a URL the last part).  limit: how many are asked for in a page; None: as the service
+    has it.  all_projects: the list has what every project owns, so that what it lacks may be gone.
     """
 
     path: str
@@ -45,6 +47,9 @@ class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     changed_since_value: str = "{time}"
     microversion: str | None = None
     ids: str | None = None
+    id: str = "id"
+    limit: int | None = None
+    all_projects: bool = True
 
 
 class StatusRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

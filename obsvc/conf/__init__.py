@@ -25,11 +25,13 @@ from obsvc.conf import (
     engine,
     engine_client,
     observer,
+    sweep,
     worker,
 )
 from obsvc.exceptions import ConfigError
 
-_MODULES = (default, api, buses, catalog, cloud, coordination, database, emit, engine, engine_client, observer, worker)
+_MODULES = (default, api, buses, catalog, cloud, coordination, database, emit, engine, engine_client, observer, sweep,
+            worker)
 
 
 def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:

@@ -74,6 +74,10 @@ class Buses:
         """The buses that are not consumed now."""
         return [name for name, listener in self._listeners.items() if not listener.consuming]
 
+    def hears(self, region: str) -> bool:
+        """Whether every bus of ``region`` is consumed."""
+        return not any(self._regions[name] == region for name in self.missing())
+
     def heard_since(self) -> float | None:
         """Monotonic time since which every bus was heard without a gap; None when one is not consumed."""
         epoch_to_monotonic = self._clock.monotonic() - self._clock.time()

@@ -181,7 +181,7 @@ class Fetcher:
 
 def _resource(body: bytes, key: str | None) -> dict[str, Any]:
     """The resource in an answer's body; raises ValueError, KeyError or TypeError when it is not there."""
-    document = _document(body)
+    document = read_document(body)
     resource = document[key] if key is not None else document
     if not isinstance(resource, dict):
         raise TypeError(f"expected an object, got {type(resource).__name__}")
@@ -191,11 +191,12 @@ def _resource(body: bytes, key: str | None) -> dict[str, Any]:
 def _by_id(body: bytes, key: str) -> dict[str, dict[str, Any]]:
     """The resources in a list's body; none where it can't be read."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        return {each["id"]: each for each in _document(body)[key]}
+        return {each["id"]: each for each in read_document(body)[key]}
     return {}
 
 
-def _document(body: bytes) -> Any:
+def read_document(body: bytes) -> Any:
+    """A service's answer as values that every database and JSON in UTF-8 hold; raises ValueError."""
     try:
         document = msgspec.json.decode(body)
     except msgspec.DecodeError:

@@ -368,6 +368,11 @@ class Held:
                 if region is None or ref.region == region
             ]
 
+    def kinds(self) -> set[tuple[str, str]]:
+        """``(region, resource type)`` of every observed ref held."""
+        with self._lock:
+            return {(ref.region, ref.resource_type) for slot in self._slots if slot is not None for ref in slot.refs}
+
     def owing(self, number: PartitionId) -> list[Ref]:
         """The refs of a partition that owe a look."""
         with self._lock:

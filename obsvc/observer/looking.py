@@ -29,6 +29,7 @@ from obsvc.observer.agenda import Agenda
 from obsvc.observer.fetched import Fetched, Outcome
 from obsvc.observer.held import After, Held, LookState, Task
 from obsvc.observer.queue import Work, WorkQueue
+from obsvc.observer.recall import Recall
 from obsvc.observer.sequence import Sequence as Counter
 from obsvc.observer.unsettled import Unsettled
 
@@ -74,7 +75,7 @@ class Looking:
 
     fetch: one request.  together: requests for several refs at once; None: there are none.  submit: hands a report
     to the reporter.  hurry: has refs marked at the engine.  stale: is told of a partition whose reports are refused.
-    wall: the engine's clock as well as this member knows it.
+    wall: the engine's clock as well as this member knows it.  recall: counts what was found without a notification.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Looking:
         wall: Callable[[], float],
         clock: Clock,
         together: Together | None = None,
+        recall: Recall | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
@@ -105,6 +107,7 @@ class Looking:
         self._lane_of = lane_of
         self._fetch = fetch
         self._together = together
+        self._recall = recall
         self._alone: set[Ref] = set()  # a list did not have them: the next look asks for each by itself
         self._submit = submit
         self._hurry = hurry
@@ -181,6 +184,8 @@ class Looking:
         if task is None:  # lost or handed over: whoever did that marked it
             self._queue.done(work)
             return None
+        if self._recall is not None:
+            self._recall.begun(work.ref, work.cause, task.observed.mark_reason)
         return Begun(work, task, self._sequence.next())
 
     def _conclude(self, begun: Begun, fetched: Fetched) -> None:
@@ -270,6 +275,9 @@ class Looking:
         if outcome.verdict is Verdict.STALE_GENERATION:
             self._refused(task)
             return
+        if self._recall is not None and outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
+            changed = outcome.verdict is Verdict.ACCEPTED and task.observed.last is not None
+            self._recall.reported(task.ref, seen.fetched.began_at, changed=changed)
         after = self._held.reported(task, outcome, snapshot)
         if outcome.verdict in _SETTLING:
             self._held.answered(task.ref, seen.fetched.began_at)

@@ -23,11 +23,13 @@ from obsvc.engine_client.contract import Engine, EngineInfo
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import BuryRequest, DeadLetter
 from obsvc.exceptions import ObsvcError
-from obsvc.model import MemberId
+from obsvc.model import MemberId, Notification, Ref
 from obsvc.observer import looks
 from obsvc.observer.absence import AbsenceWatch
 from obsvc.observer.agenda import Agenda, AgendaSettings
 from obsvc.observer.buses import Buses
+from obsvc.observer.duties import leader
+from obsvc.observer.duties.assemble import make_leader
 from obsvc.observer.engine_clock import EngineClock
 from obsvc.observer.fetcher import Fetcher
 from obsvc.observer.following import Follower, Loader
@@ -40,6 +42,7 @@ from obsvc.observer.marker import Marker
 from obsvc.observer.memory import TakeoverMemory
 from obsvc.observer.queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
+from obsvc.observer.recall import Recall
 from obsvc.observer.reporter import Reporter
 from obsvc.observer.unsettled import Unsettled
 from obsvc.partitioning.membership import Membership, MembershipView
@@ -76,6 +79,7 @@ class Observer:
         catalog = catalogs.load(conf.catalog.folders)
         self._state(info.partitions)
         self._cloud(conf, catalog, user_agent)
+        self._counting(conf, catalog)
         self._decisions(conf.cloud.requests_per_second)
         self._carriers(info.partitions)
         self.buses = Buses(
@@ -91,6 +95,10 @@ class Observer:
         self.ownership = Ownership(
             engine, self.membership, self.member, info.partitions, self.holder, self._clock,
             OwnershipSettings.from_conf(conf, host=host, address=address),
+        )
+        self.duties = make_leader(
+            conf, engine=engine, member=self.member, catalog=catalog, sessions=self._sessions, gate=self.gate,
+            held=self.held, leads=self.ownership.leads, heard=self.buses.hears, wall=self._wall.time, clock=self._clock,
         )
         self._loops = self._make_loops()
         self._rates = Rates(self._clock)
@@ -112,14 +120,24 @@ class Observer:
     def _cloud(self, conf: cfg.ConfigOpts, catalog: Any, user_agent: str) -> None:
         options = self._options
         self.gate = ServiceGate(GateSettings.from_conf(conf))
-        sessions = CloudSessions.from_conf(conf, user_agent, pool=options.fetch_threads)
-        self.fetcher = Fetcher(catalog, sessions, gate=self.gate, clock=self._clock)
+        self._sessions = CloudSessions.from_conf(conf, user_agent, pool=options.fetch_threads + leader.THREADS)
+        self.fetcher = Fetcher(catalog, self._sessions, gate=self.gate, clock=self._clock)
         self.queue = WorkQueue(
             QueueSettings(coalesce_interval=options.coalesce_interval, limit=options.backlog_limit,
                           settle_delay=options.settle_delay),
             clock=self._clock, lane_of=self.fetcher.lane_of, gate=self.gate,
         )
         self.gate.on_back = self.queue.hasten
+
+    def _counting(self, conf: cfg.ConfigOpts, catalog: Any) -> None:
+        self.recall = Recall(
+            grace=conf.sweep.grace, window=conf.sweep.recall_window, clock=self._clock,
+            service_of=lambda name: catalog.service_of(name).service if name in catalog.types else name,
+        )
+
+    def _notified(self, ref: Ref, notification: Notification) -> bool:
+        self.recall.notified(ref)
+        return self.agenda.notified(ref, notification)
 
     def _decisions(self, requests_per_second: float) -> None:
         options = self._options
@@ -136,7 +154,7 @@ class Observer:
             due=self.agenda.marked, mark_after=options.mark_after, clock=self._clock,
         )
         self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
+            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self._notified,
             hurry=lambda ref: self.marker.hurry([ref]), clock=self._clock,
         )
         self.reporter = Reporter(
@@ -148,7 +166,7 @@ class Observer:
             absences=AbsenceWatch(), lane_of=self.fetcher.lane_of, fetch=self.fetcher.fetch, together=self.fetcher,
             submit=self.reporter.submit, hurry=self.marker.hurry,
             stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
-            clock=self._clock,
+            clock=self._clock, recall=self.recall,
         )
 
     def _carriers(self, partitions: int) -> None:
@@ -176,6 +194,7 @@ class Observer:
             Loop("loader", self.loader.run), Loop("follow-steady", self.follower.run_steady),
             Loop("follow-fresh", self.follower.run_fresh), Loop("marker", self.marker.run),
             Loop("hand-over", self.holder.run),
+            *(Loop(f"duties-{place}", self.duties.run) for place in range(leader.THREADS)),
         ]
         return loops + [Loop(f"fetch-{place}", self.looking.run) for place in range(self._options.fetch_threads)]
 
@@ -255,6 +274,7 @@ class Observer:
             "oldest_unsettled": round(oldest, 3),
             "buses": self.buses.statuses(),
             "rates": self._rates.read(),
+            "recall": self.recall.read(),
             "open_breakers": self.gate.open_breakers(self._clock.monotonic()),
             "last_error": self._last_error(),
         }
@@ -270,6 +290,7 @@ class Observer:
         region = self.buses.region(bus)
         if not self.agenda.resync(region, f"bus {bus}: {reason}"):
             LOG.info("bus %s: %s; nothing is held of %s", bus, reason, region)
+        self.duties.request(region, f"bus {bus}: {reason}")
 
     def _bury(self, letter: DeadLetter) -> None:
         self._engine.bury(BuryRequest((letter,)))

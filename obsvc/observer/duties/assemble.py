@@ -1,0 +1,34 @@
+"""The parts of a member's duties, put together."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from obsvc.catalog import Catalog
+from obsvc.clock import Clock
+from obsvc.engine_client.contract import Engine
+from obsvc.model import Generation, MemberId
+from obsvc.observer.duties.leader import Leader, LeaderSettings
+from obsvc.observer.duties.listing import Lister
+from obsvc.observer.duties.pace import PaceSettings
+from obsvc.observer.duties.sweep import Sweeper
+from obsvc.observer.fetcher import Sessions
+from obsvc.observer.gate import ServiceGate
+from obsvc.observer.held import Held
+
+
+def make_leader(
+    conf: Any, *, engine: Engine, member: MemberId, catalog: Catalog, sessions: Sessions, gate: ServiceGate,
+    held: Held, leads: Callable[[str], Generation | None], heard: Callable[[str], bool], wall: Callable[[], float],
+    clock: Clock,
+) -> Leader:
+    """As ``[sweep]`` says; the arguments are those of the parts."""
+    pace = PaceSettings.from_conf(conf)
+    sweeper = Sweeper(
+        engine=engine, member=member, catalog=catalog, lister=Lister(catalog, sessions, gate, wall=wall, clock=clock),
+        pace=pace, overlap=conf.sweep.overlap,
+    )
+    return Leader(
+        LeaderSettings(pace, enabled=conf.sweep.enabled), engine=engine, catalog=catalog, sweeper=sweeper,
+        kinds=held.kinds, leads=leads, heard=heard, clock=clock,
+    )
