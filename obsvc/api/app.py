@@ -62,6 +62,7 @@ def make_app(
     app.add_route("/v1/members/{name}/drain", members, suffix="drain")
     app.add_route("/v1/partitions", cluster.Partitions(api))
     app.add_route("/v1/partitions/{partition}", cluster.Partitions(api), suffix="one")
+    app.add_route("/v1/duties", cluster.Duties(api))
     letters = dead_letters.DeadLetters(api)
     app.add_route("/v1/dead-letters", letters)
     app.add_route("/v1/dead-letters/{letter}", letters, suffix="one")

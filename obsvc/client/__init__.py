@@ -168,6 +168,10 @@ class Client:
         """Have a member hand over what it owns and take nothing, until ``drained=False``; NotFound without one."""
         return self._call("PUT" if drained else "DELETE", f"/v1/members/{_part(name)}/drain", dict)
 
+    def duties(self) -> tuple[types.Duty, ...]:
+        """What one member does for all of them, with its leader and its runs."""
+        return _as(self._call("GET", "/v1/duties", dict)["duties"], tuple[types.Duty, ...])
+
     def partitions(self, *, owner: str | None = None, differs: bool | None = None) -> tuple[types.Partition, ...]:
         """owner: granted to or proposed for that member.  differs: whether proposal and grant differ."""
         params = {"owner": owner, "differs": None if differs is None else str(differs).lower()}

@@ -154,6 +154,7 @@ class Member(msgspec.Struct, frozen=True):
     in_ring: bool | None = None
     intended: int | None = None
     drained_at: float | None = None
+    recall: tuple[dict[str, Any], ...] = ()
     held: int = 0
     caught_up: bool = False
     backlog: int = 0
@@ -166,6 +167,33 @@ class Member(msgspec.Struct, frozen=True):
     rates: dict[str, float] = {}
     open_breakers: tuple[str, ...] = ()
     last_error: str | None = None
+
+
+class Duty(msgspec.Struct, frozen=True):
+    """leader: name and incarnation.  lag: seconds that the next run is overdue.  recall: share of the changes lately
+    found that a notification told of, None without any; seen, missed: those changes."""
+
+    name: str
+    kind: str
+    region: str
+    service: str
+    partition: int
+    generation: int
+    leader: dict[str, str] | None = None
+    since: float | None = None
+    running_since: float | None = None
+    last_run_at: float | None = None
+    last_ended_at: float | None = None
+    next_run_at: float | None = None
+    interval: float = 0.0
+    lag: float = 0.0
+    result: dict[str, int] = {}
+    last_error: str | None = None
+    requested_at: float | None = None
+    request_reason: str | None = None
+    recall: float | None = None
+    seen: int = 0
+    missed: int = 0
 
 
 class Partition(msgspec.Struct, frozen=True):

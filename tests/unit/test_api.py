@@ -12,12 +12,14 @@ from obsvc.api.policy import Caller, Policy
 from obsvc.api.ring import Ring
 from obsvc.clock import ManualClock
 from obsvc.engine.service import EngineService
+from obsvc.engine_client.contract import CONTRACT_VERSION
+from obsvc.engine_client.duties import DutyBegin, DutyEnd, DutySpec, EnsureDutiesRequest, RecallCount
 from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.observations import ResourceRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.engine_client.reports import Report, ReportRequest
 from obsvc.exceptions import ConfigError, Forbidden, Unauthorized, Unavailable
-from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
+from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition, partition_of_id
 from tests.unit.engine_store import new_store
 
 P = 8
@@ -370,6 +372,27 @@ def test_a_number_that_no_database_takes_is_refused(house):
     assert house.get(f"/v1/stacks/s/events?after={2**63}").status_code == 400
     assert house.get(f"/v1/dead-letters?before={2**63}").status_code == 400
     assert house.get(f"/v1/stacks/s/events?after={2**63 - 1}").status_code == 200
+
+
+def test_duties_are_listed_with_their_leader_and_recall(house):
+    assert house.get("/v1/duties").json["duties"] == []
+    name = "sweep/R/nova"
+    house.service.ensure_duties(EnsureDutiesRequest((DutySpec(name, "sweep", "R", "nova"),)))
+    member, number = MemberId("obs-9", "9"), partition_of_id(name, house.service.store.partitions)
+    house.service.beat(Beat(member=member, contract_version=CONTRACT_VERSION, state=MemberState.ACTIVE, started_at=0.0,
+                            partitions=house.service.store.partitions,
+                            recall=(RecallCount("R", "nova", "compute.server", 3, 1),)))
+    claim = ClaimRequest(member, "duty", (PartitionClaim(number, ClaimReason.VANISHED),))
+    generation = house.service.claim(claim).grants[0].generation
+    house.service.begin_duty(DutyBegin(member, name, generation, "run"))
+    house.service.end_duty(DutyEnd(member, name, generation, "run", 30.0, 30.0, {"lists": 2}))
+    house.clock.advance(35.0)
+    house.service.beat(Beat(member=member, contract_version=CONTRACT_VERSION, state=MemberState.ACTIVE, started_at=0.0,
+                            partitions=house.service.store.partitions,
+                            recall=(RecallCount("R", "nova", "compute.server", 3, 1),)))
+    [duty] = house.get("/v1/duties").json["duties"]
+    assert duty["leader"] == {"name": "obs-9", "incarnation": "9"} and duty["generation"] == generation
+    assert (duty["result"], duty["recall"], duty["lag"]) == ({"lists": 2}, 0.75, 5.0)
 
 
 def test_a_member_is_drained_and_undrained_by_an_operator(house):

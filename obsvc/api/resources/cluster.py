@@ -1,4 +1,4 @@
-"""``/v1/members`` and ``/v1/partitions``: what SREs ask of the cluster itself."""
+"""``/v1/members``, ``/v1/partitions`` and ``/v1/duties``: what SREs ask of the cluster itself."""
 from __future__ import annotations
 
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import falcon
+import msgspec
 
 from obsvc.api.context import Api
 from obsvc.api.render import answer, plain
@@ -82,6 +83,31 @@ class Partitions:
         if int(partition) >= count:
             raise NotFound(f"no partition {partition}: there are {count}, numbered from 0")
         answer(resp, describe(self._api, [PartitionId(int(partition))])[0])
+
+
+class Duties:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Every duty: its leader, its runs, and how the notifications of its service do.
+
+        lag: seconds that its next run is overdue.  recall: share of the changes lately found that a notification told
+        of; None where there were none.
+        """
+        self._api.allow(req, "cluster:read")
+        Query(req)
+        reply = self._api.engine.duties(Empty())
+        found = []
+        for duty in reply.duties:
+            changes = duty.seen + duty.missed
+            due = duty.next_run_at if duty.running_since is None else duty.running_since
+            found.append({
+                **msgspec.structs.asdict(duty), "leader": plain(duty.leader),
+                "lag": 0.0 if due is None else max(0.0, reply.engine_time - due),
+                "recall": duty.seen / changes if changes else None,
+            })
+        answer(resp, {"duties": found, "engine_time": reply.engine_time})
 
 
 def describe(api: Api, partitions: Sequence[PartitionId] | None) -> list[dict[str, Any]]:
