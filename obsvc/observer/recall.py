@@ -2,8 +2,8 @@
 
 A change is an accepted report that differs from the snapshot before.  It is *seen* when a notification that no look
 had answered yet made the look, or was waiting when the change was found otherwise (by a sweep's mark, a poll, a
-resync), or comes within ``grace`` seconds after; else it is *missed*.  What a look found that had another reason (a
-start, a takeover, an operator) says nothing of the bus and is not counted.
+resync), or comes within ``grace`` seconds after and leads to nothing new; else it is *missed*.  What a look found that
+had another reason (a start, a takeover, an operator) says nothing of the bus and is not counted.
 
 A duplicate of one notification can stand for another that was lost: so where notifications are duplicated, the recall
 is an upper bound.
@@ -23,6 +23,9 @@ from obsvc.model import Cause, Ref
 
 #: Refs whose last notification is remembered, and changes that wait for theirs; the oldest are forgotten beyond.
 KEPT = 50_000
+
+#: Seconds that a change waits for the look which its notification asked for, at most.
+LOOK_MAX = 300.0
 
 #: Changes counted in the window, at most.
 COUNTED_MAX = 50_000
@@ -48,11 +51,6 @@ class Recall:
         with self._lock:
             self._expire(now)
             _keep(self._arrived, ref, now)
-            found = self._waiting.get(ref)
-            if found:
-                self._count(ref, now, seen=True, late=now - found.pop(0))
-                if not found:
-                    del self._waiting[ref]
 
     def begun(self, ref: Ref, cause: Cause, mark_reason: str | None) -> None:
         """A look at ``ref`` begins."""
@@ -66,14 +64,25 @@ class Recall:
         with self._lock:
             self._expire(now)
             arrived = self._arrived.get(ref)
+            answered = arrived is not None and arrived < began
             if changed:
                 notified = self._origin.get(ref)
                 if notified or arrived is not None:
                     self._count(ref, now, seen=True, late=0.0)
                 elif notified is False:
                     _keep(self._waiting, ref, [*self._waiting.get(ref, ()), now])
-            if arrived is not None and arrived < began:
+            elif answered and ref in self._waiting:
+                self._late(ref, arrived, now)
+            if answered:
                 del self._arrived[ref]
+
+    def _late(self, ref: Ref, arrived: float, now: float) -> None:
+        """A notification led to nothing new: it told of a change that had been found before."""
+        found = self._waiting[ref]
+        late = arrived - found.pop(0)
+        self._count(ref, now, seen=late <= self._grace, late=max(0.0, late))
+        if not found:
+            del self._waiting[ref]
 
     def read(self) -> tuple[RecallCount, ...]:
         """What was counted within the window, for the beat."""
@@ -90,12 +99,15 @@ class Recall:
         )
 
     def _expire(self, now: float) -> None:
-        """Changes whose notification has not come in time were missed."""
-        while self._waiting:
-            ref, found = next(iter(self._waiting.items()))
+        """Changes whose notification has not come in time were missed; one that came may wait for its look yet."""
+        over = []
+        for ref, found in self._waiting.items():
             if found[-1] > now - self._grace:
                 break  # in the order of their newest change
-            del self._waiting[ref]
+            if self._arrived.get(ref, now) > found[-1] + self._grace or now > found[-1] + LOOK_MAX:
+                over.append(ref)
+        for ref in over:
+            found = self._waiting.pop(ref)
             for _each in found:
                 self._count(ref, now, seen=False)
 

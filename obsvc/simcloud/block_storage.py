@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import falcon
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import page, visible
+from obsvc.simcloud.cloud import next_links, page, visible
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.service import DELETE_PART, Service
 from obsvc.simcloud.world import Resource
@@ -57,7 +57,8 @@ class Collection(Service):
         return page(found, req)
 
     def on_get_detail(self, req: falcon.Request, resp: falcon.Response, project: str | None = None) -> None:
-        resp.media = {f"{self.key}s": self._listed(req)}
+        listed = self._listed(req)
+        resp.media = {f"{self.key}s": listed, **next_links(req, f"{self.key}s")}
 
     def on_get_all(self, req: falcon.Request, resp: falcon.Response, project: str | None = None) -> None:
         resp.media = {f"{self.key}s": [{key: body[key] for key in self.brief} for body in self._listed(req)]}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import falcon
 
@@ -103,5 +104,18 @@ def page(bodies: Iterable[Mapping[str, Any]], req: falcon.Request, *, most: int 
         if place is None:
             raise faults.nova(400, f"marker [{marker}] not found")
         found = found[place + 1:]
-    limit = req.get_param_as_int("limit", min_value=0) or most
-    return found[: min(limit, most)]
+    limit = min(req.get_param_as_int("limit", min_value=0) or most, most)
+    req.context.last_of_page = found[limit - 1]["id"] if found[limit:] else None
+    return found[:limit]
+
+
+def next_query(req: falcon.Request) -> str | None:
+    """The query of the page after the one that :func:`page` cut; None where that was the last."""
+    last = getattr(req.context, "last_of_page", None)
+    return None if last is None else urlencode({**req.params, "marker": last}, doseq=True)
+
+
+def next_links(req: falcon.Request, key: str) -> dict[str, list[dict[str, str]]]:
+    """``<key>_links`` as nova, neutron and cinder have it; nothing where there is no further page."""
+    query = next_query(req)
+    return {} if query is None else {f"{key}_links": [{"rel": "next", "href": f"{req.prefix}{req.path}?{query}"}]}

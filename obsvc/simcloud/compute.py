@@ -9,7 +9,7 @@ from typing import Any
 import falcon
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import Cloud, iso, page, read_json, visible
+from obsvc.simcloud.cloud import Cloud, iso, next_links, page, read_json, visible
 from obsvc.simcloud.flavors import FLAVORS
 from obsvc.simcloud.image import Images
 from obsvc.simcloud.network import Network
@@ -124,7 +124,8 @@ class Compute:
         resp.media = {"server": self._shown(*self._found(id, req.context.actor), req)}
 
     def on_get_detail(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.media = {"servers": [self._shown(server, body, req) for server, body in self._listed(req)]}
+        listed = [self._shown(server, body, req) for server, body in self._listed(req)]
+        resp.media = {"servers": listed, **next_links(req, "servers")}
 
     def on_get_servers(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.media = {"servers": [{"id": body["id"], "name": body["name"], "links": body["links"]}

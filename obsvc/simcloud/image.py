@@ -12,7 +12,7 @@ from typing import Any
 import falcon
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import Cloud, iso, page, read_body, stable_id
+from obsvc.simcloud.cloud import Cloud, iso, next_query, page, read_body, stable_id
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.world import Resource
 
@@ -88,8 +88,12 @@ class Images:
         found = [body for image, body in self.cloud.world.listed(TYPE)
                  if self._visible(image, body, req.context.actor) and body["updated_at"] >= since
                  and all(str(body.get(key)) == req.get_param(key)
-                         for key in ("name", "status", "visibility", "owner") if req.get_param(key))]
-        resp.media = {"images": page(found, req), "first": "/v2/images", "schema": "/v2/schemas/images"}
+                         for key in ("name", "status", "visibility", "owner")
+                         if req.get_param(key) and (key, req.get_param(key)) != ("visibility", "all"))]
+        listed = page(found, req)
+        query = next_query(req)
+        resp.media = {"images": listed, "first": "/v2/images", "schema": "/v2/schemas/images",
+                      **({} if query is None else {"next": f"/v2/images?{query}"})}
 
     def on_post_images(self, req: falcon.Request, resp: falcon.Response) -> None:
         asked = read_body(req, faults.glance)

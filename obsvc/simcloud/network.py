@@ -11,7 +11,7 @@ from typing import Any
 import falcon
 
 from obsvc.simcloud import faults, network_bodies, routing
-from obsvc.simcloud.cloud import Cloud, iso, page, read_body, read_json, visible
+from obsvc.simcloud.cloud import Cloud, iso, next_links, page, read_body, read_json, visible
 from obsvc.simcloud.network_bodies import UNCHANGEABLE, addresses_left, common_fields, refuse
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.world import Resource, World
@@ -210,7 +210,7 @@ class _Collection:
                  and all(_text(body[key]) in values for key, values in wanted.items() if key in body)]
         shown = page(found, req)
         req.context.listed = [(body["id"], revisions[body["id"]]) for body in shown if ids is not None]
-        resp.media = {self._plural: shown}
+        resp.media = {self._plural: shown, **next_links(req, self._plural)}
 
     def _by_ids(self, ids: list[str], revisions: dict[str, int]) -> list[tuple[Resource, Mapping[str, Any]]]:
         """Those of ``ids`` that the API shows; ``revisions`` gets the number of what each was shown as."""

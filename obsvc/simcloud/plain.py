@@ -11,7 +11,7 @@ from typing import Any
 import falcon
 
 from obsvc.simcloud import faults
-from obsvc.simcloud.cloud import iso, page, read_json, visible
+from obsvc.simcloud.cloud import iso, next_links, page, read_json, visible
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.service import DELETE_PART, Service
 from obsvc.simcloud.world import Resource
@@ -60,7 +60,8 @@ class Plain(Service):
         found = [body for resource, body in self.cloud.world.listed(TYPE)
                  if visible(resource, req.context.actor) and body["updated_at"] >= since
                  and all(body[key] == value for key, value in wanted.items())]
-        resp.media = {"resources": page(found, req)}
+        listed = page(found, req)
+        resp.media = {"resources": listed, **next_links(req, "resources")}
 
     def on_post_resources(self, req: falcon.Request, resp: falcon.Response) -> None:
         asked = read_json(req, "resource", faults.plain)

@@ -105,7 +105,25 @@ def test_one_notification_answers_for_one_of_several_changes(world):
     world.look()
     world.look()
     world.notified()
+    world.look(Cause.NOTIFIED, None, changed=False)
     assert world.counts() == (1, 1)
+
+
+def test_the_notification_of_the_next_change_does_not_stand_for_one_that_was_lost(world):
+    world.look()
+    world.notified()
+    world.look(Cause.NOTIFIED, None)
+    assert world.counts() == (1, 1)
+
+
+def test_a_notification_in_time_whose_look_is_late_makes_it_seen(world):
+    world.look()
+    world.clock.advance(9.0)
+    world.notified()
+    world.clock.advance(30.0)
+    assert world.recall.read() == ()
+    world.look(Cause.NOTIFIED, None, changed=False)
+    assert world.counts() == (1, 0)
 
 
 def test_the_count_is_of_the_window(world):

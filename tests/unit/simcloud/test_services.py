@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlencode
 
 import pytest
 
+from obsvc.observer.duties import pages
 from obsvc.simcloud import replay
 from obsvc.simcloud.cloud import Settings
 from obsvc.simcloud.dials import BuildTime, Dials
@@ -366,3 +368,33 @@ def test_a_share_of_the_notifications_is_overtaken(bench):
             if inner["event_type"] == "network.create.end"]
     assert sorted(seen) == sorted(made) and seen != made
     assert 0 < bench.cloud.notifier.counts.reordered < 40
+
+
+# lists
+
+
+@pytest.mark.parametrize("path, key", [
+    ("/volume/v3/volumes", "volume"), ("/network/v2.0/networks", "network"), ("/sim/v1/resources", "resource"),
+    ("/image/v2/images", None),
+])
+def test_a_list_that_is_cut_off_links_to_its_next_page(bench, path, key):
+    for name in ("one", "two", "three"):
+        if key is None:
+            bench.ask("POST", path, {"name": name, "disk_format": "raw", "container_format": "bare"})
+        else:
+            bench.make(path, key, name=name, **({"size": 1} if key == "volume" else {}))
+    bench.advance(5)
+    plural = f"{key or 'image'}s"
+    path += "/detail" if key == "volume" else ""
+    whole = [each["id"] for each in bench.get(path)[plural]]
+    found, query = [], {"limit": "2"}
+    while query is not None:
+        body = bench.get(f"{path}?{urlencode(query)}")
+        assert len(body[plural]) <= 2
+        found += [each["id"] for each in body[plural]]
+        query = pages.next_query(query, body, plural)
+    assert found == whole and len(found) >= 3
+
+
+def test_every_visibility_of_images_can_be_listed(bench):
+    assert bench.get("/image/v2/images?visibility=all")["images"] == bench.get("/image/v2/images")["images"] != []
