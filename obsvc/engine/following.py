@@ -16,7 +16,14 @@ from obsvc.engine.fencing import asked_since, check_partitions, holds
 from obsvc.engine.rows import chunks, observed_refs, ref_of, resources_by_key
 from obsvc.engine.schema import core
 from obsvc.engine.store import Transaction
-from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedPage, ObservedRequest, PartitionChanges
+from obsvc.engine_client.ownership import (
+    ASK_STANDS,
+    FollowReply,
+    FollowRequest,
+    ObservedPage,
+    ObservedRequest,
+    PartitionChanges,
+)
 from obsvc.exceptions import InvalidInput
 from obsvc.model import PartitionId
 
@@ -115,12 +122,18 @@ def changes_since(tx: Transaction, request: FollowRequest) -> FollowReply:
         if not holds(row, request.member, known[number][0]):
             lost.append(PartitionId(number))
             continue
-        if asked_since(row.asked_at, row.asked_again_at, now=tx.now, settings=tx.settings) is not None:
+        if _is_asked(tx, row):
             asked.append(PartitionId(number))
         if row.observation_version > known[number][1]:
             moved.append(row)
     changes = _changes(tx, moved, {number: version for number, (_, version) in known.items()})
     return FollowReply(tuple(changes), tuple(asked), tuple(lost))
+
+
+def _is_asked(tx: Transaction, row: Any) -> bool:
+    """Somebody waits for the partition now."""
+    since = asked_since(row.asked_at, row.asked_again_at, now=tx.now, settings=tx.settings)
+    return since is not None and tx.now - row.asked_again_at <= ASK_STANDS
 
 
 def _changes(tx: Transaction, moved: Sequence[Any], known: dict[int, int]) -> list[PartitionChanges]:

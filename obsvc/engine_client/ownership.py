@@ -11,6 +11,10 @@ import msgspec
 from obsvc.engine_client.duties import RecallCount
 from obsvc.model import Condition, Generation, MemberId, PartitionId, Ref, Snapshot
 
+#: Seconds that an owner is told of an ask after it was made or repeated: claims that wait are repeated several times a
+#: second, so an older one has been given up.
+ASK_STANDS = 3.0
+
 
 class ClaimReason(enum.StrEnum):
     """Why the member believes that the partition is its to claim."""

@@ -27,7 +27,7 @@ from typing import Any
 
 from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.contract import CONTRACT_VERSION, Engine
-from obsvc.engine_client.ownership import Beat, MemberState
+from obsvc.engine_client.ownership import ASK_STANDS, Beat, MemberState
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, MemberId, PartitionId, partition_of_id
 from obsvc.partitioning.claiming import REPEAT_MAX, Claiming
@@ -42,6 +42,9 @@ from obsvc.threads import Loop
 __all__ = ["Holder", "Ownership", "OwnershipSettings", "check_engine", "wait_for_engine"]
 
 LOG = logging.getLogger(__name__)
+
+#: Beats by which another member's view may be newer than ours while both lost the backend at the same moment.
+ASKER_BEATS = 2
 
 
 class Ownership:
@@ -77,6 +80,7 @@ class Ownership:
         self._stopping = threading.Event()
         self._ending = False  # this process hands everything over for its end
         self._drained: bool | None = None  # by an operator; None: the engine has not said yet
+        self._going_since = float("-inf")  # monotonic seconds
         self._said: MemberState | None = None  # in the newest beat that was answered
         self._left = False
         self._joined = False
@@ -227,6 +231,7 @@ class Ownership:
 
     def _take_drained(self, *, drained: bool) -> None:
         if drained != bool(self._drained):
+            self._going_since = self._clock.monotonic()
             LOG.info("member %s is %s", self.member, "drained by an operator" if drained else "drained no more")
             self._beat_now.set()  # the engine is to know before the group does
         first, self._drained = self._drained is None, drained
@@ -263,8 +268,8 @@ class Ownership:
         self._join_or_leave()
         state = self._settle()
         assignment = self._claiming.assigned(state.acted)
-        believed = None if self._going or not assignment or not self._fresh() else assignment
-        self._tenure.hand_over(believed, everything=self._ending)
+        believed, asked_after = self._believed(assignment)
+        self._tenure.hand_over(believed, asked_after=asked_after, everything=self._ending)
         self._claiming.settle_pending(still=not self._going and self._fresh())
         view = self._membership.view()
         if view is not None and self._may_claim(view) and self._clock.monotonic() >= self._claiming.next_at:
@@ -285,6 +290,21 @@ class Ownership:
     def _going(self) -> bool:
         """Hands over and takes nothing."""
         return self._ending or bool(self._drained)
+
+    def _believed(self, assignment: tuple[str, ...]) -> tuple[tuple[str, ...] | None, float]:
+        """What an ask is judged by: the assignment; None where the asker knows better, and since when he must have
+        asked for that (monotonic seconds).
+
+        A view that is too old says nothing; but as long as the others' may be as old, neither does their asking: with
+        the backend away for everybody, what is let go of would be nobody's until it is back.
+        """
+        if self._going:
+            return None, self._going_since
+        if assignment and self._fresh():
+            return assignment, float("-inf")
+        view = self._membership.view()
+        seen_at = view.seen_at if view is not None else float("-inf")
+        return None, seen_at + self._settings.lease + ASKER_BEATS * self._settings.beat_interval + ASK_STANDS
 
     def _still(self) -> bool:
         return not self._going and not self._stopping.is_set()

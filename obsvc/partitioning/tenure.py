@@ -33,14 +33,14 @@ class Tenure:
         self._rest = rest
         self._telling = threading.RLock()
         self._asked_lock = threading.Lock()
-        self._asked: set[PartitionId] = set()
+        self._asked: dict[PartitionId, float] = {}  # when we were told so last, monotonic seconds
         self._handing_over: set[tuple[PartitionId, Generation]] = set()
         self._idle = threading.Condition()
 
     def take(self, grant: Grant) -> None:
         """The engine granted it."""
         with self._asked_lock:
-            self._asked.discard(grant.partition)
+            self._asked.pop(grant.partition, None)
         with self._telling:
             before = self.grants.grant(grant.partition, grant.generation)
             if before is not None:
@@ -79,17 +79,21 @@ class Tenure:
 
     def asked_for(self, partitions: Iterable[PartitionId]) -> None:
         """Others wait for these."""
+        now = self._clock.monotonic()
         with self._asked_lock:
-            self._asked.update(partitions)
+            self._asked.update(dict.fromkeys(partitions, now))
 
-    def hand_over(self, assignment: Sequence[str] | None, *, everything: bool = False) -> None:
+    def hand_over(
+        self, assignment: Sequence[str] | None, *, asked_after: float = float("-inf"), everything: bool = False
+    ) -> None:
         """Tell the holder of each partition that is to be handed over now, once a grant.
 
-        assignment: see :func:`plan.to_hand_over`.  everything: also what nobody asked for.
+        assignment: see :func:`plan.to_hand_over`.  asked_after: monotonic seconds, older asks don't count: who asked
+        may have gone, or want it no more.  everything: also what nobody asked for.
         """
         held = self.grants.held()
         with self._asked_lock:
-            asked = set(held) if everything else set(self._asked)
+            asked = set(held) if everything else {number for number, at in self._asked.items() if at >= asked_after}
         for partition in plan.to_hand_over(self._own, asked, held, assignment):
             key = (partition, held[partition])
             if key not in self._handing_over:
@@ -108,6 +112,6 @@ class Tenure:
 
     def _forget(self, partition: PartitionId, generation: Generation) -> None:
         with self._asked_lock:
-            self._asked.discard(partition)
+            self._asked.pop(partition, None)
         self._handing_over.discard((partition, generation))
         metrics.PARTITIONS_HELD.set(self.grants.count())

@@ -282,7 +282,7 @@ def test_what_was_handed_over_while_cut_off_is_not_claimed_back_by_an_old_view(c
     a = cluster.add("a")
     cluster.rounds(4)
     a.membership.cut_off = True
-    cluster.rounds(20)
+    cluster.rounds(40)
     a.ownership.asked_for([3])
     cluster.rounds(6)
     assert 3 not in a.held and a.holder.asked_partitions == [3]
@@ -465,3 +465,29 @@ def test_a_member_that_stays_out_of_the_group_is_asked_a_lease_later_and_not_rob
     cluster.rounds(40)
     assert b.held == {} and b.holder.ends == [] and len(a.held) == PARTITIONS
     assert ClaimReason.VANISHED not in reasons(a)
+
+
+def test_an_old_ask_is_not_believed_when_the_backend_is_away_for_everybody(cluster):
+    """What is let go of then nobody can claim: it would be without an owner until the backend is back."""
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    kept = sorted(a.held)[0]
+    a.ownership.asked_for([kept])
+    had = a.held
+    a.membership.cut_off = b.membership.cut_off = True
+    cluster.rounds(60)
+    assert a.held == had and a.holder.asked_partitions == [p for p in a.holder.asked_partitions if p not in had]
+
+
+def test_a_drained_member_does_not_believe_asks_from_before_its_drain(cluster):
+    a, b = cluster.add("a"), cluster.add("b")
+    cluster.rounds(10)
+    kept = sorted(a.held)[0]
+    a.ownership.asked_for([kept])
+    cluster.rounds(1)
+    drain(cluster, "a")
+    a.ownership.beat()
+    a.ownership.step()
+    assert kept in a.held
+    cluster.rounds(8)
+    assert a.held == {} and len(b.held) == PARTITIONS
