@@ -47,7 +47,8 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
-# One benchmark of benchmarks/: bench-intake, bench-fetch, bench-pipeline, bench-convergence, bench-soak.
+# One benchmark of benchmarks/: bench-intake, bench-fetch, bench-pipeline, bench-convergence, bench-soak,
+# bench-ownership, bench-failover.
 bench-%: venv servers
 	$(BIN)/python -m benchmarks.$* $(ARGS)
 

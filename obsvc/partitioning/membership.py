@@ -176,7 +176,8 @@ class Membership:
         backend.heartbeat()
         members = backend.members()
         if members is None:
-            self._disturb()  # nobody made the group yet, or the backend was wiped
+            if self._view is not None and self._view.members:
+                self._disturb()  # the backend was wiped; else nobody made the group yet
             members = set()
         if self._wanted and (me not in members or not self._attached):
             if self._was_in and me not in members:

@@ -17,7 +17,7 @@ from obsvc.partitioning.assignment import assign
 FAMILIES = ("obs-{}", "node{:02d}.example.org", "observer-{}-x")
 
 #: Members of which the table has a row.
-ROWS = (3, 4, 5, 7, 10, 15, 20, 30, 40, 50)
+ROWS = (3, 4, 5, 7, 10, 15, 20, 25, 30, 40, 50)
 
 
 class Step(msgspec.Struct, frozen=True):
