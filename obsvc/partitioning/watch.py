@@ -33,7 +33,7 @@ RETRY_PAUSE = 1.0
 
 
 class EtcdWatch:
-    """Calls ``changed()`` on its own thread whenever a key of ``group`` is put or deleted."""
+    """Calls ``changed()`` on its own thread whenever a key of ``group`` is put or deleted, or may have been."""
 
     def __init__(self, client: Any, group: str, changed: Callable[[], None]) -> None:
         self._client = etcd3gw.client(host=client.host, port=client.port, protocol=client.protocol)
@@ -87,8 +87,8 @@ class EtcdWatch:
                 result = json.loads(line)["result"]
                 if result.get("created"):
                     self.established.set()
-                if result.get("events"):
-                    self._changed()
+                if result.get("created") or result.get("events"):
+                    self._changed()  # once opened too: what happened since the stream before is not told
 
 
 def _b64(raw: bytes) -> str:

@@ -13,6 +13,7 @@ from obsvc import metrics
 from obsvc.exceptions import Unavailable
 from obsvc.model import MemberId
 from obsvc.partitioning.membership import Membership, read_members
+from obsvc.partitioning.watch import EtcdWatch
 from tests.functional.servers import Etcd, free_port, wait_until
 
 GROUP = "obsvc-test"
@@ -116,6 +117,16 @@ def test_the_watch_wakes_a_member_long_before_its_next_beat(etcd, members):
     assert watch.established.wait(BOUND)
     members([etcd.tooz_url], B, beat_interval=600.0)
     assert woken.wait(BOUND), "with a beat of ten minutes only the watch can have told"
+
+
+def test_a_watch_that_is_opened_wakes_since_what_was_before_is_not_told(etcd):
+    woken = threading.Event()
+    watch = EtcdWatch(client(etcd), GROUP, woken.set).start()
+    try:
+        assert woken.wait(BOUND)
+    finally:
+        watch.stop()
+        assert watch.join(BOUND)
 
 
 def test_a_silent_member_is_gone_after_its_lease(etcd, members):
