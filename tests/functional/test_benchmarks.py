@@ -20,6 +20,8 @@ SIZES = {
     "intake": "--runs 1 --messages 2000",
     "pipeline": "--runs 1 --notifications 300 --servers 5",
     "convergence": "--runs 1 --resources 2 --build uniform:0.5,1",
+    "ownership": "--runs 1 --observations 500 --databases sqlite",
+    "failover": "--modes kill --repetitions 1 --resources 6",
     "soak": "--minutes 0.1 --rate 30 --servers 4 --observers 1",
 }
 
@@ -29,6 +31,8 @@ COMPARED = {
                "consumer CPU: ours / oslo.messaging", "broker CPU: ours / kombu naive"},
     "pipeline": set(),
     "convergence": {"API reads per resource: obsvc / polling", "median delay: obsvc / polling"},
+    "ownership": set(),
+    "failover": set(),
     "soak": set(),
 }
 
@@ -40,8 +44,8 @@ def test_all_benchmarks_are_here():
 
 
 @pytest.mark.parametrize("name", [
-    "fetch", "intake", "pipeline", pytest.param("convergence", marks=pytest.mark.long),
-    pytest.param("soak", marks=pytest.mark.long),
+    "fetch", "intake", "pipeline", "ownership",
+    *(pytest.param(name, marks=pytest.mark.long) for name in ("convergence", "failover", "soak")),
 ])
 def test_the_last_line_is_one_json_object_with_numbers_by_name(name):
     done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json", *SIZES[name].split()], cwd=ROOT,
