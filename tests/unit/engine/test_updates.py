@@ -219,6 +219,24 @@ def test_a_deletion_in_the_middle_of_an_update_leaves_nothing(seed):
     assert cloud.there == {} and cloud.stack().status == "DELETE_COMPLETE" and cloud.observed() == 0
 
 
+def test_an_update_that_a_worker_has_when_the_deletion_begins_is_awaited(cloud):
+    cloud.reach(BASE)
+    cloud.update(changed("port", p=2))
+    (job,) = cloud.claim().values()
+    cloud.delete()
+    cloud.work(job)
+    cloud.run()
+    assert job.action == "update" and cloud.there == {} and cloud.stack().status == "DELETE_COMPLETE"
+
+
+def test_what_a_copy_was_made_with_once_orders_nothing_when_it_no_longer_has_it(cloud):
+    cloud.reach({"a": ({"p": 1}, ()), "b": ({"p": 1}, ("a",))})
+    cloud.reach({"a": ({"p": 1}, ("b",)), "b": ({"p": 1}, ())})
+    cloud.delete()
+    cloud.run()
+    assert cloud.there == {} and cloud.stack().status == "DELETE_COMPLETE"
+
+
 @st.composite
 def goals(draw) -> Goal:
     """A goal over some of six names; each may refer to those before it in an order of its own."""
