@@ -39,6 +39,10 @@ GRACEFUL_TIMEOUT = 5
 #: Seconds that an idle connection is kept: longer than clients' beats, so that none pays for a new one.
 KEEPALIVE = 75
 
+#: Connections that may wait to be accepted: as many members as there are may come back at the same moment.  gunicorn
+#: leaves a socket that listens already as it is.
+BACKLOG = 2048
+
 #: Largest request body, bytes: 500 reports of a few kilobytes each are far below.
 BODY_MAX = 64 * 1024 * 1024
 
@@ -75,7 +79,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        bound.listen(1)  # two sockets may be bound with SO_REUSEADDR; only one may listen
+        bound.listen(BACKLOG)  # two sockets may be bound with SO_REUSEADDR; only one may listen
     except OSError as error:
         bound.close()
         raise ConfigError(

@@ -1,6 +1,7 @@
 """``obsvc engine`` and ``obsvc db upgrade`` as processes: starts, wrong starts, stops, and the contract over HTTP."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -275,3 +276,17 @@ def test_the_metrics_are_those_of_all_its_processes(make, postgresql_url):
 def metrics(engine: Engine) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{engine.port}/metrics", timeout=10) as reply:
         return demo_summary.parse_metrics(reply.read().decode())
+
+
+def test_connections_wait_to_be_accepted_when_many_come_at_once(make):
+    """All members come back at the same moment, and the worker has not got round to any of them yet."""
+    engine = make().upgrade().start()
+    wait_until(engine.due_child, bound=BOUND, what="the due child")
+    [worker] = [one for one in engine.family() if one.pid != engine.due_child().pid]
+    worker.suspend()
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(socket.create_connection(("127.0.0.1", engine.port), timeout=BOUND))
+    finally:
+        worker.resume()
