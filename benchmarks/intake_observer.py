@@ -13,7 +13,7 @@ from obsvc.listeners.decode import Decoder
 from obsvc.listeners.listener import BusListener
 from obsvc.listeners.settings import BusSettings
 from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
-from obsvc.observer import looks
+from obsvc.observer import collector, looks
 from obsvc.observer.agenda import Agenda, AgendaSettings
 from obsvc.observer.held import Held
 from obsvc.observer.intake import Intake
@@ -99,6 +99,7 @@ class Member:
     def start(self) -> None:
         self._settler.start()
         self.listener.start()
+        collector.settle()  # as the observer does
 
     def wait_settled(self, bound: float) -> None:
         """Until everything taken is settled."""

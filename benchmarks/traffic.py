@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import re
 import uuid
 
 import amqp
@@ -14,6 +15,7 @@ from obsvc.messaging.connection import SOCKET_SETTINGS
 from obsvc.simcloud.replay import Message, read_messages
 
 _LIFE = ROOT / "tests/data/nova-server-life.jsonl.gz"
+_REQUEST = re.compile(rb"req-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SERVER = b"57c82a76-704d-41b8-b696-37296903fda4"
 
 
@@ -43,9 +45,10 @@ class Traffic:
         nobodys = str(uuid.UUID(int=self._random.getrandbits(128)))
         return *self._about(self._random.choice(self._any), nobodys), None
 
-    @staticmethod
-    def _about(message: Message, server: str) -> tuple[str, bytes]:
-        return message.routing_key, message.body.replace(_SERVER, server.encode())
+    def _about(self, message: Message, server: str) -> tuple[str, bytes]:
+        told = message.body.replace(_SERVER, server.encode())
+        request = f"req-{uuid.UUID(int=self._random.getrandbits(128))}"  # else two would pass for copies of one
+        return message.routing_key, _REQUEST.sub(request.encode(), told)
 
 
 class Bus:

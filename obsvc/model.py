@@ -162,7 +162,8 @@ class Notification(msgspec.Struct, frozen=True):
     more than that something is under way (a beginning, a task, a state that another will follow).
     resource_type and resource_ids name the subject, also where refs does not (a type that can't be fetched) or
     names another (a security group for its rule); listed: the payload had a list of them (bulk requests).
-    ``timestamp`` is the envelope's text as it came: payload times order nothing (DESIGN 3).
+    ``timestamp`` is the envelope's text as it came: payload times order nothing (DESIGN 3).  ``request_id`` is that of
+    the service's request (or periodic task) that sent it.
     """
 
     event_type: str
@@ -175,6 +176,7 @@ class Notification(msgspec.Struct, frozen=True):
     look: Look = Look.MERGE
     timestamp: str | None = None
     message_id: str | None = None
+    request_id: str | None = None
     publisher_id: str | None = None
     state: str | None = None
     guessed: bool = False

@@ -93,6 +93,7 @@ class Decoder:
             "family": family,
             "timestamp": _short(message.timestamp),
             "message_id": _short(message.message_id),
+            "request_id": _short(message.request_id),
             "publisher_id": _short(publisher),
         }
         match = self._matcher.match(

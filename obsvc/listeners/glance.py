@@ -46,6 +46,7 @@ class Inner(msgspec.Struct, gc=False):
     publisher_id: Any = None
     timestamp: Any = None
     message_id: Any = None
+    request_id: Any = msgspec.field(name="_context_request_id", default=None)
     context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
     context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
     context_project: Any = msgspec.field(name="_context_project", default=None)

@@ -16,6 +16,7 @@ from oslo_config import cfg
 import obsvc
 from obsvc import catalog as catalogs
 from obsvc import engine_client, web
+from obsvc.observer import collector
 from obsvc.observer.wiring import Observer
 from obsvc.partitioning.ownership import check_engine, wait_for_engine
 
@@ -73,6 +74,7 @@ def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
 
 def _serve(observer: Observer, signals: Signals, drain_timeout: float) -> int:
     observer.start()
+    collector.settle()
     LOG.info("observer %s runs, process %d", observer.member, os.getpid())
     signals.ending.wait()
     LOG.info("observer %s ends: its partitions are handed over", observer.member)

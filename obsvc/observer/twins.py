@@ -2,9 +2,10 @@
 
 Services that send versioned notifications send the unversioned one of the same event too, a moment before or after
 (nova 34: 2 to 130 ms).  The second tells nothing that the first did not, so a look that began after the *first* came
-answers both.  Twins are told by their event types (``compute.instance.create.end`` and ``instance.create.end``), their
-families, the state that they announce and their time stamps; only what announces a settled state is compared, as all
-else is gathered anyway.  Each copy makes up one pair: of two equal events in a row none passes for the other's copy.
+answers both.  Twins are told by the request that sent them, their event types (``compute.instance.create.end`` and
+``instance.create.end``), their families, the state that they announce and their time stamps; only what announces a
+settled state is compared, as all else is gathered anyway.  Each copy makes up one pair: of two equal events in a row
+none passes for the other's copy, unless one request sent both and a copy of each was lost.
 
 Any thread may call.
 """
@@ -19,7 +20,7 @@ from obsvc.model import Family, Notification, Ref
 
 #: Seconds by which the time stamps of twins may differ: several times what was measured, and less than a service
 #: needs to leave a settled state and reach it again.
-SPAN = 1.0
+SPAN = 0.5
 
 #: Seconds for which a copy is expected: the two may be read from their queue that far apart on a busy member.
 KEPT = 10.0
@@ -33,6 +34,7 @@ class _Heard:
     event_type: str
     family: Family
     state: str
+    request_id: str
     stamp: float
     at: float
 
@@ -48,9 +50,10 @@ class Twins:
         """When the copy of ``notification`` was heard, monotonic seconds; None, and it is remembered, where there was
         none."""
         stamp = _seconds(notification.timestamp)
-        if notification.state is None or stamp is None or notification.family is Family.CADF:
+        request_id = notification.request_id
+        if notification.state is None or stamp is None or not request_id or notification.family is Family.CADF:
             return None
-        this = _Heard(notification.event_type, notification.family, notification.state, stamp, now)
+        this = _Heard(notification.event_type, notification.family, notification.state, request_id, stamp, now)
         with self._lock:
             known = [one for one in self._heard.pop(ref, ()) if one.at > now - KEPT]
             twin = next((one for one in known if _twins(one, this)), None)
@@ -66,7 +69,9 @@ class Twins:
 
 
 def _twins(one: _Heard, other: _Heard) -> bool:
-    if one.family is other.family or one.state != other.state or abs(one.stamp - other.stamp) > SPAN:
+    if one.family is other.family or (one.state, one.request_id) != (other.state, other.request_id):
+        return False
+    if abs(one.stamp - other.stamp) > SPAN:
         return False
     short, long = sorted((one.event_type, other.event_type), key=len)
     return long == short or long.endswith("." + short)

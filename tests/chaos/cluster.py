@@ -58,7 +58,8 @@ class Cluster(Deployment):
         self._own: dict[str, dict[str, dict[str, object]]] = {}
         super().__init__(
             folder, database=self.database, coordination=etcd.tooz_url, bus=rabbitmq.url, cloud=cloud, engines=2,
-            observers=len(schedule.OBSERVERS), workers=len(schedule.WORKERS), partitions=PARTITIONS, options=OPTIONS,
+            observers=len(schedule.OBSERVERS), workers=len(schedule.WORKERS), partitions=PARTITIONS,
+            options=OPTIONS | {"sweep": {"enabled": without is None}},  # sweeps mend what the guards prevent
         )
 
     def _add(self, name: str, command: str, own: Mapping[str, Mapping[str, object]]) -> Process:

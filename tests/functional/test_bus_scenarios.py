@@ -159,6 +159,7 @@ def scene(tmp_path_factory, shared_etcd, shared_postgresql):
         with deployment:
             made = Scene(first, second, deployment, cloud)
             made.populate()
+            made.watching.wait_built(HEALED)  # else the end of a build may be told on a bus that is just killed
             made.watching.wait_nothing_missing(HEALED, "the creation")
             yield made
 

@@ -17,7 +17,7 @@ from tests.unit.duty_cluster import take_over
 TEMPLATE = (pathlib.Path(__file__).parents[2] / "etc/examples/tiers.yaml").read_text()
 RESOURCES = 43
 SIM = "sweep/RegionOne/sim"
-QUICK = {"fast_interval": 1, "slow_interval": 2, "full_every": 3, "grace": 5}
+QUICK = {"enabled": True, "fast_interval": 1, "slow_interval": 2, "full_every": 3, "grace": 5}
 
 _numbers = itertools.count(1)
 

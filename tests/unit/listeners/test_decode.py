@@ -31,6 +31,12 @@ def versioned(data, namespace="nova"):
             f"{namespace}_object.version": "1.0", f"{namespace}_object.data": data}
 
 
+def test_the_request_that_sent_it_is_known():
+    changes = {"_context_request_id": "req-1"}
+    assert decode("compute.instance.update", {"instance_id": "u"}, **changes).request_id == "req-1"
+    assert decode("compute.instance.update", {"instance_id": "u"}).request_id is None
+
+
 SERVER = {"uuid": "u", "tenant_id": "p", "state": "stopped", "task_state": None}
 
 

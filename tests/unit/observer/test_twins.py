@@ -10,14 +10,14 @@ from tests.unit.observer.test_agenda import A, Member, seen
 
 def told(event="compute.instance.create.end", family=Family.UNVERSIONED, state="ACTIVE", second="10.100000", **fields):
     return Notification(event, "nova", family, refs=(A,), look=Look.NOW, state=state,
-                        timestamp=f"2026-11-22 20:31:{second}", **fields)
+                        timestamp=f"2026-11-22 20:31:{second}", **{"request_id": "req-1"} | fields)
 
 
 def copy(event="instance.create.end", second="10.130000", **fields):
     return told(event, fields.pop("family", Family.VERSIONED), second=second, **fields)
 
 
-def test_a_copy_is_told_by_event_family_state_and_time():
+def test_a_copy_is_told_by_request_event_family_state_and_time():
     twins = Twins()
     assert twins.first_heard(A, told(), 5.0) is None
     assert twins.first_heard(A, copy(), 5.2) == 5.0
@@ -28,10 +28,13 @@ def test_a_copy_is_told_by_event_family_state_and_time():
     copy(family=Family.UNVERSIONED),
     copy(state="SHUTOFF"),
     copy(state=None),
-    copy(second="11.200000"),
+    copy(second="10.700000"),
+    copy(request_id="req-2"),
+    copy(request_id=None),
     copy("instance.create_other.end"),
     copy("e.create.end"),
-    Notification("instance.create.end", "nova", Family.VERSIONED, refs=(A,), state="ACTIVE", timestamp="yesterday"),
+    Notification("instance.create.end", "nova", Family.VERSIONED, refs=(A,), state="ACTIVE", timestamp="yesterday",
+                 request_id="req-1"),
 ])
 def test_what_differs_is_no_copy(other):
     twins = Twins()
