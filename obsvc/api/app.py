@@ -89,7 +89,7 @@ def ring_from_conf(conf: cfg.ConfigOpts) -> Ring:
     group = conf.coordination
     return Ring(
         lambda: read_members(group.backend_urls, group.group, lease=group.lease),
-        lambda names, partitions: assign(names, partitions, virtual_nodes=group.virtual_nodes),
+        assign,
     )
 
 

@@ -21,8 +21,6 @@ OPTIONS = [
     cfg.IntOpt("partitions", min=1,
                help="Number of partitions that this member expects; it refuses to start where the engine's database "
                     "was made with another (obsvc db upgrade --partitions). Default: the engine's."),
-    cfg.IntOpt("virtual_nodes", default=128, min=1,
-               help="Points per member on the hash ring. All members must have the same."),
 ]
 
 

@@ -63,7 +63,7 @@ class Claiming:
     def assigned(self, names: tuple[str, ...] | None) -> tuple[str, ...]:
         """Partition → member name over ``names``; kept until they change."""
         if self._assignment[0] != names:
-            computed = assign(names or (), self._partitions, virtual_nodes=self._settings.virtual_nodes)
+            computed = assign(names or (), self._partitions)
             self._assignment = (names, computed)
             LOG.info(
                 "assignment over %s: %d of %d partitions are for %s", ", ".join(names or ()) or "nobody",

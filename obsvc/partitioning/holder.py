@@ -8,7 +8,6 @@ from oslo_config import cfg
 
 from obsvc.engine_client.ownership import Grant
 from obsvc.model import Generation, PartitionId
-from obsvc.partitioning.assignment import VIRTUAL_NODES
 
 
 class Holder(Protocol):
@@ -31,11 +30,10 @@ class Holder(Protocol):
 
 
 class OwnershipSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """lease, beat_interval, virtual_nodes: see ``[coordination]``.  host, address: for the beat."""
+    """lease, beat_interval: see ``[coordination]``.  host, address: for the beat."""
 
     lease: float = 10.0
     beat_interval: float = 2.0
-    virtual_nodes: int = VIRTUAL_NODES
     host: str = ""
     address: str = ""
 
@@ -43,6 +41,5 @@ class OwnershipSettings(msgspec.Struct, frozen=True, kw_only=True):
     def from_conf(cls, conf: cfg.ConfigOpts, *, host: str = "", address: str = "") -> OwnershipSettings:
         group = conf.coordination
         return cls(
-            lease=group.lease, beat_interval=group.beat_interval, virtual_nodes=group.virtual_nodes, host=host,
-            address=address,
+            lease=group.lease, beat_interval=group.beat_interval, host=host, address=address,
         )

@@ -4,70 +4,82 @@ Everything is computed from fixed names, so that the table is the same on every 
 """
 from __future__ import annotations
 
+import statistics
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from obsvc.model import DEFAULT_PARTITIONS
 from obsvc.partitioning.assignment import assign
 
-#: Families of names, since one family's luck on the ring says little.
+#: Families of names, since one family's luck says little.
 FAMILIES = ("obs-{}", "node{:02d}.example.org", "observer-{}-x")
 
 #: Members of which the table has a row.
-ROWS = (3, 4, 5, 7, 10, 15, 20, 25, 30, 40, 50)
+ROWS = (3, 4, 5, 7, 10, 15, 20, 25, 30, 35, 40, 45, 50)
+
+#: As many members join, one at a time, and about as many leave, spread over all.
+CHANGES = 8
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One size of one family.
+    """What happens at one size of one family.
 
-    balance: most partitions of one member over the mean.  joined, left: partitions that change hands when the last
-    member joins, and when it leaves, as multiples of the fewest possible (what it gets, or had).
+    balance: most partitions of one member over the mean.  joined, left: partitions that change hands when one member
+    joins, and when one leaves, each as a multiple of the fewest possible (what it gets, or had).
     """
 
-    members: int
     balance: float
-    joined: float
-    left: float
+    joined: tuple[float, ...]
+    left: tuple[float, ...]
 
 
-def steps(family: str, sizes: Sequence[int], partitions: int = DEFAULT_PARTITIONS) -> list[Step]:
-    """One Step for each of ``sizes`` (2 or more)."""
-    found = []
-    for size in sizes:
-        names = [family.format(number) for number in range(size)]
-        before, after = assign(names[:-1], partitions), assign(names, partitions)
-        counts = Counter(after)
-        moved = sum(one != other for one, other in zip(before, after, strict=True))
-        found.append(
-            Step(
-                size, max(counts.values()) * size / partitions, moved * size / partitions,
-                moved / max(1, counts[names[-1]]),
-            )
-        )
-    return found
+def step(family: str, size: int, partitions: int = DEFAULT_PARTITIONS) -> Step:
+    """``size`` members, and one more or less."""
+    names = [family.format(number) for number in range(size + CHANGES)]
+    here, further = names[:size], names[size:]
+    owners = assign(here, partitions)
+    counts = Counter(owners)
+    joined = []
+    for name in further:
+        after = assign([*here, name], partitions)
+        joined.append(_moved(owners, after) / after.count(name))
+    left = [
+        _moved(owners, assign([other for other in here if other != name], partitions)) / counts[name]
+        for name in here[::max(1, size // CHANGES)]
+    ]
+    return Step(max(counts.values()) * size / partitions, tuple(joined), tuple(left))
 
 
 def render(partitions: int = DEFAULT_PARTITIONS) -> str:
-    """The table in Markdown: means over FAMILIES, the worst in brackets; the last row is over all of 3 to 50."""
+    """The table in Markdown: means over FAMILIES and changes, the worst in brackets; the last row is over 3 to 50."""
     lines = [
         "| members | most / mean | moved by a join / ideal | moved by a leave / ideal |",
         "| ---: | ---: | ---: | ---: |",
     ]
     for size in ROWS:
-        lines.append(_row(str(size), [step for family in FAMILIES for step in steps(family, [size], partitions)]))
-    everything = [step for family in FAMILIES for step in steps(family, range(3, 51), partitions)]
+        lines.append(_row(str(size), [step(family, size, partitions) for family in FAMILIES]))
+    everything = [step(family, size, partitions) for family in FAMILIES for size in range(3, 51)]
     lines.append(_row("3 to 50", everything))
     return "\n".join(lines) + "\n"
 
 
-def _row(title: str, found: Sequence[Step]) -> str:
-    def cell(values: Sequence[float]) -> str:
-        return f"{sum(values) / len(values):.2f} ({max(values):.2f})"
+def _moved(before: Sequence[str], after: Sequence[str]) -> int:
+    return sum(one != other for one, other in zip(before, after, strict=True))
 
-    columns = [[step.balance for step in found], [step.joined for step in found], [step.left for step in found]]
+
+def _row(title: str, found: Sequence[Step]) -> str:
+    def cell(values: Iterable[float]) -> str:
+        ratios = list(values)
+        return f"{statistics.mean(ratios):.2f} ({max(ratios):.2f})"
+
+    columns = [
+        (each.balance for each in found),
+        (ratio for each in found for ratio in each.joined),
+        (ratio for each in found for ratio in each.left),
+    ]
     return f"| {title} | " + " | ".join(cell(column) for column in columns) + " |"
 
 

@@ -116,9 +116,9 @@ def _assignments(recorder: Recorder) -> None:
 
     assign = claiming.assign
 
-    def recorded(members: Any, partitions: int, **options: Any) -> tuple[str, ...]:
+    def recorded(members: Any, partitions: int) -> tuple[str, ...]:
         names = sorted(set(members))
-        made = assign(members, partitions, **options)
+        made = assign(members, partitions)
         digest = hashlib.sha256("\0".join(made).encode()).hexdigest()[:16]
         recorder.note("assigned", names=names, partitions=partitions, digest=digest)
         return made
