@@ -16,7 +16,7 @@ from obsvc.catalog.matching import Match, Matcher
 from obsvc.catalog.schema import Event, Service
 from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
-from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced, Inner
+from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced
 from obsvc.messaging import wire
 from obsvc.model import Condition, Family, Look, Notification, Phase, Ref
 
@@ -33,8 +33,23 @@ _OUTCOMES = {"pending": Phase.START, "failure": Phase.ERROR}
 MAX_REFS = 1000
 
 
+class Inner(msgspec.Struct, gc=False):
+    """The keys of an inner notification that are read."""
+
+    event_type: Any = None
+    payload: Any = msgspec.UNSET
+    priority: Any = None
+    publisher_id: Any = None
+    timestamp: Any = None
+    message_id: Any = None
+    request_id: Any = msgspec.field(name="_context_request_id", default=None)
+    context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
+    context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
+    context_project: Any = msgspec.field(name="_context_project", default=None)
+    context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
+
+
 _inner = msgspec.json.Decoder(Inner)
-_payload = msgspec.json.Decoder()
 
 
 class Decoder:
@@ -52,37 +67,29 @@ class Decoder:
         exchange: where it was published, None where that is not known; it only helps to tell services apart whose
         event types collide.  Raises UndecodableMessage.
         """
-        return self.read(self._opened(body)[0], exchange=exchange)
+        return self.read(wire.unwrap(body), exchange=exchange)
 
-    def glance(self, body: bytes | str) -> Glanced | Inner:
-        """What the message in ``body`` is about, read from as little of it as tells; what was opened of it where that
-        is not enough, for :meth:`read` (so is ``inner`` of the former).  Raises UndecodableMessage."""
-        inner, valid = self._opened(body)
-        return self._glance.at(inner, valid=valid) or inner
-
-    def _opened(self, body: bytes | str) -> tuple[Inner, bool]:
-        """The inner message without its payload, and whether its text is certainly UTF-8."""
+    def glance(self, body: bytes | str) -> Glanced | str | bytes:
+        """What the message in ``body`` is about, read from as little of it as tells; where that is not enough, the text
+        of the inner notification, for :meth:`read` (so is ``text`` of the former).  Raises UndecodableMessage."""
         text = wire.unwrap(body)
-        try:
-            return _inner.decode(text), type(text) is str
-        except wire.DECODE_ERRORS as error:
-            raise wire.undecodable(error) from None
+        return self._glance.at(text) or text
 
-    def read(self, message: Inner, *, exchange: str | None = None) -> Notification:
-        """The rest of what :meth:`glance` opened, as :meth:`decode` would have read it."""
+    def read(self, text: str | bytes, *, exchange: str | None = None) -> Notification:
+        """The notification in the text of an inner one.  Raises UndecodableMessage."""
         try:
-            if message.payload is msgspec.UNSET:
-                raise UndecodableMessage("expected a notification with a payload, got none", reason="no_payload")
-            payload = _payload.decode(message.payload)
+            message = _inner.decode(text)
         except wire.DECODE_ERRORS as error:
             raise wire.undecodable(error) from None
+        if message.payload is msgspec.UNSET:
+            raise UndecodableMessage("expected a notification with a payload, got none", reason="no_payload")
         event_type = message.event_type
         if not isinstance(event_type, str) or not event_type or len(event_type) > MAX_EVENT_TYPE:
             raise UndecodableMessage(
                 f"expected an event_type, a text of at most {MAX_EVENT_TYPE} characters, got "
                 f"{type(event_type).__name__}", reason="no_event_type",
             )
-        return self._notification(message, event_type, payload, exchange)
+        return self._notification(message, event_type, message.payload, exchange)
 
     def _notification(self, message: Inner, event_type: str, payload: Any, exchange: str | None) -> Notification:
         namespace = paths.namespace(payload)

@@ -28,51 +28,38 @@ from obsvc.model import Family, Look, Ref
 _CACHED = 4096
 
 #: What makes a payload, or a part of it, a versioned object: a key that ends so (:func:`paths.namespace`).
-_OBJECT = b"_object.data"
+_OBJECT = "_object.data"
 
 #: How such a key could be written without its letters: ASCII as escapes, which no service does.
-_BACKSLASH, _ESCAPED_ASCII = b"\\", re.compile(rb"\\u00[0-7]")
+_BACKSLASH, _ESCAPED_ASCII = "\\", re.compile(r"\\u00[0-7]")
+
+_EVENT_TYPE = '"event_type":'
 
 #: Longest event type that is taken: real ones are below 60 characters, and each may become a cache key.
 MAX_EVENT_TYPE = 200
-
-
-class Inner(msgspec.Struct, gc=False):
-    """The keys of an inner notification that decide; everything else is skipped unread."""
-
-    event_type: Any = None
-    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    priority: Any = None
-    publisher_id: Any = None
-    timestamp: Any = None
-    message_id: Any = None
-    request_id: Any = msgspec.field(name="_context_request_id", default=None)
-    context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
-    context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
-    context_project: Any = msgspec.field(name="_context_project", default=None)
-    context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
 
 
 class Glanced(msgspec.Struct, frozen=True, gc=False):
     """The one ref that a notification is about.
 
     versioned: its payload's family, which is unversioned otherwise.  asks: False where nothing of it can have changed
-    (``Look.NONE``).  inner: for the decoder, to read the whole.
+    (``Look.NONE``).  text: the inner notification, for the decoder to read the whole.
     """
 
     ref: Ref
     versioned: bool
     asks: bool
-    inner: Inner
+    text: str
 
 
 class _Plan(NamedTuple):
-    """How one event's id is read.  keys: fields of what ``decode`` makes, in the order of the event's paths, each with
-    the rest of its path."""
+    """How one event's id is read.  decode: makes a struct with the event type and the payload of an inner notification.
+    keys: fields of the payload's, in the order of the event's paths, each with the rest of its path."""
 
     resource_type: str
+    versioned: bool
     asks: bool
-    decode: Callable[[bytes], Any]
+    decode: Callable[[str], Any]
     keys: tuple[tuple[str, str], ...]
 
 
@@ -86,36 +73,41 @@ class Glance:
         self._plans = functools.lru_cache(maxsize=_CACHED)(self._plans_of)
         self._by_event: dict[tuple[int, bool], _Plan | None] = {}  # by id(): the catalogue keeps its events
 
-    def at(self, inner: Inner, *, valid: bool) -> Glanced | None:
-        """What ``inner`` is about; None where only the decoder can tell.
+    def at(self, text: str | bytes) -> Glanced | None:
+        """What the inner notification in ``text`` is about; None where only the decoder can tell.
 
-        valid: the text that it was read from is known to be UTF-8.
+        In one pass: the first event type that stands in the text says what to read; that it is the message's own is
+        seen by what was read.
         """
-        event_type = inner.event_type
-        if type(event_type) is not str or len(event_type) > MAX_EVENT_TYPE or inner.payload is msgspec.UNSET:
+        if type(text) is not str:
+            if not text.isascii():  # of anything else it is not known whether it is UTF-8
+                return None
+            text = text.decode("ascii")
+        event_type = _first_event_type(text)
+        if len(event_type) > MAX_EVENT_TYPE or (_BACKSLASH in text and _ESCAPED_ASCII.search(text)):
             return None
-        payload = bytes(inner.payload)
-        if (_BACKSLASH in payload and _ESCAPED_ASCII.search(payload)) or not (valid or payload.isascii()):
-            return None
-        versioned = _OBJECT in payload
-        plan = self._plans(event_type)[versioned]
+        plain, of_object = self._plans(event_type)
+        plan = of_object if plain is None or _OBJECT in text else plain
         if plan is None:
             return None
         try:
-            found = plan.decode(payload)
+            found = plan.decode(text)
         except wire.DECODE_ERRORS:
             return None
-        if versioned:
-            found = found.data
-            if found is msgspec.UNSET:
+        payload = found.payload
+        if found.event_type != event_type or payload is msgspec.UNSET:
+            return None
+        if plan.versioned:
+            payload = payload.data
+            if payload is msgspec.UNSET:
                 return None
-        elif found.cadf is not None:
+        elif payload.cadf is not None:
             return None
         for key, rest in plan.keys:
-            value = getattr(found, key)
-            text = paths.text_of(paths.find(value, rest) if rest else value)
-            if text is not None:
-                return Glanced(Ref(self._region, plan.resource_type, text), versioned, plan.asks, inner)
+            value = getattr(payload, key)
+            found_id = paths.text_of(paths.find(value, rest) if rest else value)
+            if found_id is not None:
+                return Glanced(Ref(self._region, plan.resource_type, found_id), plan.versioned, plan.asks, text)
         return None
 
     def _plans_of(self, event_type: str) -> tuple[_Plan | None, _Plan | None]:
@@ -138,6 +130,12 @@ def _is_simple(event: Event) -> bool:
     return not (event.type_field or event.type_where or event.related or event.id_after)
 
 
+def _first_event_type(text: str) -> str:
+    """The value of the first key of that name, wherever it stands; anything where there is none."""
+    begin = text.find('"', text.find(_EVENT_TYPE) + len(_EVENT_TYPE)) + 1
+    return text[begin:text.find('"', begin)]
+
+
 def _plan(service: Service, event: Event, family: Family) -> _Plan | None:
     namespaces = service.objects or (service.service,)
     plain = [path.partition(".") for path in itertools.takewhile(lambda path: "[*]" not in path, event.id)]
@@ -145,21 +143,25 @@ def _plan(service: Service, event: Event, family: Family) -> _Plan | None:
         return None
     keys = tuple(dict.fromkeys(key for key, _, _ in plain))
     decode = _decoder(keys, namespaces[0] if family is Family.VERSIONED else None).decode
-    return _Plan(event.type, event.look is not Look.NONE, decode,
+    return _Plan(event.type, family is Family.VERSIONED, event.look is not Look.NONE, decode,
                  tuple((f"key_{keys.index(key)}", rest) for key, _, rest in plain))
 
 
 @functools.cache
 def _decoder(keys: tuple[str, ...], namespace: str | None) -> msgspec.json.Decoder:
-    """Reads ``keys`` of a payload, as fields ``key_0`` …; namespace: of a versioned one.  Catalogues have few such."""
+    """Reads ``keys`` of the payload as ``key_0`` …; namespace: of a versioned one.  Catalogues have few such."""
     fields = [(f"key_{place}", Any, key) for place, key in enumerate(keys)]
     if namespace is None:
-        return msgspec.json.Decoder(_struct([*fields, ("cadf", Any, "eventType")]))
+        return _inner(_struct([*fields, ("cadf", Any, "eventType")]))
     # Only the keys of a versioned object: so it is short enough to be one, and its data is no other's.
     about = [(name, msgspec.Raw, name) for name in ("name", "namespace", "version", "changes")]
     whole = [(name, kind, f"{namespace}_object.{key}")
              for name, kind, key in (*about, ("data", _struct(fields), "data"))]
-    return msgspec.json.Decoder(_struct(whole, forbid_unknown_fields=True))
+    return _inner(_struct(whole, forbid_unknown_fields=True))
+
+
+def _inner(payload: type[msgspec.Struct]) -> msgspec.json.Decoder:
+    return msgspec.json.Decoder(_struct([("event_type", Any, "event_type"), ("payload", payload, "payload")]))
 
 
 def _struct(fields: Sequence[tuple[str, Any, str]], **options: Any) -> type[msgspec.Struct]:

@@ -272,7 +272,7 @@ class BusListener:
             if fate is not None:
                 self._passed.count(fate, versioned=opened.versioned)
                 return None
-            opened = opened.inner
+            opened = opened.text
         return self._decoder.read(opened, exchange=message.exchange)
 
     def _delivery(self, message: Arrived) -> Delivery:

@@ -49,9 +49,11 @@ class Twins:
     def first_heard(self, ref: Ref, notification: Notification, now: float) -> float | None:
         """When the copy of ``notification`` was heard, monotonic seconds; None, and it is remembered, where there was
         none."""
-        stamp = _seconds(notification.timestamp)
         request_id = notification.request_id
-        if notification.state is None or stamp is None or not request_id or notification.family is Family.CADF:
+        if notification.state is None or not request_id or notification.family is Family.CADF:
+            return None
+        stamp = _seconds(notification.timestamp)
+        if stamp is None:
             return None
         this = _Heard(notification.event_type, notification.family, notification.state, request_id, stamp, now)
         with self._lock:

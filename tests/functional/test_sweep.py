@@ -116,7 +116,7 @@ def test_with_a_third_lost_it_completes_and_recall_says_so(deploy, cloud):
         assert counted_as == [duty["seen"], duty["missed"]]
 
 
-@pytest.mark.parametrize("takeovers", [2, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("takeovers", [2, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
 def test_one_leader_in_effect_through_kills_and_stops(deploy, cloud, takeovers):
     rng = random.Random(takeovers)
     with deploy(3) as deployment:

@@ -46,7 +46,7 @@ def glanced(body, exchange=None):
     assert expected.refs == (found.ref,) and not expected.guessed
     assert (expected.family is Family.VERSIONED, expected.look is not Look.NONE) == (found.versioned, found.asks)
     assert expected.family is not Family.CADF
-    assert DECODER.read(found.inner, exchange=exchange) == expected
+    assert DECODER.read(found.text, exchange=exchange) == expected
     return found
 
 
