@@ -5,6 +5,7 @@ A function is a mapping of one key that is a function's name.  A name that HOT k
 """
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -80,11 +81,11 @@ def calls(value: Any, place: Place) -> Iterator[Call]:
             yield Call(name, place, parameter=_head(argument, here, "a parameter", least=1))
         elif name == "get_resource":
             if not isinstance(argument, str):
-                refuse(here, f"expected a resource's name, got {argument!r}")
+                refuse(here, f"expected a resource's name, got {argument!r}: write the name alone")
             yield Call(name, place, resource=argument)
         elif name == "get_attr":
             if not isinstance(argument, list):
-                refuse(here, f"expected [resource, attribute, …], got {argument!r}")
+                refuse(here, f"expected [resource, attribute, …], got {argument!r}: write the list")
             yield Call(name, place, resource=_head(argument, here, "a resource", least=2))
         else:
             _check_text_function(name, argument, here)
@@ -106,16 +107,16 @@ def _head(argument: Any, place: Place, what: str, *, least: int) -> str:
     path = argument if isinstance(argument, list) else [argument]
     if len(path) < least or not isinstance(path[0], str):
         form = "its name or [name, key, …]" if least == 1 else "[resource, attribute, …]"
-        refuse(place, f"expected {what} as {form}, got {argument!r}")
+        refuse(place, f"expected {what} as {form}, got {argument!r}: correct it")
     return path[0]
 
 
 def _check_text_function(name: str, argument: Any, place: Place) -> None:
     if name == "list_join":
         if not isinstance(argument, list) or len(argument) < 2 or not isinstance(argument[0], str):
-            refuse(place, f"expected [separator, list, …], got {argument!r}")
+            refuse(place, f"expected [separator, list, …], got {argument!r}: write the list")
     elif not isinstance(argument, dict) or set(argument) != {"template", "params"}:
-        refuse(place, "expected {template: text, params: {placeholder: value}}")
+        refuse(place, f"expected {{template: text, params: {{placeholder: value}}}}, got {argument!r}: give both")
 
 
 class Resolver:
@@ -136,6 +137,17 @@ class Resolver:
             return [self.resolve(item, place / str(index)) for index, item in enumerate(value)]
         return value
 
+    def try_out(self, value: Any, place: Place) -> None:
+        """Carry out every function within ``value`` that refers to no resource; InvalidInput where one can't be."""
+        if not any(call.resource is not None for call in calls(value, place)):
+            self.resolve(value, place)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                self.try_out(item, place / key)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.try_out(item, place / str(index))
+
     def _get_param(self, argument: Any, place: Place) -> Any:
         path = argument if isinstance(argument, list) else [argument]
         rest = self.resolve(path[1:], place)
@@ -154,21 +166,21 @@ class Resolver:
         items = []
         for one in lists:
             if not isinstance(one, list):
-                refuse(place, f"expected lists to join, got {type(one).__name__}")
-            items.extend("" if item is None else str(item) for item in one)
+                refuse(place, f"expected lists to join, got {type(one).__name__}: put it in brackets")
+            items.extend(_text(item) for item in one)
         return separator.join(items)
 
     def _str_replace(self, argument: dict[str, Any], place: Place) -> str:
         text = self.resolve(argument["template"], place / "template")
         params = self.resolve(argument["params"], place / "params")
         if not isinstance(text, str) or not isinstance(params, dict):
-            refuse(place, "expected text as template and a mapping as params")
+            refuse(place, "expected text as template and a mapping as params: correct them")
         # Longest first, in one pass: a value that holds another placeholder is not replaced again.
         result, at = [], 0
         names = sorted((name for name in params if name), key=len, reverse=True)
         while at < len(text):
             name = next((name for name in names if text.startswith(name, at)), None)
-            result.append(text[at] if name is None else "" if params[name] is None else str(params[name]))
+            result.append(text[at] if name is None else _text(params[name]))
             at += 1 if name is None else len(name)
         return "".join(result)
 
@@ -176,6 +188,13 @@ class Resolver:
         if name not in self._facts:
             refuse(place, f"the resource {name} is not there yet")
         return self._facts[name]
+
+
+def _text(value: Any) -> str:
+    """A value within text, as Heat writes it: nothing for null, JSON for a mapping or a list."""
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 def _follow(value: Any, path: list[Any], place: Place, what: str) -> Any:

@@ -4,14 +4,12 @@ A template is refused whole, before anything is written, with the place in it an
 (``resources.port1.properties.network: …``).  Pure: no database, no clock, no import of a plugin.
 
 Source of the format: Heat Orchestration Template specification
-(https://docs.openstack.org/heat/latest/template_guide/hot_spec.html).  What is taken of it: any
-``heat_template_version``; ``parameters`` (all five types, ``default``, ``hidden``, the constraints ``length``,
-``range``, ``allowed_values``, ``allowed_pattern``; ``custom_constraint`` is left to the cloud, which checks it
-when the resource is made); ``resources`` with ``type``, ``properties``, ``depends_on``, ``metadata``; ``outputs``
-with ``value``; the functions ``get_param``, ``get_resource``, ``get_attr``, ``list_join``, ``str_replace``.
+(https://docs.openstack.org/heat/latest/template_guide/hot_spec.html).  What is taken of it stands in
+``docs/templates.md``; whatever else a template has is refused, never passed over.
 """
 from __future__ import annotations
 
+import enum
 import importlib.metadata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +21,8 @@ from obsvc.engine.template_parameters import Parameter, bind, parse_parameter
 from obsvc.engine.template_text import load
 
 __all__ = [
-    "FUNCTIONS", "Facts", "Output", "Parameter", "Resource", "Template", "bind_parameters", "known_types", "parse",
-    "resolve",
+    "FUNCTIONS", "DeletionPolicy", "Facts", "Output", "Parameter", "Resource", "Template", "bind_parameters",
+    "known_types", "parse", "resolve",
 ]
 
 #: The entry point group whose names are the resource types that workers can make.
@@ -34,8 +32,15 @@ PLUGIN_GROUP = "obsvc.worker.plugins"
 PSEUDO_PARAMETERS = ("OS::stack_name", "OS::stack_id", "OS::project_id")
 
 _SECTIONS = ("heat_template_version", "description", "parameters", "parameter_groups", "resources", "outputs")
-_RESOURCE_KEYS = ("type", "properties", "depends_on", "metadata")
+_RESOURCE_KEYS = ("type", "properties", "depends_on", "deletion_policy", "metadata")
 _OUTPUT_KEYS = ("value", "description")
+
+
+class DeletionPolicy(enum.StrEnum):
+    """What becomes of a resource that the goal, or the whole stack, has no use for any more."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"  #: it stays in the cloud, and is nobody's
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Resource:
     properties: dict[str, Any]
     requires: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
 
 @dataclass(frozen=True)
@@ -83,21 +89,22 @@ def parse(text: str, *, types: Collection[str]) -> Template:
     """
     raw = load(text)
     _only_keys(raw, _SECTIONS, "template")
-    if "heat_template_version" not in raw:
-        refuse("heat_template_version", "expected this key, found none: add heat_template_version: 2018-08-31")
+    version = raw.get("heat_template_version")
+    if not isinstance(version, str | int) or isinstance(version, bool):
+        refuse("heat_template_version", f"expected a version, got {version!r}: add heat_template_version: 2018-08-31")
     parameters = {
         name: parse_parameter(name, body) for name, body in _mapping(raw.get("parameters"), "parameters").items()
     }
     bodies = _mapping(raw.get("resources"), "resources")
     if not bodies:
-        refuse("resources", "expected at least one resource, found none: a stack without resources has no goal")
+        refuse("resources", "expected at least one resource, found none: add one, a stack without any has no goal")
     scope = _Scope(frozenset(parameters) | frozenset(PSEUDO_PARAMETERS), frozenset(bodies))
     resources = {name: _resource(name, body, scope, types) for name, body in bodies.items()}
     outputs = {
         name: _output(name, body, scope) for name, body in _mapping(raw.get("outputs"), "outputs").items()
     }
     template = Template(
-        str(raw["heat_template_version"]), str(raw.get("description") or ""), parameters, resources, outputs
+        str(version), str(raw.get("description") or ""), parameters, resources, outputs
     )
     cycle = template.graph.cycle()
     if cycle is not None:
@@ -109,8 +116,18 @@ def parse(text: str, *, types: Collection[str]) -> Template:
 
 
 def bind_parameters(template: Template, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of every parameter, defaults applied; InvalidInput for a missing, unknown or wrong one."""
-    return bind(template.parameters, given)
+    """The value of every parameter, defaults applied; InvalidInput for a missing, unknown or wrong one.
+
+    What can be worked out from parameters alone is worked out once here, so that a path into one that leads nowhere
+    is refused now and not when half of the resources are made.
+    """
+    values = bind(template.parameters, given)
+    resolver = Resolver({**dict.fromkeys(PSEUDO_PARAMETERS, ""), **values}, {})
+    for name, resource in template.resources.items():
+        resolver.try_out(resource.properties, Place(f"resources.{name}.properties"))
+    for name, output in template.outputs.items():
+        resolver.try_out(output.value, Place(f"outputs.{name}.value"))
+    return values
 
 
 def resolve(value: Any, place: str, parameters: Mapping[str, Any], facts: Mapping[str, Facts]) -> Any:
@@ -133,14 +150,16 @@ class _Scope:
         """The resource that the call refers to, if any; InvalidInput where what it refers to does not exist."""
         if call.parameter is not None and call.parameter not in self.parameters:
             refuse(call.place, f"expected a parameter of the template, got {call.parameter!r}: "
-                               f"{_choice(self.parameters)}, or add it to parameters")
+                               f"add it to parameters, or {_choice(self.parameters)}")
         if call.resource is not None and call.resource not in self.resources:
             refuse(call.place, f"expected a resource of the template, got {call.resource!r}: {_choice(self.resources)}")
         return call.resource
 
 
 def _resource(name: str, body: Any, scope: _Scope, types: Collection[str]) -> Resource:
-    place = f"resources.{name}"
+    place = f"resources.{name[:255]}"
+    if not name or len(name) > 255 or "/" in name:
+        refuse(place, "expected a name of 1 to 255 characters without '/': rename the resource")
     body = _mapping(body, place, empty=False)
     _only_keys(body, _RESOURCE_KEYS, place)
     kind = body.get("type")
@@ -149,8 +168,6 @@ def _resource(name: str, body: Any, scope: _Scope, types: Collection[str]) -> Re
     if kind not in types:
         refuse(f"{place}.type", f"no worker plugin makes {kind!r}: {_choice(types)}, or install a plugin for it "
                                 f"(entry point group {PLUGIN_GROUP})")
-    if len(name) > 255:
-        refuse(place, "expected a name of at most 255 characters: shorten it")
     properties = _mapping(body.get("properties"), f"{place}.properties")
     metadata = _mapping(body.get("metadata"), f"{place}.metadata")
     requires = list(_depends_on(body.get("depends_on"), f"{place}.depends_on", scope))
@@ -158,13 +175,23 @@ def _resource(name: str, body: Any, scope: _Scope, types: Collection[str]) -> Re
         wanted = scope.check(call)
         if wanted is not None:
             requires.append(wanted)
-    return Resource(name, kind, properties, tuple(dict.fromkeys(requires)), metadata)
+    policy = _deletion_policy(body.get("deletion_policy"), f"{place}.deletion_policy")
+    return Resource(name, kind, properties, tuple(dict.fromkeys(requires)), metadata, policy)
+
+
+def _deletion_policy(value: Any, place: str) -> DeletionPolicy:
+    if value is None:
+        return DeletionPolicy.DELETE
+    spelt = {each: policy for policy in DeletionPolicy for each in (policy.value, policy.lower())}
+    if not isinstance(value, str) or value not in spelt:
+        refuse(place, f"expected a policy, got {value!r}: use one of {', '.join(DeletionPolicy)}")
+    return spelt[value]
 
 
 def _depends_on(value: Any, place: str, scope: _Scope) -> Iterator[str]:
     names = [value] if isinstance(value, str) else value or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        refuse(place, f"expected a resource name or a list of them, got {value!r}")
+        refuse(place, f"expected a resource name or a list of them, got {value!r}: write it so")
     for name in names:
         if name not in scope.resources:
             refuse(place, f"expected a resource of the template, got {name!r}: {_choice(scope.resources)}")

@@ -1,4 +1,7 @@
-"""Parameters of a HOT template: definitions, constraints, and the values that a caller gives.  Pure."""
+"""Parameters of a HOT template: definitions, constraints, and the values that a caller gives.  Pure.
+
+Source: Heat Orchestration Template specification, "Parameters section" and "Parameter Constraints".
+"""
 from __future__ import annotations
 
 import json
@@ -12,8 +15,20 @@ from obsvc.exceptions import InvalidInput
 
 TYPES = ("string", "number", "json", "comma_delimited_list", "boolean")
 
-_KEYS = ("type", "label", "description", "default", "hidden", "constraints", "immutable", "tags")
-_CONSTRAINTS = ("length", "range", "allowed_values", "allowed_pattern", "custom_constraint")
+_KEYS = ("type", "label", "description", "default", "hidden", "constraints", "tags")
+
+_TEXT_OR_MANY = ("string", "json", "comma_delimited_list")
+
+#: Constraint → the types of parameters that it can be held against, as in Heat.  custom_constraint asks a cloud
+#: (``nova.flavor``): it is taken and not held here; the cloud refuses what it does not know when the resource is made.
+_CONSTRAINTS = {
+    "length": _TEXT_OR_MANY,
+    "range": ("number",),
+    "modulo": ("number",),
+    "allowed_values": ("string", "number", "boolean", "comma_delimited_list"),
+    "allowed_pattern": ("string",),
+    "custom_constraint": TYPES,
+}
 _TRUE = ("t", "true", "on", "y", "yes", "1")
 _FALSE = ("f", "false", "off", "n", "no", "0")
 
@@ -38,18 +53,23 @@ def parse_parameter(name: str, body: Any) -> Parameter:
     for key in body:
         if key not in _KEYS:
             refuse(place, f"unknown section {key!r}: obsvc takes {', '.join(_KEYS)}; take it out")
-    if body.get("type") not in TYPES:
-        refuse(f"{place}.type", f"expected one of {', '.join(TYPES)}, got {body.get('type')!r}")
+    kind = body.get("type")
+    if kind not in TYPES:
+        refuse(f"{place}.type", f"expected a type of parameter, got {kind!r}: use one of {', '.join(TYPES)}")
+    hidden = body.get("hidden", False)
+    if not isinstance(hidden, bool):
+        refuse(f"{place}.hidden", f"expected true or false, got {hidden!r}: take the quotes off")
     constraints = body.get("constraints") or []
     if not isinstance(constraints, list):
-        refuse(f"{place}.constraints", f"expected a list, got {type(constraints).__name__}")
+        refuse(f"{place}.constraints", f"expected a list, got {type(constraints).__name__}: "
+                                       "begin each constraint with a dash")
     for index, constraint in enumerate(constraints):
-        _check_constraint(constraint, f"{place}.constraints.{index}")
-    parameter = Parameter(name, body["type"], None, "default" in body, bool(body.get("hidden")), tuple(constraints))
+        _check_constraint(constraint, kind, f"{place}.constraints.{index}")
+    parameter = Parameter(name, kind, None, "default" in body, hidden, tuple(constraints))
     if not parameter.has_default:
         return parameter
     default = convert(parameter, body["default"], f"{place}.default")
-    return Parameter(name, parameter.type, default, True, parameter.hidden, parameter.constraints)
+    return Parameter(name, kind, default, True, hidden, parameter.constraints)
 
 
 def bind(parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +107,7 @@ def _string(value: Any, shown: str, place: str) -> str:
 
 def _number(value: Any, shown: str, place: str) -> int | float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        refuse(place, f"expected a number, got {shown}")
+        refuse(place, f"expected a number, got {shown}: give digits")
     if isinstance(value, int | float):
         return value
     for kind in (int, float):
@@ -97,7 +117,7 @@ def _number(value: Any, shown: str, place: str) -> int | float:
             continue
         if number - number == 0:
             return number
-    refuse(place, f"expected a number, got {shown}")
+    refuse(place, f"expected a number, got {shown}: give digits")
 
 
 def _json(value: Any, shown: str, place: str) -> Any:
@@ -105,9 +125,9 @@ def _json(value: Any, shown: str, place: str) -> Any:
         try:
             value = json.loads(value)
         except ValueError:
-            refuse(place, f"expected a mapping, a list, or JSON text of one, got {shown}")
+            refuse(place, f"expected a mapping, a list, or JSON text of one, got {shown}: correct it")
     if not isinstance(value, dict | list):
-        refuse(place, f"expected a mapping, a list, or JSON text of one, got {shown}")
+        refuse(place, f"expected a mapping, a list, or JSON text of one, got {shown}: correct it")
     return value
 
 
@@ -115,14 +135,14 @@ def _list(value: Any, shown: str, place: str) -> list[str]:
     if isinstance(value, list):
         return [str(item) for item in value]
     if not isinstance(value, str):
-        refuse(place, f"expected a list or comma-separated text, got {shown}")
+        refuse(place, f"expected a list or comma-separated text, got {shown}: give one of them")
     return [item.strip() for item in value.split(",")] if value.strip() else []
 
 
 def _boolean(value: Any, shown: str, place: str) -> bool:
     text = str(value).strip().lower()
     if text not in _TRUE and text not in _FALSE:
-        refuse(place, f"expected a boolean (true or false), got {shown}")
+        refuse(place, f"expected a boolean, got {shown}: give true or false")
     return text in _TRUE
 
 
@@ -131,41 +151,76 @@ _CONVERTERS = {
 }
 
 
-def _check_constraint(constraint: Any, place: str) -> None:
-    kinds = [key for key in constraint if key != "description"] if isinstance(constraint, dict) else []
-    if len(kinds) != 1 or kinds[0] not in _CONSTRAINTS:
-        refuse(place, f"expected one of {', '.join(_CONSTRAINTS)}, got {constraint!r}: take it out")
-    value = constraint[kinds[0]]
-    if kinds[0] in ("length", "range"):
-        bounds = value.values() if isinstance(value, dict) and set(value) <= {"min", "max"} else [None]
-        if not all(isinstance(bound, int | float) for bound in bounds):
-            refuse(place, f"expected {{min: number, max: number}}, got {value!r}")
-    elif kinds[0] == "allowed_values" and not isinstance(value, list):
-        refuse(place, f"expected a list of values, got {value!r}")
-    elif kinds[0] == "allowed_pattern":
+def _check_constraint(constraint: Any, kind: str, place: str) -> None:
+    names = [key for key in constraint if key != "description"] if isinstance(constraint, dict) else []
+    if len(names) != 1 or names[0] not in _CONSTRAINTS:
+        refuse(place, f"expected one constraint, got {constraint!r}: use one of {', '.join(_CONSTRAINTS)}, "
+                      "each with a dash of its own")
+    name, value = names[0], constraint[names[0]]
+    if kind not in _CONSTRAINTS[name]:
+        refuse(place, f"{name} can't be held against a {kind}: use it for {' or '.join(_CONSTRAINTS[name])}, "
+                      "or take it out")
+    if name in ("length", "range"):
+        bounds = value if isinstance(value, dict) and value and set(value) <= {"min", "max"} else {"min": None}
+        if not all(_is_number(bound) for bound in bounds.values()):
+            refuse(place, f"expected {{min: number, max: number}}, got {value!r}: give one of them or both")
+    elif name == "modulo":
+        _check_modulo(value, place)
+    elif name == "allowed_values" and not (isinstance(value, list) and value):
+        refuse(place, f"expected a list of values, got {value!r}: list what is allowed")
+    elif name == "allowed_pattern":
         try:
             re.compile(value)
         except (re.error, TypeError) as error:
-            refuse(place, f"expected a regular expression, got {value!r} ({error})")
+            refuse(place, f"expected a regular expression, got {value!r}: correct it ({error})")
+
+
+def _check_modulo(value: Any, place: str) -> None:
+    given = value if isinstance(value, dict) and "step" in value and set(value) <= {"step", "offset"} else {"step": 0}
+    step, offset = given["step"], given.get("offset", 0)
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in (step, offset))
+    if not whole or not step or abs(offset) >= abs(step) or step * offset < 0:
+        refuse(place, f"expected {{step: whole number but 0, offset: of its sign and nearer to 0}}, got {value!r}: "
+                      "correct it")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _hold(constraint: Mapping[str, Any], value: Any, parameter: Parameter, place: str) -> None:
-    shown = "***" if parameter.hidden else repr(value)
-    if "allowed_values" in constraint:
-        allowed = constraint["allowed_values"]
-        for item in value if parameter.type == "comma_delimited_list" else [value]:
-            if item not in allowed and str(item) not in [str(other) for other in allowed]:
-                refuse(place, f"expected one of {', '.join(map(str, allowed))}, got {shown}")
-    elif "length" in constraint and hasattr(value, "__len__"):
-        _within(len(value), constraint["length"], f"{place}: expected a length", str(len(value)))
-    elif "range" in constraint and isinstance(value, int | float):
-        _within(value, constraint["range"], f"{place}: expected a number", shown)
-    elif "allowed_pattern" in constraint and not re.fullmatch(constraint["allowed_pattern"], str(value)):
-        refuse(place, f"expected text that matches {constraint['allowed_pattern']!r}, got {shown}")
+    """Refuse a value that breaks the constraint; its ``description`` says to users what was meant."""
+    broken = _broken(constraint, value, parameter)
+    if broken is not None:
+        shown = "***" if parameter.hidden else repr(value)
+        meant = constraint.get("description")
+        refuse(place, f"expected {broken}, got {shown}: {meant or 'give a value that the constraint allows'}")
 
 
-def _within(value: float, bounds: Mapping[str, float], expected: str, shown: str) -> None:
-    low, high = bounds.get("min"), bounds.get("max")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise InvalidInput(f"{expected} from {'any' if low is None else low} to {'any' if high is None else high}, "
-                           f"got {shown}")
+def _broken(constraint: Mapping[str, Any], value: Any, parameter: Parameter) -> str | None:
+    """What the constraint expects, where ``value`` is not so."""
+    name = next(key for key in constraint if key != "description")
+    rule = constraint[name]
+    if name == "length":
+        return None if _within(len(value), rule) else f"a length {_from_to(rule)}"
+    if name == "range":
+        return None if _within(value, rule) else f"a number {_from_to(rule)}"
+    if name == "modulo":
+        step, offset = rule["step"], rule.get("offset", 0)
+        return None if value % step == offset else f"a number that leaves {offset} when divided by {step}"
+    if name == "allowed_pattern":
+        return None if re.fullmatch(rule, value) else f"text that matches {rule!r}"
+    if name == "allowed_values":
+        allowed = [str(other) for other in rule]
+        items = value if parameter.type == "comma_delimited_list" else [value]
+        right = all(item in rule or str(item) in allowed for item in items)
+        return None if right else f"one of {', '.join(allowed)}"
+    return None
+
+
+def _within(value: float, bounds: Mapping[str, float]) -> bool:
+    return bounds.get("min", value) <= value <= bounds.get("max", value)
+
+
+def _from_to(bounds: Mapping[str, float]) -> str:
+    return f"from {bounds.get('min', 'any')} to {bounds.get('max', 'any')}"
