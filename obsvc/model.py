@@ -7,6 +7,7 @@ obsvc module.
 from __future__ import annotations
 
 import enum
+import functools
 import zlib
 from typing import Any, NewType
 
@@ -99,6 +100,7 @@ def partition(ref: Ref, partitions: int = DEFAULT_PARTITIONS) -> PartitionId:
     return partition_of_id(ref.resource_id, partitions)
 
 
+@functools.lru_cache(maxsize=8192)  # one notification asks several times, and several come for one resource
 def partition_of_id(resource_id: str, partitions: int = DEFAULT_PARTITIONS) -> PartitionId:
     """As :func:`partition`, for a resource id alone."""
     return PartitionId(zlib.crc32(resource_id.encode("utf-8", "surrogatepass")) % partitions)

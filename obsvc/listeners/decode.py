@@ -16,7 +16,7 @@ from obsvc.catalog.matching import Match, Matcher
 from obsvc.catalog.schema import Event, Service
 from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
-from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced
+from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced, Inner
 from obsvc.messaging import wire
 from obsvc.model import Condition, Family, Look, Notification, Phase, Ref
 
@@ -33,23 +33,11 @@ _OUTCOMES = {"pending": Phase.START, "failure": Phase.ERROR}
 MAX_REFS = 1000
 
 
-class Inner(msgspec.Struct, gc=False):
-    """The keys of an inner notification that are read."""
-
-    event_type: Any = None
+class _Whole(Inner, gc=False):
     payload: Any = msgspec.UNSET
-    priority: Any = None
-    publisher_id: Any = None
-    timestamp: Any = None
-    message_id: Any = None
-    request_id: Any = msgspec.field(name="_context_request_id", default=None)
-    context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
-    context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
-    context_project: Any = msgspec.field(name="_context_project", default=None)
-    context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
 
 
-_inner = msgspec.json.Decoder(Inner)
+_whole = msgspec.json.Decoder(_Whole)
 
 
 class Decoder:
@@ -70,15 +58,22 @@ class Decoder:
         return self.read(wire.unwrap(body), exchange=exchange)
 
     def glance(self, body: bytes | str) -> Glanced | str | bytes:
-        """What the message in ``body`` is about, read from as little of it as tells; where that is not enough, the text
-        of the inner notification, for :meth:`read` (so is ``text`` of the former).  Raises UndecodableMessage."""
+        """What the message in ``body`` is about, read from as little of it as tells, for :meth:`glanced`; where that is
+        not enough, the text of the inner notification, for :meth:`read`.  Raises UndecodableMessage."""
         text = wire.unwrap(body)
         return self._glance.at(text) or text
+
+    def glanced(self, found: Glanced) -> Notification:
+        """The notification that ``found`` is of, as :meth:`read` would have read it."""
+        plan, ref = found.plan, found.ref
+        inner, payload = found.read()
+        family = Family.VERSIONED if plan.versioned else Family.UNVERSIONED
+        return _made(plan.match, inner, payload, family, ref.resource_type, (ref.resource_id,), (ref,))
 
     def read(self, text: str | bytes, *, exchange: str | None = None) -> Notification:
         """The notification in the text of an inner one.  Raises UndecodableMessage."""
         try:
-            message = _inner.decode(text)
+            message = _whole.decode(text)
         except wire.DECODE_ERRORS as error:
             raise wire.undecodable(error) from None
         if message.payload is msgspec.UNSET:
@@ -95,14 +90,6 @@ class Decoder:
         namespace = paths.namespace(payload)
         family = _family(payload, namespace)
         publisher = message.publisher_id if isinstance(message.publisher_id, str) else None
-        about = {
-            "event_type": event_type,
-            "family": family,
-            "timestamp": _short(message.timestamp),
-            "message_id": _short(message.message_id),
-            "request_id": _short(message.request_id),
-            "publisher_id": _short(publisher),
-        }
         match = self._matcher.match(
             event_type, family, namespace=namespace, exchange=exchange, publisher=publisher, payload=payload
         ) or self._matcher.guess(
@@ -112,28 +99,17 @@ class Decoder:
             return Notification(
                 service=None, look=Look.NONE, phase=_phase(event_type, None, message, payload, family), guessed=True,
                 why_none=f"the catalogue knows no event {event_type} of family {family}, and nothing says whose it is",
-                **about,
+                event_type=event_type, family=family, timestamp=_short(message.timestamp),
+                message_id=_short(message.message_id), request_id=_short(message.request_id),
+                publisher_id=_short(publisher),
             )
-        return self._matched(match, message, payload, about)
-
-    def _matched(self, match: Match, message: Inner, payload: Any, about: dict[str, Any]) -> Notification:
-        event, service = match.event, match.service
+        event = match.event
         resource_type = _resource_type(event, payload)
         ids, listed = paths.texts(payload, event.id)
         if event.id_after is not None:
             ids = tuple(one.rpartition(event.id_after)[2] or one for one in ids)
-        phase = _phase(about["event_type"], event, message, payload, about["family"])
         refs, why_none = self._refs(event, resource_type, ids, payload)
-        state, under_way = _announced(event, service, resource_type, payload, phase) if refs else (None, False)
-        look = event.look
-        if state is not None and look is not Look.NONE:
-            look = Look.NOW
-        return Notification(
-            service=service.service, refs=refs, resource_type=resource_type, resource_ids=ids, listed=listed,
-            project_id=_project(event, message, payload), phase=phase, look=look if refs else Look.NONE,
-            state=state if look is Look.NOW else None, guessed=match.guessed, why_none=why_none,
-            under_way=under_way and look is Look.MERGE, **about,
-        )
+        return _made(match, message, payload, family, resource_type, ids, refs, listed=listed, why_none=why_none)
 
     def _refs(
         self, event: Event, resource_type: str | None, ids: tuple[str, ...], payload: Any
@@ -154,6 +130,26 @@ class Decoder:
         if not any(target in self._catalog.types for target, _ in targets):
             return (), event.why or f"{resource_type} can't be fetched"
         return (), f"it names no {targets[0][0]}"
+
+
+def _made(
+    match: Match, message: Inner, payload: Any, family: Family, resource_type: str | None, ids: tuple[str, ...],
+    refs: tuple[Ref, ...], *, listed: bool = False, why_none: str | None = None,
+) -> Notification:
+    event, service = match.event, match.service
+    phase = _phase(message.event_type, event, message, payload, family)
+    state, under_way = _announced(event, service, resource_type, payload, phase) if refs else (None, False)
+    look = event.look
+    if state is not None and look is not Look.NONE:
+        look = Look.NOW
+    return Notification(
+        service=service.service, refs=refs, resource_type=resource_type, resource_ids=ids, listed=listed,
+        project_id=_project(event, message, payload), phase=phase, look=look if refs else Look.NONE,
+        state=state if look is Look.NOW else None, guessed=match.guessed, why_none=why_none,
+        under_way=under_way and look is Look.MERGE, event_type=message.event_type, family=family,
+        timestamp=_short(message.timestamp), message_id=_short(message.message_id),
+        request_id=_short(message.request_id), publisher_id=_short(message.publisher_id),
+    )
 
 
 def _family(payload: Any, namespace: str | None) -> Family:

@@ -2,9 +2,10 @@
 
 A glance reads event type and id and skips the rest of the payload unread.  It answers only where reading the whole
 could find nothing else: where event type and family alone name one event of the catalogue, and that event one ref by
-paths without lists.  Everything else (bulk requests, CADF, guesses, whatever is odd) is for the decoder.
+paths without lists.  Everything else (bulk requests, CADF, guesses, whatever is odd) is for the decoder.  Of what is
+ours, too, only what the event's paths lead to is read.
 
-What is skipped is not judged: a payload with a number out of every range is a dead letter only where it is read.
+What is skipped is not judged: a payload with a number out of every range is no dead letter for that.
 
 A :class:`Glance` is immutable but for bounded caches, and may be shared by threads.
 """
@@ -19,8 +20,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from obsvc.catalog import Catalog, paths
-from obsvc.catalog.matching import Matcher
-from obsvc.catalog.schema import Event, Service
+from obsvc.catalog.matching import Match, Matcher
+from obsvc.catalog.schema import Event
 from obsvc.messaging import wire
 from obsvc.model import Family, Look, Ref
 
@@ -39,28 +40,54 @@ _EVENT_TYPE = '"event_type":'
 MAX_EVENT_TYPE = 200
 
 
-class Glanced(msgspec.Struct, frozen=True, gc=False):
-    """The one ref that a notification is about.
+class Inner(msgspec.Struct, gc=False):
+    """The keys of an inner notification that are read, but for the payload."""
 
-    versioned: its payload's family, which is unversioned otherwise.  asks: False where nothing of it can have changed
-    (``Look.NONE``).  text: the inner notification, for the decoder to read the whole.
+    event_type: Any = None
+    priority: Any = None
+    publisher_id: Any = None
+    timestamp: Any = None
+    message_id: Any = None
+    request_id: Any = msgspec.field(name="_context_request_id", default=None)
+    context_project_id: Any = msgspec.field(name="_context_project_id", default=None)
+    context_tenant_id: Any = msgspec.field(name="_context_tenant_id", default=None)
+    context_project: Any = msgspec.field(name="_context_project", default=None)
+    context_tenant: Any = msgspec.field(name="_context_tenant", default=None)
+
+
+class Plan(NamedTuple):
+    """How one event is read.
+
+    versioned: its payload's family, which is unversioned otherwise.  asks: False where nothing of the ref can have
+    changed (``Look.NONE``).
+    glance: decodes the event type and what leads to an id.  ids: fields of its payload in the order of the event's
+    paths to the id, each with the rest of its path.
+    read: decodes an Inner and what any path of the event leads to.  names: the keys of the payload that the fields
+    of its payload stand for, in their order.
     """
 
-    ref: Ref
+    match: Match
     versioned: bool
     asks: bool
+    glance: Callable[[str], Any]
+    ids: tuple[tuple[str, str], ...]
+    read: Callable[[str], Any]
+    names: tuple[str, ...]
+
+
+class Glanced(msgspec.Struct, frozen=True, gc=False):
+    """The one ref that a notification is about.  text: the inner notification."""
+
+    ref: Ref
+    plan: Plan
     text: str
 
-
-class _Plan(NamedTuple):
-    """How one event's id is read.  decode: makes a struct with the event type and the payload of an inner notification.
-    keys: fields of the payload's, in the order of the event's paths, each with the rest of its path."""
-
-    resource_type: str
-    versioned: bool
-    asks: bool
-    decode: Callable[[str], Any]
-    keys: tuple[tuple[str, str], ...]
+    def read(self) -> tuple[Inner, dict[str, Any]]:
+        """The inner notification, and as much of its payload (of the data of a versioned one) as the event's paths
+        lead into."""
+        inner = self.plan.read(self.text)
+        payload = inner.payload.data if self.plan.versioned else inner.payload
+        return inner, dict(zip(self.plan.names, msgspec.structs.astuple(payload), strict=False))
 
 
 class Glance:
@@ -71,7 +98,7 @@ class Glance:
         self._matcher = matcher
         self._region = region
         self._plans = functools.lru_cache(maxsize=_CACHED)(self._plans_of)
-        self._by_event: dict[tuple[int, bool], _Plan | None] = {}  # by id(): the catalogue keeps its events
+        self._by_event: dict[tuple[int, bool], Plan | None] = {}  # by id(): the catalogue keeps its events
 
     def at(self, text: str | bytes) -> Glanced | None:
         """What the inner notification in ``text`` is about; None where only the decoder can tell.
@@ -91,7 +118,7 @@ class Glance:
         if plan is None:
             return None
         try:
-            found = plan.decode(text)
+            found = plan.glance(text)
         except wire.DECODE_ERRORS:
             return None
         payload = found.payload
@@ -103,25 +130,25 @@ class Glance:
                 return None
         elif payload.cadf is not None:
             return None
-        for key, rest in plan.keys:
-            value = getattr(payload, key)
+        for field, rest in plan.ids:
+            value = getattr(payload, field)
             found_id = paths.text_of(paths.find(value, rest) if rest else value)
             if found_id is not None:
-                return Glanced(Ref(self._region, plan.resource_type, found_id), plan.versioned, plan.asks, text)
+                return Glanced(Ref(self._region, plan.match.event.type, found_id), plan, text)
         return None
 
-    def _plans_of(self, event_type: str) -> tuple[_Plan | None, _Plan | None]:
+    def _plans_of(self, event_type: str) -> tuple[Plan | None, Plan | None]:
         """For an unversioned and for a versioned payload."""
         return self._plan_of(event_type, Family.UNVERSIONED), self._plan_of(event_type, Family.VERSIONED)
 
-    def _plan_of(self, event_type: str, family: Family) -> _Plan | None:
+    def _plan_of(self, event_type: str, family: Family) -> Plan | None:
         match = self._matcher.certain(event_type, family)
         if match is None:
             return None
         key = (id(match.event), family is Family.VERSIONED)
         if key not in self._by_event:
             known = _is_simple(match.event) and match.event.type in self._catalog.types
-            self._by_event[key] = _plan(match.service, match.event, family) if known else None
+            self._by_event[key] = _plan(match, family) if known else None
         return self._by_event[key]
 
 
@@ -136,32 +163,41 @@ def _first_event_type(text: str) -> str:
     return text[begin:text.find('"', begin)]
 
 
-def _plan(service: Service, event: Event, family: Family) -> _Plan | None:
+def _plan(match: Match, family: Family) -> Plan | None:
+    event, service = match.event, match.service
     namespaces = service.objects or (service.service,)
-    plain = [path.partition(".") for path in itertools.takewhile(lambda path: "[*]" not in path, event.id)]
-    if not plain or len(namespaces) > 1:
+    ids = [path.partition(".") for path in itertools.takewhile(lambda path: "[*]" not in path, event.id)]
+    if not ids or len(namespaces) > 1:
         return None
-    keys = tuple(dict.fromkeys(key for key, _, _ in plain))
-    decode = _decoder(keys, namespaces[0] if family is Family.VERSIONED else None).decode
-    return _Plan(event.type, family is Family.VERSIONED, event.look is not Look.NONE, decode,
-                 tuple((f"key_{keys.index(key)}", rest) for key, _, rest in plain))
+    namespace = namespaces[0] if family is Family.VERSIONED else None
+    leading = tuple(dict.fromkeys(name for name, _, _ in ids))
+    others = (path for path in (*event.project, event.state, event.task) if path is not None and path != "$context")
+    names = tuple(dict.fromkeys([*leading, *(re.split(r"[.[]", path)[0] for path in others)]))
+    return Plan(
+        match, namespace is not None, event.look is not Look.NONE,
+        glance=_decoder(leading, namespace, _EventType).decode,
+        ids=tuple((f"key_{leading.index(name)}", rest) for name, _, rest in ids),
+        read=_decoder(names, namespace, Inner).decode, names=names,
+    )
+
+
+class _EventType(msgspec.Struct, gc=False):
+    event_type: Any = None
 
 
 @functools.cache
-def _decoder(keys: tuple[str, ...], namespace: str | None) -> msgspec.json.Decoder:
-    """Reads ``keys`` of the payload as ``key_0`` …; namespace: of a versioned one.  Catalogues have few such."""
-    fields = [(f"key_{place}", Any, key) for place, key in enumerate(keys)]
+def _decoder(names: tuple[str, ...], namespace: str | None, base: type[msgspec.Struct]) -> msgspec.json.Decoder:
+    """Reads ``names`` of the payload as ``key_0`` …; namespace: of a versioned one.  Catalogues have few such."""
+    fields = [(f"key_{place}", Any, name) for place, name in enumerate(names)]
     if namespace is None:
-        return _inner(_struct([*fields, ("cadf", Any, "eventType")]))
-    # Only the keys of a versioned object: so it is short enough to be one, and its data is no other's.
-    about = [(name, msgspec.Raw, name) for name in ("name", "namespace", "version", "changes")]
-    whole = [(name, kind, f"{namespace}_object.{key}")
-             for name, kind, key in (*about, ("data", _struct(fields), "data"))]
-    return _inner(_struct(whole, forbid_unknown_fields=True))
-
-
-def _inner(payload: type[msgspec.Struct]) -> msgspec.json.Decoder:
-    return msgspec.json.Decoder(_struct([("event_type", Any, "event_type"), ("payload", payload, "payload")]))
+        payload = _struct([*fields, ("cadf", Any, "eventType")])
+    else:
+        # Only the keys of a versioned object: so it is short enough to be one, and its data is no other's.
+        about = [(name, msgspec.Raw, name) for name in ("name", "namespace", "version", "changes")]
+        whole = [(name, kind, f"{namespace}_object.{key}")
+                 for name, kind, key in (*about, ("data", _struct(fields), "data"))]
+        payload = _struct(whole, forbid_unknown_fields=True)
+    return msgspec.json.Decoder(_struct([("payload", payload, "payload")], bases=(base,)))
 
 
 def _struct(fields: Sequence[tuple[str, Any, str]], **options: Any) -> type[msgspec.Struct]:

@@ -267,13 +267,14 @@ class BusListener:
         if self._passes is None:
             return self._decoder.decode(message.body, exchange=message.exchange, routing_key=message.routing_key)
         opened = self._decoder.glance(message.body)
-        if type(opened) is Glanced:
-            fate = self._passes(opened.ref, opened.asks)
-            if fate is not None:
-                self._passed.count(fate, versioned=opened.versioned)
-                return None
-            opened = opened.text
-        return self._decoder.read(opened, exchange=message.exchange)
+        if type(opened) is not Glanced:
+            return self._decoder.read(opened, exchange=message.exchange)
+        plan = opened.plan
+        fate = self._passes(opened.ref, plan.asks)
+        if fate is not None:
+            self._passed.count(fate, versioned=plan.versioned)
+            return None
+        return self._decoder.glanced(opened)
 
     def _delivery(self, message: Arrived) -> Delivery:
         now = self._clock.monotonic()

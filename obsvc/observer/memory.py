@@ -5,7 +5,7 @@ that when it gains a partition it can look at just those refs that its last owne
 at every observed one (DESIGN 2).
 
 :class:`TakeoverMemory` may be called from any thread; ``drop`` is on the path of every notification that is not
-ours and costs one dictionary operation under a lock.  :func:`decide` is pure.
+ours and costs little more than a note in a list.  :func:`decide` is pure.
 
 What is here for now: where the memory does not reach, the partition is *resynced* by one paced look with low
 priority at each of its observed refs.  A resync by one listing for the cluster comes with the sweep.
@@ -21,9 +21,8 @@ from obsvc.clock import Clock
 from obsvc.engine_client.ownership import Grant
 from obsvc.model import PartitionId, Ref, partition
 
-#: Entries past the window that one ``drop`` takes away: more than it adds, so that the memory shrinks again
-#: after a burst, and few enough that no single call is slow.
-_EXPIRE_PER_DROP = 4
+#: Drops that are written down before they are put in order.
+_AT_ONCE = 1000
 
 #: Seconds by which two members may hear one message at different times while both are caught up.  After a clean
 #: hand-over the marks speak for all that the old owner heard before it let go; this is for what it heard later
@@ -33,6 +32,9 @@ HEARING_SKEW = 2.0
 
 class TakeoverMemory:
     """A window of dropped refs, bounded in time and in number.
+
+    What is dropped is written down and put in order a thousand at a time, or when somebody asks: a busy ref is dropped
+    dozens of times in between.
 
     window: seconds that a ref is remembered.  since: monotonic time from which everything is remembered; None: now,
     for a memory that begins empty.  limit: most refs; beyond it the oldest are forgotten early, and
@@ -48,42 +50,55 @@ class TakeoverMemory:
         self._clock = clock
         self._lock = threading.Lock()
         self._dropped: OrderedDict[Ref, float] = OrderedDict()  # oldest first: a ref dropped again moves to the end
+        self._newest: list[tuple[Ref, float]] = []  # not in order yet
         self._forgot_until = clock.monotonic() if since is None else since
         # everything dropped after this moment and in the window is here
 
     def __len__(self) -> int:
-        return len(self._dropped)
+        with self._lock:
+            self._put_in_order()
+            return len(self._dropped)
 
     def drop(self, ref: Ref) -> None:
         """Remember that a notification about ``ref`` was dropped now."""
-        now = self._clock.monotonic()
         with self._lock:
-            dropped = self._dropped
-            dropped[ref] = now
+            self._newest.append((ref, self._clock.monotonic()))
+            if len(self._newest) >= _AT_ONCE:
+                self._put_in_order()
+
+    def _put_in_order(self) -> None:
+        """Under the lock."""
+        dropped = self._dropped
+        for ref, when in dict(self._newest).items():
+            dropped[ref] = when
             dropped.move_to_end(ref)
-            for _ in range(_EXPIRE_PER_DROP):
-                oldest = next(iter(dropped))
-                when = dropped[oldest]
-                if len(dropped) > self._limit:
-                    self._forgot_until = max(self._forgot_until, when)
-                elif when > now - self._window:
-                    break
-                del dropped[oldest]
+        self._newest.clear()
+        before = self._clock.monotonic() - self._window
+        while dropped:
+            oldest, when = next(iter(dropped.items()))
+            if len(dropped) > self._limit:
+                self._forgot_until = max(self._forgot_until, when)
+            elif when > before:
+                break
+            del dropped[oldest]
 
     def dropped_at(self, ref: Ref) -> float | None:
         """The monotonic time at which a notification about ``ref`` was dropped last; None: not within the window."""
         with self._lock:
+            self._put_in_order()
             return self._dropped.get(ref)
 
     def reaches_back_to(self) -> float:
         """The monotonic time after which every dropped ref is still here."""
         with self._lock:
+            self._put_in_order()
             return max(self._forgot_until, self._clock.monotonic() - self._window)
 
     def recall(self, since: dict[PartitionId, float]) -> dict[PartitionId, list[Ref]]:
         """The refs of each partition named that were dropped at or after its monotonic time."""
         found: dict[PartitionId, list[Ref]] = {number: [] for number in since}
         with self._lock:
+            self._put_in_order()
             dropped = list(self._dropped.items())
         for ref, when in dropped:
             number = partition(ref, self._partitions)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import datetime
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+
+import msgspec
 
 from obsvc.model import Family, Notification, Ref
 
@@ -29,13 +30,12 @@ KEPT = 10.0
 REFS, EACH = 10_000, 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
+class _Heard(msgspec.Struct, frozen=True, gc=False):
     event_type: str
     family: Family
     state: str
     request_id: str
-    stamp: float
+    timestamp: str | None
     at: float
 
 
@@ -49,18 +49,17 @@ class Twins:
     def first_heard(self, ref: Ref, notification: Notification, now: float) -> float | None:
         """When the copy of ``notification`` was heard, monotonic seconds; None, and it is remembered, where there was
         none."""
-        request_id = notification.request_id
-        if notification.state is None or not request_id or notification.family is Family.CADF:
+        request_id, state = notification.request_id, notification.state
+        if state is None or not request_id or notification.family is Family.CADF:
             return None
-        stamp = _seconds(notification.timestamp)
-        if stamp is None:
-            return None
-        this = _Heard(notification.event_type, notification.family, notification.state, request_id, stamp, now)
+        this = _Heard(notification.event_type, notification.family, state, request_id, notification.timestamp, now)
         with self._lock:
-            known = [one for one in self._heard.pop(ref, ()) if one.at > now - KEPT]
-            twin = next((one for one in known if _twins(one, this)), None)
-            if twin is None:
-                known = [*known, this][-EACH:]
+            known = self._heard.pop(ref, None)
+            twin = None if known is None else next((one for one in known if _twins(one, this)), None)
+            if known is None:
+                known = [this]
+            elif twin is None:
+                known = [*(one for one in known[1 - EACH:] if one.at > now - KEPT), this]
             else:
                 known.remove(twin)
             if known:
@@ -71,9 +70,10 @@ class Twins:
 
 
 def _twins(one: _Heard, other: _Heard) -> bool:
-    if one.family is other.family or (one.state, one.request_id) != (other.state, other.request_id):
+    if one.request_id != other.request_id or one.state != other.state or one.family is other.family:
         return False
-    if abs(one.stamp - other.stamp) > SPAN:
+    stamps = _seconds(one.timestamp), _seconds(other.timestamp)
+    if other.at - one.at >= KEPT or None in stamps or abs(stamps[0] - stamps[1]) > SPAN:
         return False
     short, long = sorted((one.event_type, other.event_type), key=len)
     return long == short or long.endswith("." + short)

@@ -44,9 +44,10 @@ def glanced(body, exchange=None):
         assert "out of range" in expected.message  # a number in what was skipped: see test_what_is_skipped…
         return found
     assert expected.refs == (found.ref,) and not expected.guessed
-    assert (expected.family is Family.VERSIONED, expected.look is not Look.NONE) == (found.versioned, found.asks)
+    assert (expected.family is Family.VERSIONED) == found.plan.versioned
+    assert (expected.look is not Look.NONE) == found.plan.asks
     assert expected.family is not Family.CADF
-    assert DECODER.read(found.text, exchange=exchange) == expected
+    assert DECODER.glanced(found) == expected
     return found
 
 
@@ -75,7 +76,7 @@ def test_damaged_ones():
 )
 def test_what_is_told_at_a_glance(event, payload, told, pack):
     found = glanced(pack(message(event, payload)))
-    assert (found.ref, found.versioned, found.asks) == (Ref("R", "compute.server", told[0]), *told[1:])
+    assert (found.ref, found.plan.versioned, found.plan.asks) == (Ref("R", "compute.server", told[0]), *told[1:])
 
 
 ODD = [
