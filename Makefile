@@ -31,7 +31,7 @@ test-functional: venv servers
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests/functional $(ARGS)
 
 test-long: venv servers
-	$(BIN)/pytest -q -m long tests $(ARGS)
+	$(BIN)/pytest -q -m "long or scenario" tests $(ARGS)
 
 # Twenty seeds of three minutes each, about an hour and a half; others with SEEDS="7 8" MINUTES=1.
 SEEDS ?= $(shell seq 1 20)

@@ -48,6 +48,8 @@ class Simcloud(Command):
                                metavar=metavar, help=f"{text} (default: %(default)s)")
         group.add_argument("--failed-name", action="append", default=[], metavar="NAME", dest="failed_names",
                            help="builds of resources so named fail; may be repeated")
+        group.add_argument("--held-name", action="append", default=[], metavar="NAME", dest="held_names",
+                           help="what sim resources so named begin does not end; may be repeated")
         group.add_argument("--silent", action="append", default=[], metavar="EXCHANGE", dest="silent_exchanges",
                            help="loses every notification on this exchange (nova, neutron, openstack, glance, "
                                 "keystone, sim); may be repeated. All of them: --lost-share 1")
@@ -86,7 +88,7 @@ _PLAIN_DIALS = {
     "unavailable_share": (float, "SHARE", "of requests answered 503 (never identity's)"),
     "retry_after": (int, "SECONDS", "that a 429 says in Retry-After"),
 }
-_LISTS = ("failed_names", "silent_exchanges", "throttled_services")
+_LISTS = ("failed_names", "held_names", "silent_exchanges", "throttled_services")
 
 
 def dials_from(options: argparse.Namespace) -> Dials:

@@ -36,7 +36,8 @@ def truth_of(resource: Resource) -> dict[str, Any]:
     return {
         "type": resource.type, "id": resource.id, "status": resource.status, "exists": not resource.gone,
         "name": body.get("name", body.get("floating_ip_address")), "project_id": resource.project_id,
-        "metadata": body.get("metadata") or {}, "description": body.get("description"),
+        "metadata": body.get("metadata") or {}, "properties": body.get("properties"),
+        "description": body.get("description"),
         "created": resource.created, "task_state": body.get("OS-EXT-STS:task_state"),
         "revisions": [{"number": each.number, "time": each.time, "visible_at": each.visible_at, "status": each.status,
                        "task_state": each.task_state}

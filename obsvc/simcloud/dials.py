@@ -46,6 +46,7 @@ class Dials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     build: of resources that build (servers, volumes, images, sim resources); build_by_type: for one type instead.
     failed_share: share of builds that end in error.  failed_names: builds of resources so named always fail.
+    held_names: builds, changes and deletions of sim resources so named do not end before the name is taken out.
     api_latency: seconds before every answer of a cloud API.  api_behind: seconds by which the API shows a change
     later than its notification.  lost_share, duplicated_share: of notifications.  delayed_share of them go out
     ``delayed_seconds`` late.  silent_exchanges: every notification on them is lost.  down_services (of SERVICES) and
@@ -58,6 +59,7 @@ class Dials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build_by_type: dict[str, BuildTime] = {}
     failed_share: float = 0.0
     failed_names: tuple[str, ...] = ()
+    held_names: tuple[str, ...] = ()
     api_latency: float = 0.0
     api_behind: float = 0.0
     lost_share: float = 0.0

@@ -19,6 +19,8 @@ from obsvc.simcloud.world import Resource
 TYPE = "sim.resource"
 #: Part of a build's time that a change takes.
 UPDATE_PART = 0.4
+#: Seconds between two looks whether a held resource is still held.
+HELD_AGAIN = 0.05
 
 
 class Plain(Service):
@@ -76,13 +78,26 @@ class Plain(Service):
         world = self.cloud.world
         with world.lock:
             resource = world.add(TYPE, body, project_id=actor.project_id)
-            course = (resource, world.begin(resource))
-            self._tell(resource, "create.start", actor)
-            fails = world.draw_failure(body["name"])
-            seconds = world.draw_build_time(TYPE)
-            world.after(seconds, lambda: self._built(resource, actor, fails=fails, event="create"), course=course)
+            self._begin(resource, actor, "create")
         resp.status = falcon.HTTP_202
         resp.media = {"resource": body}
+
+    def _begin(self, resource: Resource, actor: Actor, event: str, *, part: float = 1.0) -> None:
+        """Tell that it begins, and plan its end for when this part of a build's time is over."""
+        world = self.cloud.world
+        course = (resource, world.begin(resource))
+        self._tell(resource, f"{event}.start", actor)
+        fails = event != "delete" and world.draw_failure(resource.body["name"])
+
+        def end() -> None:
+            if resource.body["name"] in world.panel.now.held_names:
+                world.after(HELD_AGAIN, end, course=course)
+            elif event == "delete":
+                self.behind_delete(resource, actor)
+            else:
+                self._built(resource, actor, fails=fails, event=event)
+
+        world.after(world.draw_build_time(TYPE) * part, end, course=course)
 
     def _built(self, resource: Resource, actor: Actor, *, fails: bool, event: str) -> None:
         if fails:
@@ -116,11 +131,7 @@ class Plain(Service):
                                         "replace the resource.", properties=fixed)
             updates = {key: asked[key] for key in ("name", "metadata") if key in asked}
             self._set(resource, **updates, properties=new, status="UPDATING")
-            course = (resource, world.begin(resource))
-            self._tell(resource, "update.start", actor)
-            fails = world.draw_failure(resource.body["name"])
-            seconds = world.draw_build_time(TYPE) * UPDATE_PART
-            world.after(seconds, lambda: self._built(resource, actor, fails=fails, event="update"), course=course)
+            self._begin(resource, actor, "update", part=UPDATE_PART)
             resp.media = {"resource": resource.body}
         resp.status = falcon.HTTP_202
 
@@ -133,7 +144,4 @@ class Plain(Service):
             if resource.gone or resource.status == "DELETING":
                 return
             self._set(resource, status="DELETING")
-            course = (resource, world.begin(resource))
-            self._tell(resource, "delete.start", actor)
-            seconds = world.draw_build_time(TYPE) * DELETE_PART
-            world.after(seconds, lambda: self.behind_delete(resource, actor), course=course)
+            self._begin(resource, actor, "delete", part=DELETE_PART)

@@ -10,7 +10,7 @@ from obsvc.simcloud.dials import BuildTime, Dials
 
 ALL = (
     "--build-time uniform:1,4 --build-time-of compute.server=fixed:9 --failed-share 0.1 --failed-name bad "
-    "--api-latency 0.2 --api-behind 0.3 --lost-share 0.4 --duplicated-share 0.5 --delayed-seconds 6 "
+    "--held-name slow --api-latency 0.2 --api-behind 0.3 --lost-share 0.4 --duplicated-share 0.5 --delayed-seconds 6 "
     "--delayed-share 0.6 --reordered-share 0.7 --reordered-seconds 8 --throttled-share 0.8 --unavailable-share 0.9 "
     "--retry-after 10 --silent nova --silent neutron --down volume --down some-id --throttled image"
 )

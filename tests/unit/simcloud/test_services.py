@@ -161,6 +161,20 @@ def test_a_failed_build_tells_an_error():
 # dials
 
 
+def test_a_held_resource_ends_nothing_until_it_is_let_go(bench):
+    made = bench.make("/sim/v1/resources", "resource", name="r")
+    path = f"/sim/v1/resources/{made['id']}"
+    bench.ask("PUT", "/sim/v1/dials", {"held_names": ["r"]})
+    bench.advance(30)
+    assert bench.get(path)["resource"]["status"] == "BUILDING"
+    bench.ask("DELETE", path)
+    bench.advance(30)
+    assert bench.get(path)["resource"]["status"] == "DELETING"
+    bench.ask("PUT", "/sim/v1/dials", {"held_names": []})
+    bench.advance(1)
+    assert bench.ask("GET", path).status_code == 404
+
+
 def turn(bench: Bench, **dials) -> None:
     answer = bench.ask("PUT", "/sim/v1/dials", dials)
     assert answer.status_code == 200, answer.text
