@@ -113,6 +113,7 @@ class StackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: str | None = None
     timeout: float | None = None
     on_drift: str = "report"
+    disable_rollback: bool = True
 
 
 class StackGoalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +122,13 @@ class StackGoalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     template: str | dict[str, Any]
     parameters: dict[str, Any] = {}
     timeout: float | None = None
+    disable_rollback: bool = True
+
+
+class StackCancelBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stop what is in progress; rollback: and go back to the last goal that was reached."""
+
+    rollback: bool = True
 
 
 def template_text(template: str | dict[str, Any]) -> str:

@@ -116,19 +116,33 @@ class Client:
 
     def create_stack(
         self, name: str, template: str, *, parameters: Mapping[str, Any] | None = None, region: str | None = None,
-        timeout: float | None = None, on_drift: str = "report",
+        timeout: float | None = None, on_drift: str = "report", disable_rollback: bool = True,
     ) -> types.Stack:
-        """template: HOT text.  timeout: seconds for the whole creation."""
+        """template: HOT text.  timeout: seconds for the whole creation.  disable_rollback: what failed stays."""
         body = {"name": name, "template": template, "parameters": dict(parameters or {}), "region": region,
-                "timeout": timeout, "on_drift": on_drift}
+                "timeout": timeout, "on_drift": on_drift, "disable_rollback": disable_rollback}
         return self._call("POST", "/v1/stacks", types.Stack, body=body)
 
     def update_stack(
-        self, stack: str, template: str, *, parameters: Mapping[str, Any] | None = None, timeout: float | None = None
+        self, stack: str, template: str, *, parameters: Mapping[str, Any] | None = None, timeout: float | None = None,
+        disable_rollback: bool = True,
     ) -> types.Stack:
-        """Give a stack that is at rest another goal, the whole of it.  template, timeout: as in a create."""
-        body = {"template": template, "parameters": dict(parameters or {}), "timeout": timeout}
+        """Give a stack another goal, the whole of it, whatever it is doing.  The rest: as in a create."""
+        body = {"template": template, "parameters": dict(parameters or {}), "timeout": timeout,
+                "disable_rollback": disable_rollback}
         return self._call("PUT", f"/v1/stacks/{_part(stack)}", types.Stack, body=body)
+
+    def rollback_stack(self, stack: str) -> types.Stack:
+        """Back to the last goal that was reached; Conflict where it is there."""
+        return self._call("POST", f"/v1/stacks/{_part(stack)}/rollback", types.Stack)
+
+    def cancel_stack(self, stack: str, *, rollback: bool = True) -> types.Stack:
+        """Stop what is in progress, and go back unless ``rollback=False``; Conflict where there is nothing to stop."""
+        return self._call("POST", f"/v1/stacks/{_part(stack)}/cancel", types.Stack, body={"rollback": rollback})
+
+    def resume_stack(self, stack: str) -> types.Stack:
+        """Go on with what has failed; Conflict where nothing has."""
+        return self._call("POST", f"/v1/stacks/{_part(stack)}/resume", types.Stack)
 
     def stacks(self) -> Iterator[types.Stack]:
         return self._pages("/v1/stacks", "stacks", types.Stack, {})

@@ -108,6 +108,7 @@ class Stack(msgspec.Struct, frozen=True):
     parameters: dict[str, Any] = {}
     drifted: tuple[str, ...] = ()
     goal: int = 1
+    disable_rollback: bool = True
 
     @property
     def in_progress(self) -> bool:
@@ -129,6 +130,7 @@ class Node(msgspec.Struct, frozen=True):
     scheduled_at: float | None = None
     observing_at: float | None = None
     completed_at: float | None = None
+    obsolete: bool = False
 
 
 class StackEvent(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""``obsvc stack create|update|show|list|delete|events``."""
+"""``obsvc stack create|update|rollback|cancel|resume|show|list|delete|events``."""
 from __future__ import annotations
 
 import argparse
@@ -35,6 +35,9 @@ def goal_options(parser: argparse.ArgumentParser) -> None:
                         help="HOT template; - for standard input.")
     parser.add_argument("-P", "--parameter", action="append", default=[], metavar="KEY=VALUE",
                         help="Parameter of the template; may be repeated.")
+    parser.add_argument("--rollback", action="store_true",
+                        help="When it fails, go back to the last goal that was reached; a creation deletes what it "
+                             "made.")
 
 
 class Create(ApiShow):
@@ -57,6 +60,7 @@ class Create(ApiShow):
         stack = client.create_stack(
             parsed_args.name, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter),
             region=parsed_args.region, timeout=parsed_args.timeout, on_drift=parsed_args.on_drift,
+            disable_rollback=not parsed_args.rollback,
         )
         if parsed_args.wait:
             stack = client.wait_stack(stack.stack_id, timeout=parsed_args.wait_timeout)
@@ -79,12 +83,60 @@ class Update(ApiShow):
         client = self.client(parsed_args)
         stack = client.update_stack(
             parsed_args.stack, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter),
-            timeout=parsed_args.timeout,
+            timeout=parsed_args.timeout, disable_rollback=not parsed_args.rollback,
         )
         if parsed_args.wait:
             stack = client.wait_stack(stack.stack_id, timeout=parsed_args.wait_timeout)
             self.exit_code = 0 if stack.status == "UPDATE_COMPLETE" else 1
         return self.shown(stack)
+
+
+class _Turn(ApiShow):
+    """A command that turns a stack, and may wait until it is done."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("stack", help="Name or id.")
+        wait_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        client = self.client(parsed_args)
+        stack = self.turn(client, parsed_args)
+        if parsed_args.wait:
+            stack = client.wait_stack(stack.stack_id, timeout=parsed_args.wait_timeout)
+            self.exit_code = 0 if stack.status.endswith("_COMPLETE") else 1
+        return self.shown(stack)
+
+    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+        raise NotImplementedError
+
+
+class Rollback(_Turn):
+    """Bring a stack back to the last goal that was reached; one that was never complete loses all that it has."""
+
+    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+        return client.rollback_stack(parsed_args.stack)
+
+
+class Cancel(_Turn):
+    """Stop a creation, an update or a rollback, and go back to the last goal that was reached."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--no-rollback", action="store_true",
+                            help="Leave the stack as it is, failed: resume, update, roll back or delete it later.")
+        return parser
+
+    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+        return client.cancel_stack(parsed_args.stack, rollback=not parsed_args.no_rollback)
+
+
+class Resume(_Turn):
+    """Go on with a creation, an update, a rollback or a deletion that has failed, where it stopped."""
+
+    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+        return client.resume_stack(parsed_args.stack)
 
 
 class Show(ApiShow):

@@ -203,9 +203,9 @@ def _begun(traversal: Traversal, row: Any, request: jobs.JobDone, *, gone: bool,
     traversal.set(progressed_at=tx.now)
     traversal.event("node.observing", node_row, resource_id=request.ref.resource_id)
     if row.action != Action.DELETE:
-        traversal.update_node(row.node_id, applied=row.properties)
-    if traversal.deleting and row.action != Action.DELETE:
-        traversal.turn_to_delete(traversal.node(row.node_id))
+        traversal.update_node(row.node_id, applied=row.properties, doubtful=False)
+        if node_row.carried and (traversal.deleting or node_row.obsolete):
+            traversal.rejoin(traversal.node(row.node_id))  # it need not be ready to be deleted
 
 
 def _replace(tx: Transaction, request: jobs.JobReplace) -> None:
@@ -221,10 +221,10 @@ def _replace(tx: Transaction, request: jobs.JobReplace) -> None:
         raise InvalidInput(f"job {row.job_id} ({row.action}): expected an update to be answered by a replacement")
     _finish(tx, row, JobStatus.DONE)
     node_row = traversal.node(row.node_id)
-    if traversal.deleting:
-        traversal.turn_to_delete(node_row)
+    if node_row.carried:
+        traversal.rejoin(node_row)
     elif traversal.value("halted"):
-        traversal.failed(node_row, "the stack's time was over before it was replaced")
+        traversal.failed(node_row, "stopped before it was replaced")
     else:
         why = f"{', '.join(request.properties)} can't be changed in place"
         traversal.begin_forward([traversal.replace(node_row, why)])
@@ -251,10 +251,7 @@ def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
         return
     _held(row, request.lease_token)
     node_row = traversal.node(row.node_id)
-    if traversal.deleting and row.action != Action.DELETE:
-        _finish(tx, row, JobStatus.FAILED, error=request.error)
-        traversal.turn_to_delete(node_row)
-    elif traversal.value("halted"):
+    if traversal.value("halted") or _superseded(node_row, row):
         _finish(tx, row, JobStatus.FAILED, error=request.error)
         traversal.failed(node_row, request.error)
     elif _may_help(request, row, node_row) and row.attempt < attempts_of(tx.settings, row.action):
@@ -305,11 +302,12 @@ def _lease_is_over(tx: Transaction, job_id: str) -> None:
         return
     reason = f"worker {row.worker} did not answer within its lease"
     metrics.JOBS.labels(action=row.action, outcome="lapsed").inc()
+    node_row = traversal.node(row.node_id)
     used_up = row.attempt >= attempts_of(tx.settings, row.action) or tx.now >= _deadline(tx, row)
-    if used_up or traversal.value("halted") or _wanted_no_more(traversal, row):
+    if used_up or traversal.value("halted") or _superseded(node_row, row):
         _end_unanswered(traversal, row, f"{reason} (attempt {row.attempt})")
     else:
-        traversal.event("node.lease_lapsed", traversal.node(row.node_id), reason=reason)
+        traversal.event("node.lease_lapsed", node_row, reason=reason)
         tx.touch("job")
     traversal.save()
 
@@ -343,17 +341,14 @@ def _job_is_late(tx: Transaction, job_id: str) -> None:
     traversal.save()
 
 
-def _wanted_no_more(traversal: Traversal, row: Any) -> bool:
-    """Whether the job makes or changes something in a stack that is being deleted."""
-    return traversal.deleting and row.action != Action.DELETE
+def _superseded(node_row: Any, row: Any) -> bool:
+    """Whether the job makes or changes something for a goal that the stack has no more."""
+    return node_row.carried and row.action != Action.DELETE
 
 
 def _end_unanswered(traversal: Traversal, row: Any, reason: str) -> None:
     """End a job whose worker gave no answer in time, and what that means for its node."""
     node_row = traversal.node(row.node_id)
-    if _wanted_no_more(traversal, row):
-        _finish(traversal.tx, row, JobStatus.CANCELLED, error=reason)
-        traversal.turn_to_delete(node_row)
-    else:
-        _finish(traversal.tx, row, JobStatus.FAILED, error=reason)
-        traversal.failed(node_row, reason)
+    status = JobStatus.CANCELLED if _superseded(node_row, row) else JobStatus.FAILED
+    _finish(traversal.tx, row, status, error=reason)
+    traversal.failed(node_row, reason)

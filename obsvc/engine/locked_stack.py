@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from obsvc.engine import due, outbox
 from obsvc.engine.schema.stacks import goal, stack, stack_event
 from obsvc.engine.store import Transaction
-from obsvc.engine_client.jobs import Action
-from obsvc.engine_client.stacks import StackStatus
+from obsvc.engine_client.stacks import StackAction, StackStatus
 
 IN_PROGRESS = (
-    StackStatus.CREATE_IN_PROGRESS, StackStatus.UPDATE_IN_PROGRESS, StackStatus.DELETE_IN_PROGRESS
+    StackStatus.CREATE_IN_PROGRESS, StackStatus.UPDATE_IN_PROGRESS, StackStatus.DELETE_IN_PROGRESS,
+    StackStatus.ROLLBACK_IN_PROGRESS,
 )
 
 #: Kinds of due work about stacks.
@@ -25,6 +25,7 @@ STACK_PROGRESS = "stack_progress"
 STACK_DEADLINE = "stack_deadline"
 STACK_RETENTION = "stack_retention"
 STACK_EVENTS = "stack_events"
+NODE_RETAINED = "node_retained"
 JOB_LEASE = "job_lease"
 JOB_RETRY = "job_retry"
 JOB_DEADLINE = "job_deadline"
@@ -60,6 +61,8 @@ class LockedStack:
         self.row = row
         self._values: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
+        #: Set when a creation or update fails: whether the stack may go back by itself.
+        self.turns_back = False
 
     def value(self, name: str) -> Any:
         """A column of the stack as it stands in this transaction."""
@@ -74,7 +77,7 @@ class LockedStack:
 
     @property
     def deleting(self) -> bool:
-        return self.value("action") == Action.DELETE
+        return self.value("action") == StackAction.DELETE
 
     @property
     def in_progress(self) -> bool:
@@ -115,9 +118,9 @@ class LockedStack:
 
     # a traversal begins and ends
 
-    def begin(self, action: Action, *, total: int, finished: int) -> None:
+    def begin(self, action: StackAction, *, total: int, finished: int) -> None:
         """Start a new traversal: counters, deadline, progress notifications."""
-        timeout = self.row.timeout
+        timeout = self.value("timeout")
         deadline = None if timeout is None else self.tx.now + timeout
         self.set(
             action=action.value, status=f"{action.upper()}_IN_PROGRESS", status_reason="", total=total,
@@ -127,7 +130,7 @@ class LockedStack:
         self.event(f"stack.{action}.start")
         self.emit(f"{action}.start")
         due.schedule(self.tx, STACK_PROGRESS, self.stack_id, self.tx.now + self.tx.settings.progress_interval)
-        if action is Action.CREATE:
+        if action is StackAction.CREATE:
             schedule_events(self.tx, self.stack_id)
         if deadline is not None:
             due.schedule(self.tx, STACK_DEADLINE, self.stack_id, deadline)
@@ -137,6 +140,7 @@ class LockedStack:
         if not self.in_progress:
             return
         action = self.value("action")
+        self.turns_back = action in (StackAction.CREATE, StackAction.UPDATE)
         self.set(status=f"{action.upper()}_FAILED", status_reason=reason)
         self.event(f"stack.{action}.error", reason=reason)
         self.emit(f"{action}.error", priority="ERROR")

@@ -4,16 +4,16 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from obsvc.engine import due
-from obsvc.engine.deletion import cancel, open_jobs
-from obsvc.engine.progress import waited_for
+from obsvc.engine.progress import stop_of_node, waited_for
+from obsvc.engine.rollback import stop
 from obsvc.engine.schema.stacks import edge, goal, job, node, stack, stack_event
 from obsvc.engine.store import Transaction
 from obsvc.engine.traversal import (
+    NODE_RETAINED,
     STACK_DEADLINE,
     STACK_EVENTS,
     STACK_PROGRESS,
     STACK_RETENTION,
-    JobStatus,
     Traversal,
     schedule_events,
 )
@@ -49,23 +49,33 @@ def _time_is_over(tx: Transaction, stack_id: str) -> None:
         due.schedule(tx, STACK_DEADLINE, stack_id, traversal.row.deadline)
         return
     names = ", ".join(one["node"] for one in waited_for(tx, stack_id)) or "nothing"
-    traversal.set(halted=True)
-    traversal.fail(f"timed out after {traversal.row.timeout:.0f} s; it waited for {names}")
-    for row in open_jobs(traversal):
-        if row.status == JobStatus.READY:
-            cancel(traversal, row)
-            traversal.failed(traversal.node(row.node_id), "the stack's time was over before a worker had begun")
+    stop(traversal, f"timed out after {traversal.row.timeout:.0f} s; it waited for {names}")
     traversal.save()
+
+
+@due.handler(NODE_RETAINED)
+def _stop_observing(tx: Transaction, key: str) -> None:
+    """What is kept for good is nobody's goal any more; in a transaction of its own for the order of locks."""
+    stop_of_node(tx, *key.split("/"))
 
 
 @due.handler(STACK_EVENTS)
 def _forget_events(tx: Transaction, stack_id: str) -> None:
-    """Forget the events of a stack that are older than the retention: one may live, and drift, for years."""
+    """Forget events and goals of a stack that are older than the retention: one may live, and drift, for years."""
     if tx.execute(sa.select(stack.c.stack_id).where(stack.c.stack_id == stack_id)).first() is None:
         return
-    tx.execute(sa.delete(stack_event).where(
-        stack_event.c.stack_id == stack_id, stack_event.c.at < tx.now - tx.settings.retention))
+    old = tx.now - tx.settings.retention
+    tx.execute(sa.delete(stack_event).where(stack_event.c.stack_id == stack_id, stack_event.c.at < old))
+    _forget_goals(tx, stack_id, old)
     schedule_events(tx, stack_id)
+
+
+def _forget_goals(tx: Transaction, stack_id: str, old: float) -> None:
+    """Forget goals that nobody can go back to: those before the last that was reached."""
+    mine = goal.c.stack_id == stack_id
+    reached = tx.execute(sa.select(sa.func.max(goal.c.version)).where(mine, goal.c.reached_at.is_not(None))).scalar()
+    if reached is not None:
+        tx.execute(sa.delete(goal).where(mine, goal.c.version < reached, goal.c.made_at < old))
 
 
 @due.handler(STACK_RETENTION)

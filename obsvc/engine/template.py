@@ -21,8 +21,8 @@ from obsvc.engine.template_parameters import Parameter, bind, parse_parameter
 from obsvc.engine.template_text import load
 
 __all__ = [
-    "FUNCTIONS", "DeletionPolicy", "Facts", "Output", "Parameter", "Resource", "Template", "bind_parameters",
-    "known_types", "parse", "resolve",
+    "ANY_TYPE", "FUNCTIONS", "DeletionPolicy", "Facts", "Output", "Parameter", "Resource", "Template",
+    "bind_parameters", "known_types", "parse", "resolve",
 ]
 
 #: The entry point group whose names are the resource types that workers can make.
@@ -54,6 +54,10 @@ class Resource:
     metadata: dict[str, Any] = field(default_factory=dict)
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
+    @property
+    def retain(self) -> bool:
+        return self.deletion_policy is DeletionPolicy.RETAIN
+
 
 @dataclass(frozen=True)
 class Output:
@@ -75,6 +79,16 @@ class Template:
     @property
     def graph(self) -> Graph:
         return Graph({name: resource.requires for name, resource in self.resources.items()})
+
+
+class _AnyType(frozenset):
+    """Every type: what was taken once is not refused on reading."""
+
+    def __contains__(self, item: object) -> bool:
+        return True
+
+
+ANY_TYPE: frozenset[str] = _AnyType()
 
 
 def known_types() -> frozenset[str]:

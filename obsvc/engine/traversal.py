@@ -11,6 +11,10 @@ A traversal goes forward first: each node of the goal is created, changed, repla
 (edges that are ``wanted``).  Only when all of that is done does an update delete what is left over, in the reverse
 order of the edges under which it was made (``actual``); so nothing goes that is in use.  A deletion is that second
 part alone, for everything.
+
+A new traversal supersedes the one before at any moment.  What a worker or the cloud is still busy with then is
+*carried*: how it ends is taken in as a fact about that copy, never as progress; only then does the node take part in
+the new traversal (:meth:`Traversal.rejoin`).
 """
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ from obsvc.engine.locked_stack import (
     JOB_DEADLINE,
     JOB_LEASE,
     JOB_RETRY,
+    NODE_RETAINED,
     STACK_DEADLINE,
     STACK_EVENTS,
     STACK_PROGRESS,
@@ -51,14 +56,20 @@ from obsvc.exceptions import InvalidInput
 from obsvc.model import Condition, Ref
 
 __all__ = [
-    "FORWARD", "CLEANUP", "IN_PROGRESS", "JOB_DEADLINE", "JOB_LEASE", "JOB_RETRY", "STACK_DEADLINE", "STACK_EVENTS",
-    "STACK_PROGRESS", "STACK_RETENTION", "JobStatus", "Traversal", "decode", "encode", "lock_stacks", "parameters_of",
-    "schedule_events",
+    "FIRST", "FORWARD", "CLEANUP", "IN_PROGRESS", "JOB_DEADLINE", "JOB_LEASE", "JOB_RETRY", "NODE_RETAINED",
+    "STACK_DEADLINE", "STACK_EVENTS", "STACK_PROGRESS", "STACK_RETENTION", "JobStatus", "Traversal", "decode", "encode",
+    "lock_stacks", "obsolete_name", "parameters_of", "schedule_events",
 ]
 
-#: Words of ``stack.phase``.
+#: Words of ``stack.phase``.  first: forward, of a stack that had nothing before: its edges are actual already.
+FIRST = "first"
 FORWARD = "forward"
 CLEANUP = "cleanup"
+
+
+def obsolete_name(node_row: Any) -> str:
+    """What a copy is called that is no part of the goal: the goal's copy has the name itself."""
+    return f"{node_row.slot[:220]} (old {node_row.node_id[:8]})"
 
 
 def lock_stacks(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
@@ -78,6 +89,15 @@ class Traversal(LockedStack):
         found = lock_stacks(tx, [stack_id])
         return found[0] if found else None
 
+    def save(self) -> None:
+        """As in LockedStack; a creation or update that has failed meanwhile turns back first, where that is wanted."""
+        if self.turns_back and not self.value("disable_rollback"):
+            from obsvc.engine.rollback import start_rollback  # built upon this module
+
+            self.turns_back = False
+            start_rollback(self)
+        super().save()
+
     @property
     def cleaning(self) -> bool:
         """Whether what is under way are deletions alone."""
@@ -93,19 +113,41 @@ class Traversal(LockedStack):
 
     def complete(self, node_row: Any, attributes: dict[str, Any]) -> None:
         """The node's goal is met: its dependents may follow."""
+        if node_row.carried:
+            self.update_node(node_row.node_id, completed_at=self.tx.now, attributes=encode(attributes))
+            self.rejoin(node_row)
+            return
         self.update_node(
             node_row.node_id, status=NodeStatus.COMPLETE, status_reason="", completed_at=self.tx.now,
-            attributes=encode(attributes),
+            attributes=encode(attributes), goal=self.value("goal"),
         )
         self.event("node.complete", node_row)
         self.begin_forward(self._made(node_row))
 
     def failed(self, node_row: Any, reason: str) -> None:
         """The node will not reach its goal; the stack neither."""
-        self.update_node(node_row.node_id, status=NodeStatus.FAILED, status_reason=reason)
+        if node_row.carried:
+            self.update_node(node_row.node_id, doubtful=True)
+            self.event("node.ended", node_row, reason=reason)
+            self.rejoin(node_row)
+            return
+        self.update_node(node_row.node_id, status=NodeStatus.FAILED, status_reason=reason, doubtful=True)
         self.set(failed=self.value("failed") + 1, progressed_at=self.tx.now)
         self.event("node.failed", node_row, reason=reason)
         self.fail(f"{node_row.name}: {reason}")
+
+    def rejoin(self, node_row: Any) -> None:
+        """What was under way when this traversal began has ended: the node takes part in it from now on."""
+        if self.deleting or (node_row.obsolete and self.cleaning):
+            self.update_node(node_row.node_id, carried=False, action=Action.DELETE, status=NodeStatus.WAITING)
+            if not node_row.unmet:
+                self.begin_deletes([self.node(node_row.node_id)])
+        elif node_row.obsolete:
+            self.update_node(node_row.node_id, carried=False, status=NodeStatus.COMPLETE)
+        else:
+            self.update_node(node_row.node_id, carried=False, action=Action.UPDATE, status=NodeStatus.WAITING)
+            if not node_row.unmet:
+                self.begin_forward([self.node(node_row.node_id)])
 
     def end_if_finished(self) -> None:
         """Forward done: clean up; all done: the stack is complete."""
@@ -119,7 +161,7 @@ class Traversal(LockedStack):
 
     def _made(self, node_row: Any) -> list[sa.Row]:
         """The node is as the goal has it; the nodes that wait for nothing more."""
-        if self.value("action") != Action.CREATE:
+        if self.value("phase") != FIRST:
             self.tx.execute(sa.delete(edge).where(edge.c.node_id == node_row.node_id, edge.c.wanted.is_(False)))
             self._now_actual(node_row.node_id)
         self.set(finished=self.value("finished") + 1, progressed_at=self.tx.now)
@@ -158,13 +200,15 @@ class Traversal(LockedStack):
                 self.failed(one, error.message)
                 continue
             if one.action == Action.CREATE:
-                if self.value("action") != Action.CREATE:
+                if self.value("phase") != FIRST:
                     self._now_actual(one.node_id)
                 self._new_job(one, Action.CREATE, properties)
-            elif one.resource_id is None or self._broken(one):
+            elif one.completed_at is None or one.resource_id is None:
+                waiting.appendleft(self.replace(one, "it was never complete"))
+            elif self._broken(one):
                 waiting.appendleft(self.replace(one, "it is broken"))
-            elif one.applied is not None and properties == decode(one.applied):
-                self.update_node(one.node_id, status=NodeStatus.COMPLETE)
+            elif not one.doubtful and one.applied is not None and properties == decode(one.applied):
+                self.update_node(one.node_id, status=NodeStatus.COMPLETE, goal=self.value("goal"))
                 waiting.extend(self._made(one))
             else:
                 self._now_actual(one.node_id)
@@ -185,8 +229,9 @@ class Traversal(LockedStack):
         new_id = str(uuid.uuid4())
         self.retire(node_row)
         self.tx.execute(sa.insert(node).values(
-            node_id=new_id, stack_id=self.stack_id, position=node_row.position, name=node_row.name,
+            node_id=new_id, stack_id=self.stack_id, position=node_row.position, name=node_row.slot, slot=node_row.slot,
             type=node_row.type, properties=node_row.properties, action=Action.CREATE, status=NodeStatus.WAITING,
+            retain=node_row.retain,
             status_reason="", unmet=0, marker=f"obsvc:{new_id}:1", attributes="{}", obsolete=False,
         ))
         self._take_over_edges(node_row.node_id, new_id)
@@ -197,8 +242,7 @@ class Traversal(LockedStack):
         """This copy is no part of the goal any more."""
         drifted = self.value("drifted") - (node_row.drift is not None)
         self.update_node(
-            node_row.node_id, obsolete=True, drift=None, status=NodeStatus.COMPLETE,
-            name=f"{node_row.name[:220]} (old {node_row.node_id[:8]})",
+            node_row.node_id, obsolete=True, drift=None, status=NodeStatus.COMPLETE, name=obsolete_name(node_row),
         )
         self.set(leftover=self.value("leftover") + 1, total=self.value("total") + 1, drifted=drifted)
 
@@ -225,18 +269,27 @@ class Traversal(LockedStack):
         self.set(phase=CLEANUP)
         self.event("stack.update.cleanup")
         mine = (node.c.stack_id == self.stack_id, node.c.obsolete.is_(True))
+        under_way = node.c.status.in_([NodeStatus.SCHEDULED, NodeStatus.OBSERVING])
         dependent = node.alias()
         users = (
             sa.select(sa.func.count()).select_from(edge.join(dependent, dependent.c.node_id == edge.c.node_id))
             .where(edge.c.requires == node.c.node_id, edge.c.actual.is_(True), dependent.c.obsolete.is_(True))
         )
         counts = self.tx.execute(sa.select(node.c.node_id, users.scalar_subquery()).where(*mine)).all()
+        self.set(leftover=len(counts), total=self.value("finished") + len(counts))
+        if not counts:
+            self.end_if_finished()
+            return
         self.tx.execute(
-            sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
-                unmet=sa.bindparam("waits"), status=NodeStatus.WAITING.value, action=Action.DELETE.value),
+            sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(unmet=sa.bindparam("waits")),
             [{"which": node_id, "waits": count} for node_id, count in counts],
         )
-        ready = sa.select(node).where(*mine, node.c.unmet == 0).order_by(node.c.position.desc())
+        # A deletion that an earlier traversal began is part of this one now; any other action is to end first.
+        self.tx.execute(sa.update(node).where(*mine, under_way, node.c.action == Action.DELETE).values(carried=False))
+        self.tx.execute(sa.update(node).where(*mine, ~under_way).values(
+            status=NodeStatus.WAITING.value, action=Action.DELETE.value))
+        ready = sa.select(node).where(*mine, node.c.unmet == 0, node.c.status == NodeStatus.WAITING).order_by(
+            node.c.position.desc())
         self.begin_deletes(self.tx.execute(ready).all())
 
     def begin_deletes(self, rows: Iterable[Any]) -> None:
@@ -246,7 +299,11 @@ class Traversal(LockedStack):
             one = waiting.pop()
             if self.value("halted"):
                 return
-            if one.resource_id or self.begun(one.node_id):
+            if one.retain and one.completed_at is not None:
+                due.schedule(self.tx, NODE_RETAINED, f"{self.stack_id}/{one.node_id}", self.tx.now)
+                self.event("node.retained", one)
+                waiting.extend(self._gone(one))
+            elif one.resource_id or self.begun(one.node_id):
                 self._new_job(one, Action.DELETE, {})
             else:
                 waiting.extend(self._gone(one))
@@ -256,26 +313,31 @@ class Traversal(LockedStack):
         """The node's resource is gone: what it required may follow."""
         self.begin_deletes(self._gone(node_row))
 
-    def turn_to_delete(self, node_row: Any) -> None:
-        """What was under way when the deletion began has ended: now the node takes part in it."""
-        self.update_node(node_row.node_id, action=Action.DELETE, status=NodeStatus.WAITING)
-        if not node_row.unmet:
-            fresh = self.node(node_row.node_id)
-            self.begin_deletes([fresh])
-
     def _gone(self, node_row: Any) -> list[sa.Row]:
         self.update_node(
-            node_row.node_id, status=NodeStatus.DELETED, status_reason="", completed_at=self.tx.now, drift=None
+            node_row.node_id, status=NodeStatus.DELETED, status_reason="", completed_at=self.tx.now, drift=None,
+            carried=False,
         )
-        self.set(finished=self.value("finished") + 1, progressed_at=self.tx.now)
+        self.set(progressed_at=self.tx.now)
         self.event("node.deleted", node_row)
-        following = self._released(edge.c.requires, edge.c.node_id, node_row.node_id)
+        if self.cleaning:
+            self.set(finished=self.value("finished") + 1)
+            following = self._released(edge.c.requires, edge.c.node_id, node_row.node_id)
+        else:  # an earlier traversal had begun it; what follows in this one's cleanup is counted then
+            self.set(leftover=self.value("leftover") - 1, total=self.value("total") - 1)
+            following = []
         if node_row.obsolete:  # a stack that is updated for years keeps no row of each copy that it had
-            self.tx.execute(sa.delete(edge).where(
-                (edge.c.node_id == node_row.node_id) | (edge.c.requires == node_row.node_id)))
-            self.tx.execute(sa.delete(job).where(job.c.node_id == node_row.node_id))
-            self.tx.execute(sa.delete(node).where(node.c.node_id == node_row.node_id))
+            self.forget([node_row.node_id])
         return following
+
+    def forget(self, node_ids: Collection[str]) -> None:
+        """Forget copies of which nothing is left."""
+        if not node_ids:
+            return
+        gone = list(node_ids)
+        self.tx.execute(sa.delete(edge).where(edge.c.node_id.in_(gone) | edge.c.requires.in_(gone)))
+        self.tx.execute(sa.delete(job).where(job.c.node_id.in_(gone)))
+        self.tx.execute(sa.delete(node).where(node.c.node_id.in_(gone)))
 
     def begun(self, node_id: str) -> bool:
         """Whether a worker ever had the node's create: then the cloud may have a copy, whatever came back."""

@@ -1,117 +1,162 @@
-"""The turn of a stack to another goal.  The stack's row is locked, and nothing of the stack is under way.
+"""The turn of a stack to another goal, at any moment.  The stack's row is locked.
 
-Nodes of the goal that are there keep their rows (and so their resources) where the type is the same; whether each is
-kept, changed in place or replaced is found when what it requires is done, and its properties can be resolved: only
-then is it known what a replaced resource's new id means for those that refer to it.
+What no worker has begun is taken back.  What a worker or the cloud is busy with is carried over: its node waits for how
+that ends (see :class:`obsvc.engine.traversal.Traversal`).  Copies of the goal that are there keep their rows (and so
+their resources) where the type is the same; whether each is kept, changed in place or replaced is found when what it
+requires is done, and its properties can be resolved: only then is it known what a replaced resource's new id means for
+those that refer to it, and what an update under way has left of the copy.
 """
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from obsvc.engine import template as hot
+from obsvc.engine.copies import Copy, Standing, choose
+from obsvc.engine.open_jobs import take_back
 from obsvc.engine.schema.stacks import edge, goal, job, node
 from obsvc.engine.store import Transaction
-from obsvc.engine.traversal import FORWARD, Traversal, encode
+from obsvc.engine.traversal import FORWARD, Traversal, encode, obsolete_name
 from obsvc.engine_client.jobs import Action
-from obsvc.engine_client.stacks import NodeStatus, StackStatus
-from obsvc.exceptions import Conflict
+from obsvc.engine_client.stacks import NodeStatus, StackAction
 
-_DELETED = (StackStatus.DELETE_IN_PROGRESS, StackStatus.DELETE_FAILED, StackStatus.DELETE_COMPLETE)
-
-
-def check_updatable(traversal: Traversal) -> None:
-    """Raise Conflict for a stack that is being deleted, or of which something is under way."""
-    status = traversal.value("status")
-    if status in _DELETED:
-        raise Conflict(f"stack {traversal.row.name!r} is {status}: expected one that lives; create it anew")
-    busy = traversal.tx.execute(sa.select(node.c.name).where(
-        node.c.stack_id == traversal.stack_id,
-        node.c.status.in_([NodeStatus.SCHEDULED, NodeStatus.OBSERVING])).order_by(node.c.position)
-    ).scalars().all()
-    if traversal.in_progress or busy:
-        raise Conflict(
-            f"stack {traversal.row.name!r} is {status}, under way: {', '.join(busy[:5]) or 'nothing'}; expected a "
-            "stack at rest: wait until it has ended (obsvc stack show), then update it; or delete it"
-        )
+#: The goal of a stack that goes back to before its creation.
+NOTHING = "heat_template_version: 2018-08-31\nresources: {}\n"
 
 
-def start_update(traversal: Traversal, text: str, template: hot.Template, values: Mapping[str, Any]) -> None:
-    """Begin to bring the stack to this goal; the caller saves the traversal."""
+@dataclass(frozen=True)
+class Aim:
+    """A goal that a stack is turned to.  version: 0 for nothing at all; its text is in the table ``goal`` else."""
+
+    version: int
+    text: str
+    template: hot.Template
+    values: Mapping[str, Any]
+
+
+def aim_at(version: int, text: str, values: Mapping[str, Any]) -> Aim:
+    """A goal that was taken before."""
+    if text == NOTHING:
+        return Aim(0, text, hot.Template("2018-08-31", "", {}, {}, {}), values)
+    return Aim(version, text, hot.parse(text, types=hot.ANY_TYPE), values)
+
+
+def new_goal(tx: Transaction, stack_id: str, text: str, template: hot.Template, values: Mapping[str, Any]) -> Aim:
+    """Keep a goal as it was given, under the next version."""
+    last = tx.execute(sa.select(sa.func.max(goal.c.version)).where(goal.c.stack_id == stack_id)).scalar()
+    version = (last or 0) + 1
+    tx.execute(sa.insert(goal).values(
+        stack_id=stack_id, version=version, template=text, parameters=encode(values), made_at=tx.now))
+    return Aim(version, text, template, values)
+
+
+def turn(traversal: Traversal, action: StackAction, aim: Aim, *, prefer: int | None = None) -> None:
+    """Begin to bring the stack to this goal; the caller saves the traversal.
+
+    prefer: the goal that is gone back to, see :func:`obsvc.engine.copies.choose`.
+    """
     tx = traversal.tx
-    version = traversal.value("goal") + 1
-    record_goal(tx, traversal.stack_id, version, text, encode(values))
-    traversal.set(goal=version, template=text, parameters=encode(values), phase=FORWARD)
+    held = take_back(traversal)
     rows = tx.execute(sa.select(node).where(node.c.stack_id == traversal.stack_id)).all()
-    left = sum(row.obsolete for row in rows)
-    traversal.begin(Action.UPDATE, total=len(template.resources) + left, finished=0)
-    traversal.set(leftover=left)
-    begun = _begun(tx, traversal.stack_id)
-    kept = {}
-    for row in rows:
-        if row.obsolete:
-            continue
-        if _usable(row, template, begun):
-            kept[row.name] = row
-        else:
-            traversal.retire(row)
-    ids = {name: kept[name].node_id if name in kept else str(uuid.uuid4()) for name in template.resources}
-    _write_nodes(traversal, template, ids, kept, begun)
-    _write_edges(traversal, template, ids)
+    copies = {one.node_id: one for one in standings(tx, traversal.stack_id, rows, held)}
+    chosen = choose({name: one.type for name, one in aim.template.resources.items()}, copies.values(), prefer=prefer)
+    kept = {row.slot: row for row in rows if chosen.get(row.slot) == row.node_id}
+    rest = [row for row in rows if chosen.get(row.slot) != row.node_id]
+    left = [row for row in rest if row.node_id in copies and copies[row.node_id].standing is not Standing.UNBEGUN]
+    gone = {row.node_id for row in rest} - {row.node_id for row in left}
+    traversal.set(
+        goal=aim.version, template=aim.text, parameters=encode(aim.values), phase=FORWARD, leftover=len(left),
+        drifted=sum(row.drift is not None for row in kept.values()),
+    )
+    traversal.begin(action, total=len(aim.template.resources) + len(left), finished=0)
+    traversal.forget(gone)
+    _retire(tx, left, held)
+    ids = {name: kept[name].node_id if name in kept else str(uuid.uuid4()) for name in aim.template.resources}
+    _keep_nodes(tx, aim.template, kept, copies, held)
+    _add_nodes(traversal, aim.template, {name: ids[name] for name in ids if name not in kept})
+    _write_edges(traversal, aim.template, ids)
     ready = sa.select(node).where(
-        node.c.stack_id == traversal.stack_id, node.c.obsolete.is_(False), node.c.unmet == 0)
+        node.c.stack_id == traversal.stack_id, node.c.obsolete.is_(False), node.c.unmet == 0,
+        node.c.status == NodeStatus.WAITING)
     traversal.begin_forward(tx.execute(ready.order_by(node.c.position)).all())
 
 
-def record_goal(tx: Transaction, stack_id: str, version: int, text: str, parameters: str) -> None:
-    """Keep a goal as it was given."""
-    tx.execute(sa.insert(goal).values(
-        stack_id=stack_id, version=version, template=text, parameters=parameters, made_at=tx.now))
+def standings(tx: Transaction, stack_id: str, rows: Iterable[Any], held: Iterable[str]) -> list[Copy]:
+    """Every copy that there is, or may be.  held: nodes whose job a worker has, and goes on with."""
+    begun = {action: set(tx.execute(
+        sa.select(job.c.node_id).where(job.c.stack_id == stack_id, job.c.action == action, job.c.attempt > 0)
+    ).scalars()) for action in (Action.CREATE, Action.DELETE)}
+    busy = set(held)
+
+    def standing(row: Any) -> Standing:
+        if row.node_id in begun[Action.DELETE]:
+            return Standing.GOING
+        if row.completed_at is not None and row.resource_id is not None:
+            return Standing.THERE
+        if row.node_id in busy or row.status == NodeStatus.OBSERVING:
+            return Standing.COMING
+        return Standing.LOST if row.node_id in begun[Action.CREATE] else Standing.UNBEGUN
+
+    return [
+        Copy(row.node_id, row.slot, row.type, standing(row), row.obsolete, row.goal, row.completed_at)
+        for row in rows if row.status != NodeStatus.DELETED
+    ]
 
 
-def _begun(tx: Transaction, stack_id: str) -> set[str]:
-    """Nodes whose create a worker once had."""
-    return set(tx.execute(
-        sa.select(job.c.node_id).where(job.c.stack_id == stack_id, job.c.action == Action.CREATE, job.c.attempt > 0)
-    ).scalars())
+def _retire(tx: Transaction, rows: Iterable[Any], held: set[str]) -> None:
+    """These copies are no part of the goal: left to the cleanup, once what is under way has ended."""
+    _each(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
+        obsolete=True, drift=None, name=sa.bindparam("called"), status=sa.bindparam("becomes"),
+        carried=sa.bindparam("carries")),
+        ({"which": row.node_id, "called": obsolete_name(row), "carries": goes_on,
+          "becomes": row.status if goes_on else NodeStatus.COMPLETE.value}
+         for row in rows
+         for goes_on in [row.node_id in held or (
+             row.action == Action.DELETE and row.status == NodeStatus.OBSERVING)]))
 
 
-def _usable(row: Any, template: hot.Template, begun: set[str]) -> bool:
-    """Whether the goal can be reached with this row: its resource was once complete, or there is none yet."""
-    wanted = template.resources.get(row.name)
-    if wanted is None or wanted.type != row.type:
-        return False
-    return (row.completed_at is not None and row.resource_id is not None) or row.node_id not in begun
-
-
-def _write_nodes(
-    traversal: Traversal, template: hot.Template, ids: Mapping[str, str], kept: Mapping[str, Any], begun: set[str]
+def _keep_nodes(
+    tx: Transaction, template: hot.Template, kept: Mapping[str, Any], copies: Mapping[str, Copy], held: set[str]
 ) -> None:
-    tx = traversal.tx
-    old, new = [], []
+    """These copies are the goal's: each takes part when what it requires is done, and itself is at rest."""
+    values = []
     for position, (name, wanted) in enumerate(template.resources.items()):
-        values = {
-            "position": position, "properties": encode(wanted.properties), "status": NodeStatus.WAITING.value,
-            "status_reason": "", "unmet": len(wanted.requires),
-            "action": (Action.UPDATE if name in kept and ids[name] in begun else Action.CREATE).value,
+        if name not in kept:
+            continue
+        row = kept[name]
+        goes_on = row.node_id in held or row.status == NodeStatus.OBSERVING
+        begun = copies[row.node_id].standing is not Standing.UNBEGUN
+        values.append({
+            "which": row.node_id, "new_name": name, "new_position": position,
+            "new_properties": encode(wanted.properties), "new_retain": wanted.retain,
+            "new_unmet": len(wanted.requires), "new_carried": goes_on,
+            "new_status": row.status if goes_on else NodeStatus.WAITING.value,
+            "new_action": row.action if goes_on else (Action.UPDATE if begun else Action.CREATE).value,
+        })
+    names = ("name", "position", "properties", "retain", "unmet", "carried", "status", "action")
+    _each(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
+        obsolete=False, status_reason="", **{name: sa.bindparam(f"new_{name}") for name in names}), values)
+
+
+def _add_nodes(traversal: Traversal, template: hot.Template, ids: Mapping[str, str]) -> None:
+    _each(traversal.tx, sa.insert(node), node_values(traversal.stack_id, template, ids))
+
+
+def node_values(stack_id: str, template: hot.Template, ids: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Rows of copies that are to be created, for the slots of ``ids``."""
+    return [
+        {
+            "node_id": ids[name], "stack_id": stack_id, "position": position, "name": name, "slot": name,
+            "type": wanted.type, "properties": encode(wanted.properties), "retain": wanted.retain,
+            "action": Action.CREATE.value, "status": NodeStatus.WAITING.value, "status_reason": "",
+            "unmet": len(wanted.requires), "marker": f"obsvc:{ids[name]}:1", "attributes": "{}", "obsolete": False,
         }
-        if name in kept:
-            old.append({f"new_{key}": value for key, value in values.items()} | {"which": ids[name]})
-        else:
-            new.append(values | {
-                "node_id": ids[name], "stack_id": traversal.stack_id, "name": name, "type": wanted.type,
-                "marker": f"obsvc:{ids[name]}:1", "attributes": "{}", "obsolete": False,
-            })
-    if old:
-        names = [key.removeprefix("new_") for key in old[0] if key != "which"]
-        tx.execute(
-            sa.update(node).where(node.c.node_id == sa.bindparam("which"))
-            .values({name: sa.bindparam(f"new_{name}") for name in names}), old)
-    if new:
-        tx.execute(sa.insert(node), new)
+        for position, (name, wanted) in enumerate(template.resources.items()) if name in ids
+    ]
 
 
 def _write_edges(traversal: Traversal, template: hot.Template, ids: Mapping[str, str]) -> None:

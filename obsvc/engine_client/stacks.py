@@ -19,6 +19,18 @@ class StackStatus(enum.StrEnum):
     DELETE_IN_PROGRESS = "DELETE_IN_PROGRESS"
     DELETE_COMPLETE = "DELETE_COMPLETE"
     DELETE_FAILED = "DELETE_FAILED"
+    ROLLBACK_IN_PROGRESS = "ROLLBACK_IN_PROGRESS"
+    ROLLBACK_COMPLETE = "ROLLBACK_COMPLETE"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+
+
+class StackAction(enum.StrEnum):
+    """What a traversal is for: the first word of the stack's status."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    ROLLBACK = "rollback"
 
 
 class NodeStatus(enum.StrEnum):
@@ -32,7 +44,8 @@ class NodeStatus(enum.StrEnum):
 
 class StackCreate(msgspec.Struct, frozen=True, omit_defaults=True):
     """template: the HOT text (YAML or JSON).  timeout: seconds for the whole traversal.
-    on_drift: ``report`` (``repair`` is refused until it is built)."""
+    on_drift: ``report`` (``repair`` is refused until it is built).
+    disable_rollback: what failed stays as it is; else a creation that fails deletes all that it made."""
 
     name: str
     template: str
@@ -41,16 +54,27 @@ class StackCreate(msgspec.Struct, frozen=True, omit_defaults=True):
     region: str | None = None
     timeout: float | None = None
     on_drift: str = "report"
+    disable_rollback: bool = True
 
 
 class StackUpdate(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Another goal for a stack that is there: the whole template and all its parameters, as in a create."""
+    """Another goal for a stack that is there: the whole template and all its parameters, as in a create.
+    disable_rollback: what failed stays as it is; else the stack goes back to the last goal that was reached."""
 
     stack: str
     template: str
     parameters: dict[str, Any] = {}
     project_id: str | None = None
     timeout: float | None = None
+    disable_rollback: bool = True
+
+
+class StackCancel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Stop what is in progress.  rollback: and go back to the last goal that was reached."""
+
+    stack: str
+    project_id: str | None = None
+    rollback: bool = True
 
 
 class Stack(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,6 +94,7 @@ class Stack(msgspec.Struct, frozen=True, omit_defaults=True):
     parameters: dict[str, Any] = {}
     drifted: tuple[str, ...] = ()
     goal: int = 1
+    disable_rollback: bool = True
 
 
 class StackRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,6 +116,8 @@ class StacksPage(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True, omit_defaults=True):
+    """obsolete: a copy that is no part of the goal (any more), to be deleted when everything else is as it should."""
+
     node_id: str
     name: str
     type: str
@@ -105,6 +132,7 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     scheduled_at: float | None = None
     observing_at: float | None = None
     completed_at: float | None = None
+    obsolete: bool = False
 
 
 class NodesReply(msgspec.Struct, frozen=True):

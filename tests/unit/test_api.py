@@ -252,8 +252,15 @@ def test_stacks(house):
     assert events and events[0]["event_id"] == 1
     assert house.get(f"/v1/stacks/shop/events?after={events[-1]['event_id']}").json["events"] == []
     assert house.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE}).status_code == 409
+    assert house.http.simulate_post("/v1/stacks/shop/resume").json["status"] == "CREATE_IN_PROGRESS"
+    stopped = house.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False})
+    assert (stopped.status_code, stopped.json["status"]) == (202, "CREATE_FAILED")
+    assert house.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False}).status_code == 409
+    assert house.http.simulate_post("/v1/stacks/shop/resume").json["status"] == "CREATE_IN_PROGRESS"
+    assert house.http.simulate_post("/v1/stacks/shop/rollback").json["status"] == "ROLLBACK_COMPLETE"
+    assert house.http.simulate_post("/v1/stacks/shop/rollback").status_code == 409
     changed = house.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE})
-    assert changed.status_code == 409 and "CREATE_IN_PROGRESS" in changed.text
+    assert (changed.status_code, changed.json["status"]) == (202, "UPDATE_IN_PROGRESS")
     assert house.http.simulate_put("/v1/stacks/none", json={"template": TEMPLATE}).status_code == 404
     assert house.http.simulate_put("/v1/stacks/shop", json={"template": "x", "name": "y"}).status_code == 400
     assert house.http.simulate_delete("/v1/stacks/shop").status_code == 202
@@ -267,6 +274,8 @@ def test_stacks_of_another_project_are_missing(house):
         assert house.get(path).status_code == 404
     assert house.http.simulate_delete("/v1/stacks/shop").status_code == 404
     assert house.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE}).status_code == 404
+    for turn in ("rollback", "cancel", "resume"):
+        assert house.http.simulate_post(f"/v1/stacks/shop/{turn}", json={}).status_code == 404
     assert house.get("/v1/stacks").json["stacks"] == []
 
 

@@ -5,8 +5,24 @@ import falcon
 
 from obsvc.api.context import Api
 from obsvc.api.render import answer
-from obsvc.api.requests import Query, StackBody, StackGoalBody, check_timeout, read_as, read_json, template_text
-from obsvc.engine_client.stacks import StackCreate, StackEventsRequest, StackRequest, StacksRequest, StackUpdate
+from obsvc.api.requests import (
+    Query,
+    StackBody,
+    StackCancelBody,
+    StackGoalBody,
+    check_timeout,
+    read_as,
+    read_json,
+    template_text,
+)
+from obsvc.engine_client.stacks import (
+    StackCancel,
+    StackCreate,
+    StackEventsRequest,
+    StackRequest,
+    StacksRequest,
+    StackUpdate,
+)
 
 
 class Stacks:
@@ -19,7 +35,7 @@ class Stacks:
         stack = self._api.engine.create_stack(StackCreate(
             name=body.name, template=template_text(body.template), parameters=body.parameters,
             project_id=caller.project_id, region=body.region or self._api.region,
-            timeout=check_timeout(body.timeout), on_drift=body.on_drift,
+            timeout=check_timeout(body.timeout), on_drift=body.on_drift, disable_rollback=body.disable_rollback,
         ))
         resp.location = f"/v1/stacks/{stack.stack_id}"
         answer(resp, stack, status=falcon.HTTP_201)
@@ -45,13 +61,34 @@ class StackByName:
         answer(resp, self._api.engine.read_stack(StackRequest(stack, caller.scope, wait)))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
-        """Another goal, the whole of it; 409 while something of the stack is under way."""
+        """Another goal, the whole of it, at any moment; 409 once the stack is deleted."""
         caller = self._api.allow(req, "stack:update")
         Query(req)
         body = read_as(read_json(req), StackGoalBody)
         answer(resp, self._api.engine.update_stack(StackUpdate(
             stack, template_text(body.template), body.parameters, caller.scope, check_timeout(body.timeout),
+            body.disable_rollback,
         )), status=falcon.HTTP_202)
+
+    def on_post_rollback(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        """To the last goal that was reached; 409 where the stack is at it."""
+        caller = self._api.allow(req, "stack:update")
+        Query(req)
+        answer(resp, self._api.engine.rollback_stack(StackRequest(stack, caller.scope)), status=falcon.HTTP_202)
+
+    def on_post_cancel(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        """Stop what is in progress; 409 where nothing is, or the stack is being deleted."""
+        caller = self._api.allow(req, "stack:update")
+        Query(req)
+        body = read_as(read_json(req), StackCancelBody)
+        answer(resp, self._api.engine.cancel_stack(StackCancel(stack, caller.scope, body.rollback)),
+               status=falcon.HTTP_202)
+
+    def on_post_resume(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        """Go on with what has failed; 409 where nothing has."""
+        caller = self._api.allow(req, "stack:update")
+        Query(req)
+        answer(resp, self._api.engine.resume_stack(StackRequest(stack, caller.scope)), status=falcon.HTTP_202)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
         caller = self._api.allow(req, "stack:delete")

@@ -60,11 +60,14 @@ stack = Table(
     Column("drifted", Integer, nullable=False),
     # Version of the goal that the traversal is for; its text is in ``goal``.
     Column("goal", Integer, nullable=False, server_default="1"),
-    # An update first makes the goal true (forward), then deletes what is no part of it (cleanup).
+    # An update first makes the goal true (forward; first: of a stack that had nothing), then deletes what is no part
+    # of it (cleanup).
     Column("phase", String(16), nullable=False, server_default="forward"),
     # Nodes that are no part of the goal and are to be deleted in the cleanup.
     Column("leftover", Integer, nullable=False, server_default="0"),
-    # After the stack's deadline nothing new is begun in this traversal.
+    # A create or update that fails stays as it is; else it goes back to the last goal that was reached.
+    Column("disable_rollback", Boolean, nullable=False, server_default=true()),
+    # After the stack's deadline, or cancelled: nothing new is begun in this traversal.
     Column("halted", Boolean, nullable=False),
     Column("progressed_at", Double(), nullable=False),
     Column("last_event_id", Integer, nullable=False),
@@ -79,13 +82,23 @@ node = Table(
     Column("stack_id", String(36), ForeignKey("stack.stack_id"), nullable=False, index=True),
     Column("position", Integer, nullable=False),
     Column("name", String(255), nullable=False),
+    # Name in the goals; that of several copies is the same.
+    Column("slot", String(255), nullable=False, server_default=""),
     Column("type", String(255), nullable=False),
+    # The goal that the copy was last complete for.
+    Column("goal", Integer),
     # A copy that is no part of the goal any more; its name is changed, so that the goal's copy has it.
     Column("obsolete", Boolean, nullable=False, server_default=false()),
     # JSON object with its functions: resolved when the node's job is made.
     Column("properties", LongText, nullable=False),
     # JSON object: the resolved properties that the cloud was last given.
     Column("applied", LongText),
+    # An update was begun that did not end well: in part, the copy may have other properties than ``applied``.
+    Column("doubtful", Boolean, nullable=False, server_default=false()),
+    # deletion_policy: Retain, in the last goal that the copy was part of.
+    Column("retain", Boolean, nullable=False, server_default=false()),
+    # What is under way was begun by an earlier traversal: its outcome is a fact about the copy, no progress.
+    Column("carried", Boolean, nullable=False, server_default=false()),
     Column("action", String(16), nullable=False),
     Column("status", String(16), nullable=False),
     Column("status_reason", LongText, nullable=False),

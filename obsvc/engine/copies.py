@@ -1,0 +1,62 @@
+"""Which of a stack's copies another goal goes on with.  Pure.
+
+A *slot* is a name in a goal; there may be several copies for it: the one that was current, and obsolete ones that no
+cleanup has deleted yet.  The copy of a slot that was complete is worth more than a new one: a rollback finds what it
+had before (and the data on it), an update that takes back the one before likewise.
+"""
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+class Standing(enum.Enum):
+    """How far a copy is."""
+
+    UNBEGUN = "no worker ever had its create: there is nothing in the cloud"
+    COMING = "its create is under way"
+    THERE = "it was complete once"
+    LOST = "its create was begun and did not end well, or nobody knows how"
+    GOING = "its deletion was begun"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """goal: version that it was last complete for.  completed_at: seconds since the epoch."""
+
+    node_id: str
+    slot: str
+    type: str
+    standing: Standing
+    obsolete: bool = False
+    goal: int | None = None
+    completed_at: float | None = None
+
+
+def choose(wanted: Mapping[str, str], copies: Iterable[Copy], *, prefer: int | None = None) -> dict[str, str]:
+    """The copy (node id) for each slot that has a usable one.
+
+    wanted: type by slot.  prefer: the goal that is gone back to: what was complete for it comes before anything else.
+    """
+    best: dict[str, tuple[tuple[float, ...], str]] = {}
+    for one in copies:
+        rank = _rank(one, prefer)
+        if rank is None or wanted.get(one.slot) != one.type:
+            continue
+        candidate = (rank, one.node_id)
+        if one.slot not in best or candidate > best[one.slot]:
+            best[one.slot] = candidate
+    return {slot: node_id for slot, (_, node_id) in best.items()}
+
+
+def _rank(one: Copy, prefer: int | None) -> tuple[float, ...] | None:
+    """None: it can't be used.  Else the higher, the better."""
+    when = one.completed_at or 0.0
+    if one.standing is Standing.THERE:
+        if prefer is not None and one.goal == prefer:
+            return (3, when)
+        return (1, when) if one.obsolete else (2, when)
+    if one.obsolete or one.standing not in (Standing.COMING, Standing.UNBEGUN):
+        return None
+    return (2, 0.0) if one.standing is Standing.COMING else (0, 0.0)
