@@ -15,8 +15,8 @@ _gauge = functools.partial(Gauge, multiprocess_mode="livesum")
 NOTIFICATIONS = Counter("obsvc_notifications_total", "Notifications taken from a bus", ["bus", "family"])
 NOTIFICATIONS_BY_FATE = Counter(
     "obsvc_notifications_fate_total",
-    "What became of notifications, once per ref: queued, coalesced, not_owned, not_observed, dirty (list not "
-    "complete yet), no_resource, no_look, dead_letter",
+    "What became of notifications, once per ref: queued, coalesced, told (payload taken), not_owned, not_observed, "
+    "dirty (list not complete yet), no_resource, no_look, dead_letter",
     ["fate"],
 )
 GUESSED = Counter(
@@ -39,6 +39,13 @@ COORDINATION_UP = _gauge("obsvc_coordination_connected", "1 while the coordinati
 # observer
 QUEUE_DEPTH = _gauge("obsvc_queue_depth", "Refs that wait for a look now")
 LOOKS = Counter("obsvc_looks_total", "Fetches made", ["resource_type", "cause"])
+TOLD = Counter(
+    "obsvc_payloads_total",
+    "Payloads of types that are trusted, by what became of them: taken, known (again what is known), stale (older than "
+    "that); or a look, because it was incomplete, nothing was known to compare it with, it had the same order and "
+    "said another thing, another project, no condition, or a look was due anyway (busy)",
+    ["resource_type", "outcome"],
+)
 FETCHES_IN_FLIGHT = _gauge("obsvc_fetches_in_flight", "Fetches under way now")
 FETCH_SECONDS = Histogram("obsvc_fetch_seconds", "Time of one fetch, seconds", ["service"])
 LIST_FETCHES = Counter("obsvc_list_fetches_total", "Requests that fetched several resources by their ids", ["service"])

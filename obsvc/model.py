@@ -73,6 +73,7 @@ class Cause(enum.StrEnum):
     TAKEOVER = "takeover"  #: the partition changed hands
     RESYNC = "resync"  #: notifications may have been missed
     RETRY = "retry"  #: the fetch before failed
+    TOLD = "told"  #: no fetch: the payload of a notification was taken for the snapshot (``[catalog] trust_payload``)
 
 
 class Ref(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -155,6 +156,18 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str | None = None
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What the payload of a notification says of a resource, where the type's payloads are trusted.
+
+    snapshot: as a fetch would have made it.  order: rises with each change of the resource.  lacks: None, else why the
+    payload does not do for a snapshot: the names that it lacks, or what is wrong with it.
+    """
+
+    snapshot: Snapshot | None = None
+    order: float | None = None
+    lacks: str | None = None
+
+
 class Notification(msgspec.Struct, frozen=True):
     """One decoded notification: what decides, not the payload.
 
@@ -165,7 +178,8 @@ class Notification(msgspec.Struct, frozen=True):
     resource_type and resource_ids name the subject, also where refs does not (a type that can't be fetched) or
     names another (a security group for its rule); listed: the payload had a list of them (bulk requests).
     ``timestamp`` is the envelope's text as it came: payload times order nothing (DESIGN 3).  ``request_id`` is that of
-    the service's request (or periodic task) that sent it.
+    the service's request (or periodic task) that sent it.  ``told`` is there only where the type's payloads are
+    trusted, and the event has one.
     """
 
     event_type: str
@@ -186,3 +200,4 @@ class Notification(msgspec.Struct, frozen=True):
     resource_ids: tuple[str, ...] = ()
     listed: bool = False
     under_way: bool = False
+    told: Told | None = None

@@ -26,6 +26,8 @@ class Catalog:
     services: dict[str, Service]
     types: dict[str, ResourceType]
     _service_names: dict[str, str]
+    #: The types of which a notification's payload is taken for the snapshot.
+    trusted: frozenset[str] = frozenset()
 
     def service_of(self, resource_type: str) -> Service:
         """The service that has the type.  Raises NotFound."""
@@ -36,10 +38,12 @@ class Catalog:
             raise NotFound(f"expected a resource type of the catalogue ({known}), got {resource_type}") from None
 
 
-def load(folders: Iterable[str | pathlib.Path] = ()) -> Catalog:
+def load(folders: Iterable[str | pathlib.Path] = (), *, trust_payload: Iterable[str] = ()) -> Catalog:
     """The catalogue of this package, with what the operator's ``folders`` add and replace.
 
-    Raises ConfigError, naming file and place, for a file that can't be read or does not follow the schema.
+    trust_payload: the types of which notifications are to be taken at their word.
+    Raises ConfigError, naming file and place, for a file that can't be read or does not follow the schema, and for a
+    type that is to be trusted and has no whole payload.
     """
     services: dict[str, Service] = {}
     for name, text in _files(folders):
@@ -55,7 +59,15 @@ def load(folders: Iterable[str | pathlib.Path] = ()) -> Catalog:
                     f"{service.service}: take it out of one"
                 )
             types[resource_type], owners[resource_type] = described, service.service
-    return Catalog(services, types, owners)
+    whole = {name for name, described in types.items() if described.payload is not None}
+    trusted = frozenset(trust_payload)
+    if trusted - whole:
+        raise ConfigError(
+            f"[catalog] trust_payload: expected types whose notifications have them whole "
+            f"({', '.join(sorted(whole))}), got {', '.join(sorted(trusted - whole))}: take it out, or describe "
+            "its payload in a file of your own"
+        )
+    return Catalog(services, types, owners, trusted)
 
 
 def _files(folders: Iterable[str | pathlib.Path]) -> Iterator[tuple[str, bytes]]:
@@ -107,5 +119,6 @@ def _expanded(event: Event) -> Iterator[Event]:
             project=tuple(filled(path) for path in event.project),
             state=filled(event.state),
             task=filled(event.task),
+            body=filled(event.body),
             related=tuple(Related(item.type, tuple(filled(path) for path in item.id)) for item in event.related),
         )

@@ -69,11 +69,23 @@ class StatusRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     reason_fields: tuple[str, ...] = ()
 
 
+class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Notifications of the type carry the resource as the API answers it (:attr:`Event.body`), so that an operator may
+    trust them (``[catalog] trust_payload``).
+
+    order: the field of the resource, in the API's answer and in the payload, that rises with each change: a number, or
+    a time (ISO 8601).
+    """
+
+    order: str
+
+
 class ResourceType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One type of resource: how it is fetched and read.
 
     project_fields, name_fields, updated_fields: the first that the answer has counts.
     attributes: fields kept in the snapshot and compared for deltas (drift); all others are ignored.
+    payload: None where no notification has the resource whole.
     """
 
     fetch: Fetch
@@ -83,6 +95,7 @@ class ResourceType(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     name_fields: tuple[str, ...] = ("name",)
     updated_fields: tuple[str, ...] = ("updated_at", "updated")
     attributes: tuple[str, ...] = ()
+    payload: Payload | None = None
 
 
 class Related(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -96,8 +109,8 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """What one pattern of event types means; the first that matches counts.
 
     match: glob over the event type (``compute.instance.*``; ``*`` takes dots too).
-    each: word → resource type; the event stands once for each, with ``{each}`` in match, id, project, state and
-    related replaced by the word, and ``type`` by the type.
+    each: word → resource type; the event stands once for each, with ``{each}`` in match, id, project, state, body
+    and related replaced by the word, and ``type`` by the type.
     families: only in these payload families; empty: any.  publishers: only from these (globs); empty: any.
     type: the resource type, a key of the service's ``types``, or any other name for one that is known but can't
     be fetched; None: about no resource, with the reason in ``why``.
@@ -111,6 +124,8 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     state: path of the state that the payload announces, and task: a path that must be null or "" for that state
     to be settled.  states: the payload's word → the API's raw status, where they differ (else the service's).
     announces: the raw status that the event announces whatever its payload says (``DELETED``).
+    body: path of the resource as the API answers it after the event (``.``: the payload itself), for types with
+    ``payload``; None: it has none.
     look: how urgent, where no settled state is announced (one that is asks for ``now``, unless look is ``none``).
     phase: overrides what the event type's last part says (``none`` for none).
     outcome: a CADF outcome of ``success`` counts as the phase ``end`` (the service sends pairs).
@@ -132,6 +147,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     task: str | None = None
     states: dict[str, str] = {}
     announces: str | None = None
+    body: str | None = None
     look: Look = Look.MERGE
     phase: Literal["start", "end", "error", "progress", "none"] | None = None
     outcome: bool = False

@@ -98,16 +98,17 @@ def add_catalog_option(parser: argparse.ArgumentParser) -> None:
                              "may be repeated")
 
 
-def configured_folders(config_files: Sequence[str]) -> list[str]:
-    """``[catalog] folders`` of the named configuration files; none where no file is named.
+def configured_catalog(config_files: Sequence[str]) -> tuple[list[str], list[str]]:
+    """``[catalog] folders`` and ``trust_payload`` of the named configuration files; none where no file is named.
 
     These commands work without a configuration, so none is looked for that was not named.
     """
     if not config_files:
-        return []
+        return [], []
     from obsvc import conf as obsvc_conf
 
-    return list(obsvc_conf.load([], config_files=list(config_files)).catalog.folders)
+    group = obsvc_conf.load([], config_files=list(config_files)).catalog
+    return list(group.folders), list(group.trust_payload)
 
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

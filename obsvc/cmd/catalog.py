@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from cliff import command, lister
 
 from obsvc.catalog import Catalog, load
 from obsvc.catalog.schema import ResourceType, Service
-from obsvc.cmd.base import add_catalog_option, configured_folders
+from obsvc.cmd.base import add_catalog_option, configured_catalog
 from obsvc.cmd.display import Brief
 from obsvc.cmd.notification import body_of, inputs, split
 from obsvc.exceptions import NotFound, UndecodableMessage
@@ -34,7 +35,8 @@ class CatalogCommand(command.Command):
 
     def catalog(self, parsed_args: argparse.Namespace) -> Catalog:
         """Raises ConfigError for a file that can't be used, with the place."""
-        return load([*configured_folders(self.app.options.config_file), *parsed_args.catalog])
+        folders, trusted = configured_catalog(self.app.options.config_file)
+        return load([*folders, *parsed_args.catalog], trust_payload=trusted)
 
 
 class List(CatalogCommand, lister.Lister):
@@ -42,19 +44,27 @@ class List(CatalogCommand, lister.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         rows = []
-        for service in sorted(self.catalog(parsed_args).services.values(), key=lambda service: service.service):
-            rows += [_row(service, name, described) for name, described in sorted(service.types.items())] or [
-                _row(service, None, None)]
-        return ("service", "service_type", "type", "fetch", "status", "listed", "changed_since", "file"), rows
+        catalog = self.catalog(parsed_args)
+        for service in sorted(catalog.services.values(), key=lambda service: service.service):
+            rows += [_row(service, name, described, trusted=name in catalog.trusted)
+                     for name, described in sorted(service.types.items())] or [
+                _row(service, None, None, trusted=False)]
+        return ("service", "service_type", "type", "fetch", "status", "listed", "changed_since", "payload",
+                "file"), rows
 
 
-def _row(service: Service, name: str | None, described: ResourceType | None) -> list[Any]:
+def _payload(described: ResourceType, *, trusted: bool) -> str | None:
+    """Whether notifications have the resource whole, and whether they are taken at their word."""
+    return None if described.payload is None else "trusted" if trusted else "whole"
+
+
+def _row(service: Service, name: str | None, described: ResourceType | None, *, trusted: bool) -> list[Any]:
     if described is None:
-        found: list[Any] = [name, None, None, None, None]
+        found: list[Any] = [name, None, None, None, None, None]
     else:
         listing = described.listing
         found = [name, described.fetch.version_prefix + described.fetch.path, described.status.field,
-                 listing is not None, listing.changed_since if listing else None]
+                 listing is not None, listing.changed_since if listing else None, _payload(described, trusted=trusted)]
     return [Brief(value) for value in (service.service, service.service_type, *found, service.source)]
 
 
@@ -90,12 +100,16 @@ def _is_about(event: dict[str, Any], name: str) -> bool:
 
 
 class Verdict(NamedTuple):
-    """What became of one message, and why it is about nothing that can be looked at where it is not."""
+    """What became of one message, and why it is about nothing that can be looked at where it is not.
+
+    payload: ``whole``, or what it lacks, where its type's payloads may be trusted and the event has one.
+    """
 
     outcome: str
     service: str
     resource_type: str
     why: str
+    payload: str = ""
 
 
 class Check(CatalogCommand, lister.Lister):
@@ -104,6 +118,7 @@ class Check(CatalogCommand, lister.Lister):
     Prints how many messages of which service came out how, and why; understood is a message that names what it is
     about, or for which the catalogue says why it is about nothing.  Ends with 1 when a message was guessed or could
     not be read.  Files are read as by "notification decode".  With --each one row a message that is not understood.
+    The column payload says whether a payload is whole, of types that "trust_payload" may name.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -118,7 +133,9 @@ class Check(CatalogCommand, lister.Lister):
         return super().run(parsed_args) or int(self._failed)
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        decoder = Decoder(self.catalog(parsed_args))
+        catalog = self.catalog(parsed_args)
+        whole = frozenset(name for name, described in catalog.types.items() if described.payload is not None)
+        decoder = Decoder(dataclasses.replace(catalog, trusted=whole))
         verdicts = [
             (judge(decoder, source.text), source.place)
             for name, text in inputs(parsed_args.files or ["-"]) for source in split(name, text)
@@ -148,7 +165,8 @@ def judge(decoder: Decoder, text: bytes) -> Verdict:
         found = decoder.decode(body, exchange=exchange)
     except UndecodableMessage as error:
         return Verdict(UNREADABLE, "", "", error.reason)
-    return Verdict(outcome(found), found.service or "", found.resource_type or "", found.why_none or "")
+    return Verdict(outcome(found), found.service or "", found.resource_type or "", found.why_none or "",
+                   "" if found.told is None else f"lacks {found.told.lacks}" if found.told.lacks else "whole")
 
 
 def outcome(found: Notification) -> str:

@@ -15,7 +15,7 @@ import msgspec
 from cliff import command
 
 from obsvc.catalog import load
-from obsvc.cmd.base import add_catalog_option, configured_folders
+from obsvc.cmd.base import add_catalog_option, configured_catalog
 from obsvc.exceptions import InvalidInput, UndecodableMessage
 from obsvc.listeners.decode import Decoder
 from obsvc.messaging import wire
@@ -55,7 +55,7 @@ class Decode(command.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        decoder = Decoder(load([*configured_folders(self.app.options.config_file), *parsed_args.catalog]))
+        decoder = Decoder(load([*configured_catalog(self.app.options.config_file)[0], *parsed_args.catalog]))
         for name, text in inputs(parsed_args.files or ["-"]):
             for source in split(name, text):
                 self.app.stdout.write(json.dumps(describe(decoder, source)) + "\n")

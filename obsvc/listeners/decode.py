@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from obsvc.catalog import Catalog, paths
+from obsvc.catalog import Catalog, paths, payloads
 from obsvc.catalog.matching import Match, Matcher
 from obsvc.catalog.schema import Event, Service
 from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced, Inner
 from obsvc.messaging import wire
-from obsvc.model import Condition, Family, Look, Notification, Phase, Ref
+from obsvc.model import Condition, Family, Look, Notification, Phase, Ref, Told
 
 _PHASES = {
     "start": Phase.START,
@@ -66,6 +66,8 @@ class Decoder:
     def glanced(self, found: Glanced) -> Notification:
         """The notification that ``found`` is of, as :meth:`read` would have read it."""
         plan, ref = found.plan, found.ref
+        if plan.match.event.body is not None and ref.resource_type in self._catalog.trusted:
+            return self.read(found.text)  # all of it is told
         inner, payload = found.read()
         family = Family.VERSIONED if plan.versioned else Family.UNVERSIONED
         return _made(plan.match, inner, payload, family, ref.resource_type, (ref.resource_id,), (ref,))
@@ -109,7 +111,17 @@ class Decoder:
         if event.id_after is not None:
             ids = tuple(one.rpartition(event.id_after)[2] or one for one in ids)
         refs, why_none = self._refs(event, resource_type, ids, payload)
-        return _made(match, message, payload, family, resource_type, ids, refs, listed=listed, why_none=why_none)
+        return _made(match, message, payload, family, resource_type, ids, refs, listed=listed, why_none=why_none,
+                     told=self._told(match, resource_type, refs, payload))
+
+    def _told(self, match: Match, resource_type: str | None, refs: tuple[Ref, ...], payload: Any) -> Told | None:
+        """What the payload says of the one ref that it is about, where that is to be trusted."""
+        event = match.event
+        if match.guessed or event.body is None or len(refs) != 1 or event.related:
+            return None
+        if resource_type not in self._catalog.trusted:
+            return None
+        return payloads.told(self._catalog.types[resource_type], payload, event.body)
 
     def _refs(
         self, event: Event, resource_type: str | None, ids: tuple[str, ...], payload: Any
@@ -134,7 +146,7 @@ class Decoder:
 
 def _made(
     match: Match, message: Inner, payload: Any, family: Family, resource_type: str | None, ids: tuple[str, ...],
-    refs: tuple[Ref, ...], *, listed: bool = False, why_none: str | None = None,
+    refs: tuple[Ref, ...], *, listed: bool = False, why_none: str | None = None, told: Told | None = None,
 ) -> Notification:
     event, service = match.event, match.service
     phase = _phase(message.event_type, event, message, payload, family)
@@ -148,7 +160,7 @@ def _made(
         state=state if look is Look.NOW else None, guessed=match.guessed, why_none=why_none,
         under_way=under_way and look is Look.MERGE, event_type=message.event_type, family=family,
         timestamp=_short(message.timestamp), message_id=_short(message.message_id),
-        request_id=_short(message.request_id), publisher_id=_short(message.publisher_id),
+        request_id=_short(message.request_id), publisher_id=_short(message.publisher_id), told=told,
     )
 
 

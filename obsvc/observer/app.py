@@ -45,7 +45,8 @@ class Signals:
 
 def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
     """Run until told to end; the exit code.  Raises ConfigError before anything is waited for that can be told so."""
-    catalogs.load(conf.catalog.folders)  # read once more when the observer is made; errors are told here
+    # read once more when the observer is made; errors are told here
+    catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
     signals = signals or Signals().install()
     host = conf.host or socket.gethostname()
     name = conf.observer.name or host

@@ -19,8 +19,9 @@ class Fetched:
     """One fetch.
 
     began_at: monotonic seconds just before the request was sent.  fetched_at: the same in seconds since the
-    epoch.  retry_after: seconds that the service asked to be left alone for.  error: for a log and an operator.
-    reason: a short stable word for it (``timeout``, ``http_503``, ``unreachable`` …).
+    epoch.  order: the snapshot's place among the resource's changes (:func:`obsvc.catalog.payloads.order_of`), None
+    where it tells none.  retry_after: seconds that the service asked to be left alone for.  error: for a log and an
+    operator.  reason: a short stable word for it (``timeout``, ``http_503``, ``unreachable`` …).
     """
 
     ref: Ref
@@ -28,6 +29,7 @@ class Fetched:
     began_at: float
     fetched_at: float = 0.0
     snapshot: Snapshot | None = None
+    order: float | None = None
     retry_after: float | None = None
     error: str | None = None
     reason: str | None = None

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from obsvc import metrics
+from obsvc.catalog.payloads import order_of
 from obsvc.catalog.schema import ResourceType, Service
 from obsvc.catalog.snapshots import snapshot
 from obsvc.clock import Clock, SystemClock
@@ -132,9 +133,10 @@ class Fetcher:
         found = {}
         for ref in refs:
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-                seen = snapshot(resource_type, listed[ref.resource_id], fetched_at=fetched_at,
-                                request_id=answer.request_id)
-                found[ref] = Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, request_id=answer.request_id)
+                body = listed[ref.resource_id]
+                seen = snapshot(resource_type, body, fetched_at=fetched_at, request_id=answer.request_id)
+                found[ref] = Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
+                                     request_id=answer.request_id)
         return found
 
     def _read(self, ref: Ref, service: Service, resource_type: ResourceType, answer: Answer, began_at: float,
@@ -148,7 +150,8 @@ class Fetcher:
                                     f"expected the resource as JSON, got {len(answer.body)} bytes: {error}",
                                     "unreadable", answer)
             self._answered(ref)
-            return Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, request_id=answer.request_id)
+            return Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
+                           request_id=answer.request_id)
         if answer.status in (404, 410):
             self._answered(ref)
             return Fetched(ref, Outcome.ABSENT, began_at, fetched_at, request_id=answer.request_id)
@@ -177,6 +180,10 @@ class Fetcher:
     def _answered(self, ref: Ref) -> None:
         if self._gate is not None:
             self._gate.answered(self.lane_of(ref), self._clock.monotonic())
+
+
+def _order(resource_type: ResourceType, body: dict[str, Any]) -> float | None:
+    return order_of(body, resource_type.payload.order) if resource_type.payload is not None else None
 
 
 def _resource(body: bytes, key: str | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from obsvc import metrics
 from obsvc.clock import Clock, SystemClock
-from obsvc.model import Look, Notification, Ref
+from obsvc.model import Look, Notification, Ref, Told
 from obsvc.observer.held import Held, Standing
 from obsvc.observer.memory import TakeoverMemory
 from obsvc.observer.twins import Twins
@@ -22,6 +22,10 @@ from obsvc.observer.unsettled import Delivery, Unsettled
 #: already.
 Notified = Callable[[Ref, Notification], bool]
 
+#: Called for an observed ref of ours and what a payload that is trusted tells of it; True when that is reported, and
+#: its report settles the delivery.
+Tell = Callable[[Ref, Told, Delivery], bool]
+
 #: Looked up once: every notification is compared with them.
 _NOT_OWNED, _NOT_OBSERVED = Standing.NOT_OWNED, Standing.NOT_OBSERVED
 
@@ -29,7 +33,8 @@ _NOT_OWNED, _NOT_OBSERVED = Standing.NOT_OWNED, Standing.NOT_OBSERVED
 class Intake:
     """Decides the fate of each notification.
 
-    notified: makes a look due.  hurry: has a ref marked at the engine as soon as may be.
+    notified: makes a look due.  hurry: has a ref marked at the engine as soon as may be.  tell: takes payloads that
+    are trusted (:class:`obsvc.observer.telling.Telling`).
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Intake:
         unsettled: Unsettled,
         notified: Notified,
         hurry: Callable[[Ref], None],
+        tell: Tell = lambda ref, told, delivery: False,
         clock: Clock | None = None,
     ) -> None:
         self._held = held
@@ -47,11 +53,12 @@ class Intake:
         self._unsettled = unsettled
         self._notified = notified
         self._hurry = hurry
+        self._tell = tell
         self._twins, self._now = Twins(), (clock or SystemClock()).monotonic
         fate = metrics.NOTIFICATIONS_BY_FATE.labels
         self._count = {
             name: fate(name).inc
-            for name in ("queued", "coalesced", "not_owned", "not_observed", "dirty", "no_resource", "no_look")
+            for name in ("queued", "coalesced", "told", "not_owned", "not_observed", "dirty", "no_resource", "no_look")
         }
 
     def passes(self, ref: Ref, asks: bool) -> str | None:
@@ -84,6 +91,9 @@ class Intake:
             first = self._twins.first_heard(ours[0][0], notification, self._now())
             if first is not None and self._answered_with(first, ours[0][0], delivery):
                 self._count["coalesced"]()
+                return
+            if notification.told is not None and self._tell(ours[0][0], notification.told, delivery):
+                self._count["told"]()
                 return
         # Registered before anything is made due: a look that is over before the registration would settle nothing.
         self._unsettled.register(delivery, [ref for ref, _ in ours])

@@ -14,7 +14,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -246,6 +246,15 @@ class Looking:
 
     # -- its report
 
+    def tell(self, task: Task, work: Work, told: Fetched, decision: looks.Decision) -> None:
+        """Report what the payload of a notification told (:mod:`obsvc.observer.telling`), which began nothing: it
+        clears no mark.  Its caller holds the ref in the queue, and ends that after this."""
+        task = replace(task, observed=msgspec.structs.replace(task.observed, mark=None))
+        if decision.report is not None:
+            self._report(Seen(work, task, told, decision), decision.report, self._sequence.next())
+        if decision.next is not None:
+            self._queue.add_after(work.ref, decision.next.delay, decision.next.cause, routine=decision.next.routine)
+
     def answered(self, report: Report, outcome: ReportOutcome | None) -> None:
         """The engine's answer to ``report`` is here; None: it was given up.
 
@@ -279,7 +288,10 @@ class Looking:
             changed = outcome.verdict is Verdict.ACCEPTED and task.observed.last is not None
             self._recall.reported(task.ref, seen.fetched.began_at, changed=changed)
         after = self._held.reported(task, outcome, snapshot)
-        if outcome.verdict in _SETTLING:
+        told = seen.work.cause is Cause.TOLD
+        if told and outcome.verdict in _SETTLING:
+            self._unsettled.told(task.ref, seen.work.since)
+        elif outcome.verdict in _SETTLING:
             self._held.answered(task.ref, seen.fetched.began_at)
             self._unsettled.looked(task.ref, seen.fetched.began_at)
             self._agenda.looked(task.ref)
@@ -288,7 +300,7 @@ class Looking:
                 self._agenda.unobserved([task.ref])
             return
         following = seen.decision.next
-        if following is None or following.cause is Cause.POLLED:
+        if not told and (following is None or following.cause is Cause.POLLED):
             self._held.paid(task)
         if following is None and outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             self._poll(task, outcome, after)

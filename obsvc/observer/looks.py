@@ -96,6 +96,7 @@ class LookState:
     known_since: monotonic time at which its observation began, or was learnt of.
     wanted, deadline: as the engine last said (``deadline`` in seconds since the epoch by its clock).
     last: the newest snapshot, of this member or as it came with the grant.
+    order: its place among the resource's changes; None where that is not known (of another member's, ever).
     absent_since: monotonic time of the first of the 404s in a row that are not confirmed yet; absences: how many.
     polls: looks without news since the last news.
     """
@@ -108,6 +109,7 @@ class LookState:
     absent_since: float | None = None
     absences: int = 0
     polls: int = 0
+    order: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,12 +267,18 @@ def _found(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, m
            settings: LookSettings, rng: random.Random) -> Decision:
     owed, settle = _settle(state, work, fetched, snapshot, moment, settings)
     nothing_new = work.calm and _rests_in_between(state.last) and _rests_in_between(snapshot)
-    state = replace(state, last=snapshot, owed=owed, absent_since=None, absences=0,
+    state = replace(state, last=snapshot, owed=owed, absent_since=None, absences=0, order=fetched.order,
                     polls=0 if work.news and not nothing_new else state.polls)
     if settle is not None:
         return Decision(state, snapshot, settle, why="not yet the announced state")
     if snapshot.condition is Condition.DELETED:
         return Decision(state, snapshot, why="deleted")
+    return follow(state, snapshot, moment, settings, rng)
+
+
+def follow(state: LookState, snapshot: Snapshot, moment: Moment, settings: LookSettings,
+           rng: random.Random) -> Decision:
+    """Report ``snapshot``, of what exists and of which no settle look is owed; poll while something is waited for."""
     if snapshot.settled and all(goal is snapshot.condition for goal in state.wanted):
         return Decision(state, snapshot, why="settled")
     return _poll(state, snapshot, moment, settings, rng)

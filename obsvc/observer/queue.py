@@ -150,6 +150,12 @@ class WorkQueue:
         with self._lock:
             return self._core.hold(refs)
 
+    def instead(self, ref: Ref) -> bool:
+        """Keep looks away from ``ref`` while something is reported that does for its next poll; end it by :meth:`done`.
+        False where it is processed already, or waits for more than a poll."""
+        with self._lock:
+            return not self._draining and self._core.instead(ref)
+
     def _end(self, action: Callable[[float], T]) -> T:
         with self._lock:
             result = action(self._now())

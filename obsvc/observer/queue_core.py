@@ -215,6 +215,19 @@ class QueueCore:
                 entry.place = 0
         return taken
 
+    def instead(self, ref: Ref) -> bool:
+        """Take ``ref`` as processed without work, by something that does for its next poll; ends by :meth:`done`.
+        False where it is processed already, or waits for more than a poll."""
+        entry = self.entries.get(ref)
+        if ref in self.processing or (entry is not None and entry.cause is not Cause.POLLED):
+            return False
+        if entry is not None:
+            if entry.ready:
+                self.lanes.remove(ref, entry.priority)
+            del self.entries[ref]
+        self.processing[ref] = None
+        return True
+
     # -- ending ------------------------------------------------------------------------------------------------
 
     def done(self, ref: Ref, now: float, *, shows: Callable[[str], bool] | None = None,

@@ -1,9 +1,9 @@
 """Which deliveries wait for which ref, and when they are settled (DESIGN 1).
 
 A delivery is settled when, for every ref that it names, a fetch that *began after the delivery arrived* has been
-reported and answered, or a look mark asked for after it arrived is stored at the engine, or the ref turned out not to
-be ours or not to be observed.  A fetch under way when the delivery arrived proves nothing: it may have read the
-resource before the change that the notification tells of.
+reported and answered (or, where payloads are trusted, what it told itself), or a look mark asked for after it arrived
+is stored at the engine, or the ref turned out not to be ours or not to be observed.  A fetch under way when the
+delivery arrived proves nothing: it may have read the resource before the change that the notification tells of.
 
 Any thread may call.  One lock guards everything; ``Delivery.settle`` is called after it was let go, so that a
 delivery may take locks of its own.
@@ -33,12 +33,13 @@ class Delivery(Protocol):
 class _Waiting:
     """One delivery and the refs that it still waits for."""
 
-    __slots__ = ("delivery", "arrived", "refs")
+    __slots__ = ("delivery", "arrived", "refs", "told")
 
-    def __init__(self, delivery: Delivery, refs: set[Ref], heard: float | None) -> None:
+    def __init__(self, delivery: Delivery, refs: set[Ref], heard: float | None, *, told: bool) -> None:
         self.delivery = delivery
         self.arrived = delivery.arrived if heard is None else heard
         self.refs = refs
+        self.told = told
 
 
 class Unsettled:
@@ -53,12 +54,14 @@ class Unsettled:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def register(self, delivery: Delivery, refs: Iterable[Ref], *, heard: float | None = None) -> None:
+    def register(self, delivery: Delivery, refs: Iterable[Ref], *, heard: float | None = None,
+                 told: bool = False) -> None:
         """Hold ``delivery`` until each of ``refs`` is settled for it; settled at once when there is none.
 
         heard: monotonic time since which what it says was known, by another delivery; None: by this one.
+        told: what it says is reported as it is, see :meth:`told`.
         """
-        waiting = _Waiting(delivery, set(refs), heard)
+        waiting = _Waiting(delivery, set(refs), heard, told=told)
         if not waiting.refs:
             delivery.settle()
             return
@@ -69,15 +72,20 @@ class Unsettled:
 
     def looked(self, ref: Ref, began: float) -> None:
         """A fetch of ``ref`` that began at ``began`` (monotonic) has been reported and answered."""
-        self._settle([ref], lambda arrived: arrived < began)
+        self._settle([ref], lambda waiting: waiting.arrived < began)
+
+    def told(self, ref: Ref, arrived: float) -> None:
+        """What the delivery that arrived at ``arrived`` told of ``ref`` has been reported and answered: that settles it
+        and those before it of the same kind, but none that waits for a look."""
+        self._settle([ref], lambda waiting: waiting.told and waiting.arrived <= arrived)
 
     def marked(self, refs: Iterable[Ref], asked: float) -> None:
         """Look marks for ``refs``, asked for at ``asked`` (monotonic), are stored at the engine."""
-        self._settle(refs, lambda arrived: arrived < asked)
+        self._settle(refs, lambda waiting: waiting.arrived < asked)
 
     def dismiss(self, refs: Iterable[Ref]) -> None:
         """Nobody needs a look at ``refs`` by us: whatever arrived for them is settled."""
-        self._settle(refs, lambda _arrived: True)
+        self._settle(refs, lambda _waiting: True)
 
     def overdue(self, age: float, limit: int) -> list[Ref]:
         """At most ``limit`` refs with a delivery older than ``age`` seconds, oldest delivery first."""
@@ -106,7 +114,7 @@ class Unsettled:
             first = next(iter(self._waiting.values()), None)
         return 0.0 if first is None else max(0.0, self._clock.monotonic() - first.arrived)
 
-    def _settle(self, refs: Iterable[Ref], proven: Callable[[float], bool]) -> None:
+    def _settle(self, refs: Iterable[Ref], proven: Callable[[_Waiting], bool]) -> None:
         done = []
         with self._lock:
             for ref in refs:
@@ -115,7 +123,7 @@ class Unsettled:
                     continue
                 kept = []
                 for waiting in waits:
-                    if not proven(waiting.arrived):
+                    if not proven(waiting):
                         kept.append(waiting)
                         continue
                     waiting.refs.discard(ref)

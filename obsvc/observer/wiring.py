@@ -44,6 +44,7 @@ from obsvc.observer.queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.recall import Recall
 from obsvc.observer.reporter import Reporter
+from obsvc.observer.telling import Telling
 from obsvc.observer.unsettled import Unsettled
 from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
@@ -76,7 +77,7 @@ class Observer:
         self.member = MemberId(name, secrets.token_hex(4))
         self._wall = EngineClock(engine, info, self._clock)
         self._look_settings = looks.LookSettings.from_conf(conf)
-        catalog = catalogs.load(conf.catalog.folders)
+        catalog = catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
         self._state(info.partitions)
         self._cloud(conf, catalog, user_agent)
         self._counting(conf, catalog)
@@ -156,6 +157,7 @@ class Observer:
         self.intake = Intake(
             held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self._notified,
             hurry=lambda ref: self.marker.hurry([ref]), clock=self._clock,
+            tell=lambda ref, told, delivery: self.telling.take(ref, told, delivery),
         )
         self.reporter = Reporter(
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
@@ -167,6 +169,10 @@ class Observer:
             submit=self.reporter.submit, hurry=self.marker.hurry,
             stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
             clock=self._clock, recall=self.recall,
+        )
+        self.telling = Telling(
+            self._look_settings, held=self.held, queue=self.queue, unsettled=self.unsettled, looking=self.looking,
+            heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
         )
 
     def _carriers(self, partitions: int) -> None:

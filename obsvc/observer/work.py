@@ -18,7 +18,7 @@ ANNOUNCED_KEPT = 8
 #: for apart (I10), so that cause is never hidden by another; routine comes last.
 _TELLING = (
     Cause.TAKEOVER, Cause.STARTED, Cause.NOTIFIED, Cause.MARKED, Cause.RETRY, Cause.SETTLE, Cause.RESYNC,
-    Cause.POLLED,
+    Cause.POLLED, Cause.TOLD,
 )
 _RANK = {cause: rank for rank, cause in enumerate(_TELLING)}
 
@@ -42,6 +42,7 @@ _PRIORITY = {
     Cause.TAKEOVER: Priority.LOW,
     Cause.RESYNC: Priority.LOW,
     Cause.POLLED: Priority.LOW,
+    Cause.TOLD: Priority.LOW,  # never in the queue
 }
 
 

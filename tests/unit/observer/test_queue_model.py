@@ -44,7 +44,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock, self.gate = ManualClock(), Gate()
         self.queue = WorkQueue(QueueSettings(), clock=self.clock, lane_of=lambda ref: ref.resource_type,
                                gate=self.gate, rng=random.Random(1))
-        self.under_way, self.owed = {}, set()
+        self.under_way, self.owed, self.instead_of = {}, set(), set()
 
     @rule(ref=refs, state=states, urgent=st.booleans())
     def notify(self, ref, state, urgent):
@@ -70,7 +70,7 @@ class QueueMachine(RuleBasedStateMachine):
     def get(self):
         work = self.queue.get()
         if work is not None:
-            assert work.ref not in self.under_way, "I7: processed twice at once"
+            assert work.ref not in self.under_way.keys() | self.instead_of, "I7: processed twice at once"
             assert work.ref in self.owed, "a look that nobody asked for"
             assert work.ref.resource_type not in self.gate.closed
             self.under_way[work.ref] = work
@@ -81,6 +81,23 @@ class QueueMachine(RuleBasedStateMachine):
     def done(self, data, shown, under_way):
         work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
         self.queue.done(work, shows=lambda state: state == shown, under_way=under_way)
+
+    @rule(ref=refs)
+    def instead(self, ref):
+        waits = self.queue._core.entries.get(ref)
+        taken = self.queue.instead(ref)
+        free = ref not in self.under_way.keys() | self.instead_of
+        assert taken == (free and (waits is None or waits.cause is Cause.POLLED)), "it does for a poll alone"
+        if taken:
+            self.instead_of.add(ref)
+            self.owed.discard(ref)
+
+    @precondition(lambda self: self.instead_of)
+    @rule(data=st.data())
+    def reported(self, data):
+        ref = data.draw(st.sampled_from(sorted(self.instead_of)))
+        self.instead_of.discard(ref)
+        self.queue.done(ref)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), back=st.booleans())
@@ -103,18 +120,19 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def books_agree(self):
         core = self.queue._core
-        assert self.queue.processing == set(self.under_way)
+        processed = self.under_way.keys() | self.instead_of
+        assert self.queue.processing == processed
         assert set(core.entries) == self.owed, "every add is owed exactly one look"
         assert sum(self.gate.inside.values()) == len(self.under_way)
         ready = {ref for ref, entry in core.entries.items() if entry.ready}
-        assert len(core.lanes) == len(ready) and not ready & set(self.under_way)
+        assert len(core.lanes) == len(ready) and not ready & processed
         placed = {ref for _, place, ref in core._heap if ref in core.entries and core.entries[ref].place == place}
-        assert placed == set(core.entries) - ready - set(self.under_way), "an entry that would never come due"
+        assert placed == set(core.entries) - ready - processed, "an entry that would never come due"
 
     def teardown(self):
         """Everything owed is looked at in the end."""
         self.gate.closed.clear()
-        for work in self.under_way.values():
+        for work in [*self.under_way.values(), *self.instead_of]:
             self.queue.done(work)
         for _ in range(len(REFS)):
             self.clock.advance(60.0)
