@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from obsvc.engine_client.ownership import PartitionChanges
-from obsvc.engine_client.reports import Verdict
-from obsvc.model import Cause, Condition, Snapshot, Told
+from obsvc.engine_client.reports import ReportOutcome, Verdict
+from obsvc.model import Cause, Condition, Look, Snapshot, Told
 from obsvc.observer import looks
 from obsvc.observer.fetched import Fetched, Outcome
 from obsvc.observer.looks import LookState
@@ -67,6 +67,7 @@ class Trusting(Member):
             rng=random.Random(1),
         )
         self.intake._tell = self.telling.take
+        self.looking._submit = self.submit
         self.latest = (1.0, body("one"))
         self.copies = []  # the engine's copy, as each report made it
 
@@ -76,6 +77,12 @@ class Trusting(Member):
         self.clock.advance(0.1)
         order, snapshot = self.latest
         return Fetched(ref, Outcome.FOUND, began, self.clock.time(), snapshot, order)
+
+    def submit(self, report, _answered):
+        """Keep the newest report of a ref, as the reporter does."""
+        older, self.reports = self.reports, [report]
+        for each in older:
+            self.looking.answered(each, None)
 
     def change(self, name, condition=Condition.ACTIVE):
         """A change of the resource; the notification of it, not delivered yet."""
@@ -89,7 +96,7 @@ class Trusting(Member):
         return delivery
 
     def answer(self, verdict=Verdict.ACCEPTED, **fields):
-        self.copies += [report.snapshot.name for report in sorted(self.reports, key=lambda one: one.sequence)]
+        self.copies += [report.snapshot.name for report in self.reports]
         super().answer(verdict, **fields)
 
     def settle(self):
@@ -123,7 +130,6 @@ def test_a_newer_payload_is_reported_without_a_fetch_and_settled_by_the_answer(m
 
 def test_each_of_a_burst_is_told_and_the_last_answer_settles_all(member):
     deliveries = [member.hear(member.change(name)) for name in ("two", "three", "four")]
-    member.reports = member.reports[-1:]  # the reporter keeps the newest of a ref
     member.answer()
     assert member.fetches == [] and member.copies == ["four"]
     assert [each.settled for each in deliveries] == [1, 1, 1]
@@ -182,10 +188,14 @@ def test_what_is_told_while_a_look_is_under_way_is_looked_at_after_it(member):
 
 
 def test_while_a_look_s_report_is_not_answered_nothing_is_told(member):
-    member.hear(notification(A))
-    member.step()
-    member.hear(member.change("two"))
+    """The look's report names a mark and answers for deliveries; one in its place would do neither."""
+    member.change("two")
+    waiting = member.hear(notification(A, state="ACTIVE", look=Look.NOW))
+    assert member.step() == [Cause.NOTIFIED] and member.queue.waiting == 0
+    told = member.hear(member.change("three"))
     assert [report.cause for report in member.reports] == [Cause.NOTIFIED]
+    member.settle()
+    assert (waiting.settled, told.settled, member.copies[-1]) == (1, 1, "three")
 
 
 def test_a_mark_waits_for_its_look(member):
@@ -211,6 +221,37 @@ def test_the_answer_settles_no_delivery_that_waits_for_a_look(member):
     member.unsettled.register(early, [A])  # another bus's thread, not further yet
     member.answer()
     assert (told.settled, early.settled) == (1, 0)
+
+
+def test_the_answer_to_an_older_one_settles_none_that_came_after(member):
+    first = member.hear(member.change("two"))
+    sent, member.reports = member.reports, []
+    second = member.hear(member.change("three"))
+    member.looking.answered(sent[0], ReportOutcome(Verdict.ACCEPTED))
+    assert (first.settled, second.settled) == (1, 0)
+    member.answer()
+    assert second.settled == 1
+
+
+def test_a_mark_that_is_known_and_whose_look_is_not_due_yet_is_not_cleared(member):
+    member.held.marked(A, 7)  # by another thread, which has not got to the queue
+    member.hear(member.change("two"))
+    assert [report.mark for report in member.reports] == [None]
+    member.answer()
+    assert member.step() == [Cause.MARKED]
+
+
+def test_a_look_that_is_owed_since_just_now_stays_owed(member):
+    instead = member.queue.instead
+
+    def late(ref):
+        member.held.owe(ref)  # by another thread, which has not got to the queue
+        return instead(ref)
+
+    member.queue.instead = late
+    member.hear(member.change("two"))
+    member.answer()
+    assert member.copies == ["two"] and member.held.owes(A)
 
 
 def test_a_new_owner_looks_first():
@@ -264,7 +305,8 @@ def test_in_whatever_order_and_number_they_come_the_newest_stands(data, count):
     member.settle()
     messages = [member.change(f"v{number}") for number in range(count)]
     newest = messages[-1]
-    some = data.draw(st.lists(st.sampled_from([*messages, notification(A)]), max_size=12))
+    untold = [notification(A), notification(A, state="ACTIVE", look=Look.NOW)]
+    some = data.draw(st.lists(st.sampled_from([*messages, *untold]), max_size=12))
     order = data.draw(st.permutations([*some, newest]))
     known = 1.0
     deliveries = []
