@@ -28,6 +28,7 @@ from keystoneauth1 import session as ks_session
 from openstack import exceptions as sdk_exceptions
 
 from obsvc.clock import Clock, SystemClock
+from obsvc.cloud.microversions import Microversions
 from obsvc.cloud.transport import Transport
 from obsvc.exceptions import ConfigError, NotFound, Unavailable
 
@@ -44,6 +45,9 @@ AUTH_PAUSE = 2.0
 
 #: Seconds before its end at which a token is renewed, as in keystoneauth.
 TOKEN_MARGIN = 120
+
+#: The answer to a microversion that a service does not know.
+_NOT_ACCEPTABLE = 406
 
 _VERSIONED = re.compile(r"/v\d+(\.\d+)?(/|$)")
 
@@ -89,6 +93,7 @@ class CloudSessions:
         self._region = region
         self._clock = clock or SystemClock()
         self._adapters: dict[tuple[str, str], ks_adapter.Adapter] = {}
+        self._microversions = Microversions(self._clock)
         self._lock = threading.Lock()
         self._auth_lock = threading.Lock()
         self._auth_failed: tuple[float, str] | None = None
@@ -159,19 +164,23 @@ class CloudSessions:
             microversion: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
         """``GET`` of ``path`` (quoted already) below the service's endpoint: any answer that came, of any status.
 
+        microversion: an older service is asked for its newest instead (:mod:`obsvc.cloud.microversions`).
         Raises RequestFailed when none came, NotFound when the cloud has no such service.
         """
-        url = ""
+        url, key = "", (region, service_type)
+        asked = self._microversions.usable(key, microversion)
         try:
             adapter = self.adapter(region, service_type, aliases)
             url = versioned(adapter.endpoint_override, version_prefix) + path
             ask = functools.partial(
-                adapter.get, url, endpoint_override=url, microversion=microversion, timeout=self.timeout,
+                adapter.get, url, endpoint_override=url, timeout=self.timeout,
                 headers={"Accept": "application/json", **(headers or {})}, log=False, allow_reauth=False,
             )
-            response = ask()
+            response = ask(microversion=asked)
             if response.status_code == 401 and self._renew(response.request.headers.get("X-Auth-Token")):
-                response = ask()
+                response = ask(microversion=asked)
+            if response.status_code == _NOT_ACCEPTABLE and asked is not None:
+                response = ask(microversion=self._microversions.refused(key, asked, adapter))
         except Unavailable as error:
             raise RequestFailed(error.message, reason="authentication") from error
         except (ks_exceptions.ConnectTimeout, requests.Timeout) as error:
@@ -189,6 +198,7 @@ class CloudSessions:
         """Look the endpoint up again at the next call: it did not answer, so it may have moved."""
         with self._lock:
             self._adapters.pop((region, service_type), None)
+        self._microversions.forget((region, service_type))
 
     def regions(self) -> tuple[str, ...]:
         """The regions of the cloud's catalogue, sorted; only the one that clouds.yaml names, if it names one.
