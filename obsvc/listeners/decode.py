@@ -64,11 +64,14 @@ class Decoder:
         return self._glance.at(text) or text
 
     def glanced(self, found: Glanced) -> Notification:
-        """The notification that ``found`` is of, as :meth:`read` would have read it."""
+        """The notification that ``found`` is of, as :meth:`read` would have read it.  Raises UndecodableMessage."""
         plan, ref = found.plan, found.ref
         if plan.match.event.body is not None and ref.resource_type in self._catalog.trusted:
             return self.read(found.text)  # all of it is told
-        inner, payload = found.read()
+        try:
+            inner, payload = found.read()
+        except wire.DECODE_ERRORS as error:  # a number out of every range, in what the glance did not read
+            raise wire.undecodable(error) from None
         family = Family.VERSIONED if plan.versioned else Family.UNVERSIONED
         return _made(plan.match, inner, payload, family, ref.resource_type, (ref.resource_id,), (ref,))
 

@@ -1,4 +1,5 @@
 """A glance tells nothing that reading the whole would not: over every message at hand, damaged and made-up ones."""
+import contextlib
 import json
 
 import pytest
@@ -42,6 +43,8 @@ def glanced(body, exchange=None):
         return None
     if isinstance(expected, UndecodableMessage):
         assert "out of range" in expected.message  # a number in what was skipped: see test_what_is_skipped…
+        with contextlib.suppress(UndecodableMessage):
+            assert DECODER.glanced(found).refs == (found.ref,)
         return found
     assert expected.refs == (found.ref,) and not expected.guessed
     assert (expected.family is Family.VERSIONED) == found.plan.versioned
@@ -135,11 +138,19 @@ def test_a_key_given_twice_counts_as_it_does_in_the_whole():
     assert found.ref.resource_id == "v"
 
 
-def test_what_is_skipped_is_not_judged():
-    body = json.dumps(message("compute.instance.update", {"instance_id": "u", "n": "@"})).encode()
+@pytest.mark.parametrize(("key", "read"), [("n", False), ("state", True)])
+def test_what_is_skipped_is_not_judged(key, read):
+    body = json.dumps(message("compute.instance.update", {"instance_id": "u", key: "@"})).encode()
     body = body.replace(b'"@"', b"1e999")
-    assert glanced(body).ref.resource_id == "u"
+    found = glanced(body)
+    assert found.ref.resource_id == "u"
     assert whole(body).reason == "not_a_notification"
+    if read:
+        with pytest.raises(UndecodableMessage) as told:
+            DECODER.glanced(found)
+        assert told.value.reason == "not_a_notification"
+    else:
+        assert DECODER.glanced(found).refs == (found.ref,)
 
 
 _keys = st.sampled_from(["instance_id", "instance_uuid", "uuid", "id", "port", "ports", "port_id", "eventType",
