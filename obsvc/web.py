@@ -189,6 +189,8 @@ def add_error_handlers(app: falcon.App) -> None:
     def by_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: Any) -> None:
         status = falcon.http_status_to_code(error.status)
         text = error.description or error.title or error.status
+        if isinstance(error, falcon.HTTPRouteNotFound):  # so is every request that was meant for another service
+            text = f"{req.method} {req.url}: nothing is served there; check the address, and the service's version"
         code = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_input")
         _answer(resp, ObsvcError(str(text), code=code if status < 500 else "internal"), status)
         if error.headers:

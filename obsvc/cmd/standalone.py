@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import signal
 import threading
 from typing import Any
 
 from obsvc.cmd.base import ServiceCommand
 from obsvc.exceptions import ConfigError
+from obsvc.signals import hear
 
 
 class Standalone(ServiceCommand):
@@ -55,8 +55,7 @@ class Standalone(ServiceCommand):
         for child in tree.children():
             supervisor.add(child)
         stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        hear(stop.set)
         supervisor.start()
         self.app.stderr.write(f"obsvc: the API is at {tree.api_url}; state in {tree.folder}\n")
         stop.wait()

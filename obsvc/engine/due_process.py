@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -24,6 +23,7 @@ from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store
 from obsvc.exceptions import ConfigError, ObsvcError, Unavailable
 from obsvc.messaging.publisher import Publisher
+from obsvc.signals import hear
 from obsvc.threads import Loop
 
 LOG = logging.getLogger(__name__)
@@ -45,8 +45,7 @@ def main(conf: cfg.ConfigOpts) -> int:
     """Run until told to stop; the exit code."""
     parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    hear(stopping.set)
     store = open_store(conf)
     loops = [Loop("due", lambda stop: _repeat(stop, "due work", lambda: due.run_due(store)))]
     publisher = None

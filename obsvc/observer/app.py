@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 
@@ -19,6 +18,7 @@ from obsvc import engine_client, web
 from obsvc.observer import collector
 from obsvc.observer.wiring import Observer
 from obsvc.partitioning.ownership import check_engine, wait_for_engine
+from obsvc.signals import hear
 
 LOG = logging.getLogger(__name__)
 
@@ -35,8 +35,7 @@ class Signals:
 
     def install(self) -> Signals:
         """Take SIGTERM and SIGINT; for the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.told())
+        hear(self.told)
         return self
 
     def told(self) -> None:

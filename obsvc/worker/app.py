@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 
@@ -11,6 +10,7 @@ import stevedore
 from oslo_config import cfg
 
 from obsvc.exceptions import ConfigError
+from obsvc.signals import hear
 from obsvc.worker.plugins.base import Plugin
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
         raise ConfigError(f"no plugin of the namespace {NAMESPACE} could be loaded: is obsvc installed (pip install)?")
     name = name_of(conf)
     user_agent = f"obsvc/{obsvc.__version__} (worker {name})"
-    stop = stop or _stop_on_signals()
+    if stop is None:
+        stop = threading.Event()
+        hear(stop.set)
     engine = engine_client.from_conf(conf, user_agent)
     worker = Worker(
         engine, plugins, CloudClients(CloudSessions.from_conf(conf, user_agent)), name=name,
@@ -62,10 +64,3 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     finished = worker.stop()
     health.stop()
     return 0 if finished else 1
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop

@@ -19,6 +19,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from tests.functional.ports import free_port
+
 #: Seconds that a server has to answer after its start: RabbitMQ needs about 5 on an idle machine.
 START_BOUND = 90.0
 STOP_BOUND = 30.0
@@ -30,13 +32,6 @@ class ServerMissing(RuntimeError):
 
 class ServerEnded(BaseException):
     """A server ended while it was waited for; not an Exception, which wait_until would take as "not yet"."""
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(condition: Callable[[], object], *, bound: float, what: str, interval: float = 0.05):

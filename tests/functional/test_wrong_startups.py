@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from obsvc import web
 from obsvc.cmd import settings_file
 from tests.functional.deployment import Process, obsvc
 from tests.functional.servers import can_connect, free_port, wait_until
@@ -142,6 +143,15 @@ def test_observer_that_expects_another_partition_count(config):
     with _engine(config({}), "--partitions", "64"):
         line = _ends(config({"coordination": {"partitions": 128}}), "observer")
         assert "64" in line and "128" in line
+
+
+def test_observer_whose_engine_is_another_service_of_obsvc(config):
+    health = web.HealthServer("127.0.0.1", 0, lambda: None).start()
+    try:
+        line = _ends(config({"engine_client": {"endpoints": f"http://127.0.0.1:{health.port}"}}), "observer")
+    finally:
+        health.stop()
+    assert f"http://127.0.0.1:{health.port}/v1/info" in line and "check the address" in line
 
 
 def test_observer_waits_for_the_engine(config, tmp_path):
