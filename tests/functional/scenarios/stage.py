@@ -9,6 +9,7 @@ import collections
 import contextlib
 import json
 import pathlib
+import signal
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from tests.functional.servers import wait_until
 
 #: Seconds for whatever a script waits for; each takes a few.
 BOUND = 90.0
+#: Seconds for graphs of hundreds.
+LONG_BOUND = 240.0
 
 #: Seconds of a deployment that has nothing to wait for but what a scenario is about.
 QUICK = {
@@ -72,8 +75,22 @@ class Stage:
         self.cloud.dial(held_names=sorted(self._held), failed_names=sorted(self._failing))
 
     def calm(self) -> None:
-        """Nothing is held, nothing fails."""
+        """Nothing is held, nothing fails, nothing is refused."""
+        self.cloud.dial(down_resources=[])
         self.turn(let=set(self._held), heal=set(self._failing))
+
+    def kill_everything(self) -> None:
+        """SIGKILL to every process of the deployment, all of them before any is waited for."""
+        for process in self.deployment.processes.values():
+            process.send_signal(signal.SIGKILL)
+        for process in self.deployment.processes.values():
+            process.kill()
+
+    def start_again(self) -> None:
+        for process in self.deployment.processes.values():
+            process.start()
+        for name in self.deployment.processes:
+            self.deployment.wait_ready(name)
 
 
 class Script:
@@ -126,6 +143,14 @@ class Script:
     def heal(self, *nodes: str) -> None:
         self.stage.turn(heal=[called(self.name, one) for one in nodes])
 
+    def refuse(self, node: str) -> None:
+        """The cloud answers 503 for it."""
+        self.stage.cloud.dial(down_resources=[self.id(node)])
+
+    def accept(self) -> None:
+        """The cloud answers again."""
+        self.stage.cloud.dial(down_resources=[])
+
     def lose(self, node: str) -> None:
         """Somebody deletes it behind our back."""
         http_json(f"{self.stage.cloud.url}/sim/v1/behind", method="POST",
@@ -147,7 +172,7 @@ class Script:
         """The engine knows that these are not as the goal has them."""
         self._wait(lambda: set(self.stage.deployment.api(self._path)["drifted"]) == set(nodes), f"drift of {nodes}")
 
-    def ended(self, status: str) -> dict[str, Any]:
+    def ended(self, status: str, bound: float = BOUND) -> dict[str, Any]:
         """The engine says so."""
 
         def reached() -> dict[str, Any]:
@@ -155,11 +180,12 @@ class Script:
             assert stack["status"] == status, f"{stack['status']} {stack.get('status_reason', '')}"
             return stack
 
-        return self._wait(reached, status)
+        return self._wait(reached, status, bound)
 
-    def reached(self, status: str, goal: Goal | None = None, *, retained: Collection[str] = ()) -> None:
+    def reached(self, status: str, goal: Goal | None = None, *, retained: Collection[str] = (),
+                bound: float = BOUND) -> None:
         """The traversal ended so, and the cloud is as the goal has it: by default the one that was given last."""
-        stack = self.ended(status)
+        stack = self.ended(status, bound)
         wanted = self.goal if goal is None else goal
         self.stage.retained |= set(retained)
         self.alike(wanted, retained=retained)
@@ -196,6 +222,11 @@ class Script:
         """Id → how often the resource has changed."""
         return {one["id"]: len(one["revisions"]) for one in live(self.stage.truth(), self.name)}
 
+    def when(self, resource_id: str, status: str) -> float:
+        """When, by the cloud's clock, the resource came to this status the last time, be it gone or not."""
+        (one,) = self.stage.cloud.get(f"truth?deleted=true&id={resource_id}")["resources"]
+        return max(each["time"] for each in one["revisions"] if each["status"] == status)
+
     def story(self) -> str:
         """What the engine says that it did, for a failing test."""
         with contextlib.suppress(OSError):
@@ -208,10 +239,12 @@ class Script:
         if not self.exists:
             return
         self.stage.calm()
+        there = self.ids(but=self.stage.retained)
+        self.stage.retained |= {there[name] for name, one in self.goal.items() if one.retain and name in there}
         self.delete()
-        self.ended("DELETE_COMPLETE")
-        kept = self.stage.retained & {one["id"] for one in live(self.stage.truth(), self.name)}
-        self.alike({}, retained=kept)
+        self.ended("DELETE_COMPLETE", LONG_BOUND)
+        mine = {one["id"] for one in live(self.stage.truth(), self.name)}
+        self.alike({}, retained=self.stage.retained & mine)
 
     @property
     def _path(self) -> str:
@@ -220,8 +253,8 @@ class Script:
     def _ask(self, path: str, method: str, body: object = None) -> None:
         self.stage.deployment.api(path, method=method, body=body)
 
-    def _wait(self, check: Any, what: str) -> Any:
+    def _wait(self, check: Any, what: str, bound: float = BOUND) -> Any:
         try:
-            return wait_until(check, bound=BOUND, what=what, interval=0.1)
+            return wait_until(check, bound=bound, what=what, interval=0.1)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.story()}") from error

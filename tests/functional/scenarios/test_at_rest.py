@@ -20,8 +20,12 @@ DIAMOND = {
 
 
 def test_create(stack):
+    """Each is begun when what it requires is there."""
     stack.create(WEB)
     stack.reached("CREATE_COMPLETE")
+    net, port, server = (stack.id(name) for name in WEB)
+    assert stack.when(net, "ACTIVE") <= stack.when(port, "BUILDING")
+    assert stack.when(port, "ACTIVE") <= stack.when(server, "BUILDING")
 
 
 @pytest.mark.scenario
@@ -42,10 +46,15 @@ def test_disjoint_graphs(stack):
 
 
 def test_delete(stack):
+    """In reverse: what is required goes when nobody requires it any more."""
     stack.create(DIAMOND)
     stack.reached("CREATE_COMPLETE")
+    ids = stack.ids()
     stack.delete()
     stack.reached("DELETE_COMPLETE")
+    for name in ("left", "right"):
+        assert stack.when(ids["bottom"], "DELETED") <= stack.when(ids[name], "DELETING")
+        assert stack.when(ids[name], "DELETED") <= stack.when(ids["top"], "DELETING")
 
 
 def test_update_of_nothing(stack):
@@ -98,7 +107,7 @@ def test_update_takes_properties_away(stack):
 
 @pytest.mark.scenario
 def test_update_replaces(stack):
-    """What refers to the replaced one follows its new id, in place."""
+    """What refers to the replaced one follows its new id, in place; until then the old one is not touched."""
     stack.create(WEB)
     stack.reached("CREATE_COMPLETE")
     before = stack.ids()
@@ -106,6 +115,7 @@ def test_update_replaces(stack):
     stack.reached("UPDATE_COMPLETE")
     after = stack.ids()
     assert {name for name in before if before[name] != after[name]} == {"net"}
+    assert stack.when(after["port"], "ACTIVE") <= stack.when(before["net"], "DELETING")
 
 
 def test_get_attr_chain_through_replaced_resources(stack):
