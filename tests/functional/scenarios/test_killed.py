@@ -21,10 +21,10 @@ def forty(*, size: int, fixed: int) -> dict:
 def test_everything_killed_in_the_middle_of_an_update(stack):
     stack.create(forty(size=1, fixed=1))
     stack.reached("CREATE_COMPLETE")
-    stack.hold("d9")  # so that it is the middle, however quick the rest is
+    stack.hold("b0", "d9")  # so that it is the middle, however quick the rest is
     stack.update(forty(size=2, fixed=2))
     stack.until(b0="UPDATING")
     stack.stage.kill_everything()
-    stack.let("d9")
+    stack.let("b0", "d9")
     stack.stage.start_again()
     stack.reached("UPDATE_COMPLETE")
