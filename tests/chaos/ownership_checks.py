@@ -86,7 +86,10 @@ def _told_owned(event: Event, partitions: int) -> list[tuple[int, int]]:
 
 
 def owned_once(history: History, findings: Findings) -> None:
-    """I4: after healing every partition is owned exactly once, by a living member, as the ring intends."""
+    """I4: after healing every partition is owned exactly once, by a living member, as the ring intends.
+
+    The ring knows the group alone: a member that was put out of it and never came back is missed by nobody but here.
+    """
     last, wanted = history.one("partitions"), history.one("run").get("partitions", 0)
     found = {each["partition"]: each for each in last.get("partitions", ())}
     for number in range(wanted):
@@ -94,6 +97,9 @@ def owned_once(history: History, findings: Findings) -> None:
         owner = each["owner"] and each["owner"]["name"]
         findings.expect("I4", owner is not None and owner == each["intended"] and owner in last["members"],
                         f"partition {number} is owned by {owner}, intended for {each['intended']}")
+    intended = {each["intended"] for each in found.values()}
+    for name in last.get("members", ()):
+        findings.expect("I4", name in intended, f"{name} runs, and no partition is intended for it")
 
 
 def same_assignment(history: History, findings: Findings) -> None:

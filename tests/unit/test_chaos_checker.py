@@ -79,7 +79,8 @@ def _clean() -> dict[str, Any]:
             {"id": ONE, "exists": True, "status": "ACTIVE", "name": "x", "metadata": MARKED},
             {"id": TWO, "exists": False, "status": "DELETED", "name": "y", "metadata": {}}]),
         "partitions": _note("partitions", 42, members=["a", "b"], partitions=[
-            {"partition": number, "owner": {"name": "a"}, "intended": "a"} for number in range(P)]),
+            {"partition": number, "owner": {"name": "ab"[number % 2]}, "intended": "ab"[number % 2]}
+            for number in range(P)]),
         "goals": _note("goals", 43, jobs=[], stacks=[{"stack_id": "1", "name": "s", "status": "CREATE_COMPLETE"}],
                        nodes=[{"stack_id": "1", "name": "n", "status": "COMPLETE", "marker": "m1",
                                "resource_id": ONE}],
@@ -149,6 +150,7 @@ VIOLATIONS: list[tuple[str, str, Change]] = [
     ("I3", "never seen", _within("copies", ("copies", 0, "seen"), False)),
     ("I4", "a partition without an owner", _within("partitions", ("partitions", 0, "owner"), None)),
     ("I4", "an owner that the ring does not intend", _within("partitions", ("partitions", 0, "intended"), "b")),
+    ("I4", "a member that is in no view", _set("partitions", members=["a", "b", "c"])),
     ("I4", "no partitions told", _set("partitions", partitions=[])),
     ("I5", "two assignments of one view", _set("assigned_2", digest="e")),
     ("I6", "a deleted resource that comes back", _comes_back),
