@@ -6,7 +6,9 @@ away, and sends itself the signal that it names (``KILL``, ``STOP``); without a 
 
 Nothing else can be done at a point: no guard is taken out here, and no error is made up.  Any thread may call.
 The points: ``claim``, ``fetch``, ``report``, ``mark``, ``ack``, ``commit``, ``create`` and ``emit``, each ``.before``
-and ``.after``; ``job.leased`` and ``job.answered``.
+and ``.after``.  Of a job's life, in order: ``job.lease.after`` (engine), ``job.leased``, ``attempt.before``,
+``attempt.after``, ``create.before``, ``create.after``, ``job.answer.before`` (worker), ``job.result.before``,
+``job.result.commit``, ``job.result.after`` (engine), ``job.answered`` (worker).
 """
 from __future__ import annotations
 

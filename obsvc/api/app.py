@@ -57,7 +57,7 @@ def make_app(
     app.add_route("/v1/stacks/{stack}", stack)
     app.add_route("/v1/stacks/{stack}/resources", stack, suffix="resources")
     app.add_route("/v1/stacks/{stack}/events", stack, suffix="events")
-    for turn in ("rollback", "cancel", "resume"):
+    for turn in ("preview", "rollback", "cancel", "resume"):
         app.add_route(f"/v1/stacks/{{stack}}/{turn}", stack, suffix=turn)
     members = cluster.Members(api)
     app.add_route("/v1/members", members)

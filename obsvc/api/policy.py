@@ -45,6 +45,7 @@ _RULES = [
     _rule("stack:update", MEMBER, "Give stacks another goal, the last one, or have them stop or go on.",
           ("PUT", "/v1/stacks/{stack}"), ("POST", "/v1/stacks/{stack}/rollback"),
           ("POST", "/v1/stacks/{stack}/cancel"), ("POST", "/v1/stacks/{stack}/resume")),
+    _rule("stack:preview", READER, "See what another goal would change.", ("POST", "/v1/stacks/{stack}/preview")),
     _rule("stack:delete", MEMBER, "Delete stacks.", ("DELETE", "/v1/stacks/{stack}")),
     _rule("cluster:read", ADMIN, "Members, partitions and duties.", ("GET", "/v1/members"), ("GET", "/v1/partitions"),
           ("GET", "/v1/partitions/{partition}"), ("GET", "/v1/duties")),

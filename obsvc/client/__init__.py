@@ -132,6 +132,14 @@ class Client:
                 "disable_rollback": disable_rollback}
         return self._call("PUT", f"/v1/stacks/{_part(stack)}", types.Stack, body=body)
 
+    def preview_stack(
+        self, stack: str, template: str, *, parameters: Mapping[str, Any] | None = None
+    ) -> tuple[types.PlannedNode, ...]:
+        """What an update to this goal would do to each node; nothing is begun."""
+        body = {"template": template, "parameters": dict(parameters or {})}
+        answer = self._call("POST", f"/v1/stacks/{_part(stack)}/preview", dict, body=body)
+        return _as(answer["nodes"], tuple[types.PlannedNode, ...])
+
     def rollback_stack(self, stack: str) -> types.Stack:
         """Back to the last goal that was reached; Conflict where it is there."""
         return self._call("POST", f"/v1/stacks/{_part(stack)}/rollback", types.Stack)

@@ -133,6 +133,17 @@ class Node(msgspec.Struct, frozen=True):
     obsolete: bool = False
 
 
+class PlannedNode(msgspec.Struct, frozen=True):
+    """change: create, update (in place), replace, delete, retain or none."""
+
+    name: str
+    type: str
+    change: str
+    resource_id: str | None = None
+    properties: tuple[str, ...] = ()
+    reason: str = ""
+
+
 class StackEvent(msgspec.Struct, frozen=True):
     event_id: int
     at: float

@@ -1,4 +1,4 @@
-"""``obsvc stack create|update|rollback|cancel|resume|show|list|delete|events``."""
+"""``obsvc stack create|update|preview|rollback|cancel|resume|show|list|delete|events``."""
 from __future__ import annotations
 
 import argparse
@@ -35,6 +35,9 @@ def goal_options(parser: argparse.ArgumentParser) -> None:
                         help="HOT template; - for standard input.")
     parser.add_argument("-P", "--parameter", action="append", default=[], metavar="KEY=VALUE",
                         help="Parameter of the template; may be repeated.")
+
+
+def rollback_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollback", action="store_true",
                         help="When it fails, go back to the last goal that was reached; a creation deletes what it "
                              "made.")
@@ -47,6 +50,7 @@ class Create(ApiShow):
         parser = super().get_parser(prog_name)
         parser.add_argument("name", help="Name of the stack.")
         goal_options(parser)
+        rollback_option(parser)
         parser.add_argument("--region", help="Region of its resources. Default: the API's.")
         parser.add_argument("--timeout", type=seconds, metavar="TIME", help="The creation fails after this, e.g. 1h.")
         parser.add_argument("--on-drift", choices=["report", "repair"], default="report",
@@ -75,6 +79,7 @@ class Update(ApiShow):
         parser = super().get_parser(prog_name)
         parser.add_argument("stack", help="Name or id.")
         goal_options(parser)
+        rollback_option(parser)
         parser.add_argument("--timeout", type=seconds, metavar="TIME", help="The update fails after this, e.g. 1h.")
         wait_options(parser)
         return parser
@@ -89,6 +94,22 @@ class Update(ApiShow):
             stack = client.wait_stack(stack.stack_id, timeout=parsed_args.wait_timeout)
             self.exit_code = 0 if stack.status == "UPDATE_COMPLETE" else 1
         return self.shown(stack)
+
+
+class Preview(ApiLister):
+    """Show what an update to this goal would do to each resource; nothing is begun."""
+
+    columns = ("name", "type", "change", "properties", "reason", "resource_id")
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("stack", help="Name or id.")
+        goal_options(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        return self.listed(parsed_args, self.client(parsed_args).preview_stack(
+            parsed_args.stack, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter)))
 
 
 class _Turn(ApiShow):

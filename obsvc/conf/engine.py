@@ -25,6 +25,9 @@ OPTIONS = [
     cfg.IntOpt("job_attempts", default=5, min=1, help="Attempts before a node fails."),
     cfg.FloatOpt("job_retry_initial", default=1.0, min=0.0, help="Seconds before a failed job's second attempt."),
     cfg.FloatOpt("job_retry_max", default=60.0, min=0.0, help="Longest pause between two attempts."),
+    cfg.FloatOpt("marker_sweep_pause", default=60.0, min=0.1,
+                 help="Seconds between the first two looks for doubles of a resource whose create was attempted again "
+                      "or never answered; each further pause is twice as long, up to the retention."),
     cfg.FloatOpt("node_timeout", default=3600.0, min=1.0,
                  help="Seconds that one node may take until a worker has started its action, and as many from "
                       "there to its goal."),

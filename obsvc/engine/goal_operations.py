@@ -10,6 +10,7 @@ from typing import Any
 
 from obsvc.engine import template as hot
 from obsvc.engine.deletion import start_delete
+from obsvc.engine.preview import Fixed, fixed_properties, plan
 from obsvc.engine.rollback import resume, roll_back, stop
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stack_views import by_id, find, shown
@@ -27,6 +28,9 @@ class GoalOperations:
     store: Store
     settings: EngineSettings
     waiters: Any
+
+    #: Which changed properties of a type can't be changed in place; by default what the installed plugins say.
+    fixed_properties: Fixed = staticmethod(fixed_properties)
 
     #: Resource types that templates may use; by default those of the installed worker plugins.
     resource_types: frozenset[str] | None = None
@@ -87,6 +91,16 @@ class GoalOperations:
     def resume_stack(self, request: stacks.StackRequest) -> stacks.Stack:
         """Go on with what has failed where it stopped; Conflict for a stack that has not failed."""
         return self._change(request.stack, request.project_id, resume)
+
+    def preview_stack(self, request: stacks.StackUpdate) -> stacks.StackPlan:
+        """What this update would do; nothing is written.  Raises as :meth:`update_stack`."""
+        template, values = self.read_goal(request)
+
+        def work(tx: Transaction) -> stacks.StackPlan:
+            row = find(tx, request.stack, request.project_id)
+            return stacks.StackPlan(tuple(plan(tx, row, template, values, self.fixed_properties)))
+
+        return self.store.read(work)
 
     def read_goal(self, request: stacks.StackCreate | stacks.StackUpdate) -> tuple[hot.Template, dict[str, Any]]:
         """The request's template and the value of each parameter; InvalidInput where they can't be taken."""

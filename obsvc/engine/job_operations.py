@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from obsvc import metrics
-from obsvc.engine import due, observing
+from obsvc import failpoints, metrics
+from obsvc.engine import due, marker_sweeps, observing
 from obsvc.engine.progress import stop_of_node
 from obsvc.engine.schema.stacks import job, node, stack
 from obsvc.engine.settings import EngineSettings
@@ -45,9 +45,11 @@ class JobOperations:
         limit = max(1, min(request.limit, CLAIM_LIMIT))
 
         def check() -> tuple[jobs.Job, ...] | None:
-            if not request.types or not self.store.read(lambda tx: _open(tx, request.types, 1, lock=False)):
+            if not request.types or not self.store.read(lambda tx: _open(tx, request, 1, lock=False)):
                 return None
-            return self.store.run(lambda tx: _lease(tx, request, limit)) or None
+            leased = self.store.run(lambda tx: _lease(tx, request, limit)) or None
+            failpoints.hit("job.lease.after")
+            return leased
 
         found = self.waiters.wait({"job"}, check, request.wait) if request.wait > 0 else check()
         return jobs.JobClaimReply(found or ())
@@ -62,7 +64,13 @@ class JobOperations:
 
     def complete_job(self, request: jobs.JobDone) -> Empty:
         """The action was started: record its resource and observe it, in one transaction."""
-        self.store.run(lambda tx: _complete(tx, request))
+        failpoints.hit("job.result.before")
+        try:
+            self.store.run(lambda tx: _complete(tx, request))
+        except Conflict:
+            self.store.run(lambda tx: marker_sweeps.suspect_now(tx, request.job_id))
+            raise
+        failpoints.hit("job.result.after")
         return Empty()
 
     def replace_job(self, request: jobs.JobReplace) -> Empty:
@@ -76,8 +84,10 @@ class JobOperations:
         return Empty()
 
 
-def _open(tx: Transaction, types: tuple[str, ...], limit: int, *, lock: bool) -> list[sa.Row]:
-    query = sa.select(job).where(job.c.available_at <= tx.now, job.c.type.in_(types))
+def _open(tx: Transaction, request: jobs.JobClaimRequest, limit: int, *, lock: bool) -> list[sa.Row]:
+    query = sa.select(job).where(job.c.available_at <= tx.now, job.c.type.in_(request.types))
+    if not request.sweeps:
+        query = query.where(job.c.action != Action.SWEEP)
     query = query.order_by(job.c.available_at).limit(limit)
     return list(tx.execute(query.with_for_update(skip_locked=True) if lock else query))
 
@@ -85,7 +95,7 @@ def _open(tx: Transaction, types: tuple[str, ...], limit: int, *, lock: bool) ->
 def _lease(tx: Transaction, request: jobs.JobClaimRequest, limit: int) -> tuple[jobs.Job, ...]:
     leased = []
     until = tx.now + tx.settings.job_lease
-    for row in _open(tx, request.types, limit, lock=True):
+    for row in _open(tx, request, limit, lock=True):
         if row.attempt >= attempts_of(tx.settings, row.action):
             # Its last lease lapsed; failing its node takes the stack's lock, which would be out of order here.
             tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(available_at=None))
@@ -97,6 +107,8 @@ def _lease(tx: Transaction, request: jobs.JobClaimRequest, limit: int) -> tuple[
             worker=request.worker[:255], attempt=row.attempt + 1,
         ))
         due.schedule(tx, JOB_LEASE, row.job_id, until)
+        if row.status == JobStatus.LEASED and row.action == Action.CREATE:
+            marker_sweeps.suspect(tx, row)  # its last lease lapsed
         leased.append(_as_job(tx, row, token))
         metrics.JOBS.labels(action=row.action, outcome=JobStatus.LEASED).inc()
     return tuple(leased)
@@ -167,6 +179,9 @@ def _complete(tx: Transaction, request: jobs.JobDone) -> None:
     if _answered(row, request.lease_token):
         return
     _held(row, request.lease_token)
+    if row.action == Action.SWEEP:
+        _end_sweep(tx, row)
+        return
     if request.ref is None and not (request.gone and row.action == Action.DELETE):
         raise InvalidInput(f"job {row.job_id} ({row.action}): expected the ref of its resource, got none")
     timeout = min(request.timeout or tx.settings.node_timeout, tx.settings.node_timeout)
@@ -188,6 +203,7 @@ def _complete(tx: Transaction, request: jobs.JobDone) -> None:
     _finish(tx, row, JobStatus.DONE)
     _begun(traversal, row, request, gone=gone, timeout=timeout)
     traversal.save()
+    failpoints.hit("job.result.commit")
 
 
 def _begun(traversal: Traversal, row: Any, request: jobs.JobDone, *, gone: bool, timeout: float) -> None:
@@ -245,11 +261,17 @@ def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
     row = _job(tx, request.job_id, lock=False)
     if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
         return
+    if row.action == Action.SWEEP:
+        _held(row, request.lease_token)
+        _end_sweep(tx, row)
+        return
     traversal = Traversal.lock(tx, row.stack_id)
     row = _job(tx, request.job_id, lock=True)
     if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
         return
     _held(row, request.lease_token)
+    if row.action == Action.CREATE and request.retriable:
+        marker_sweeps.suspect(tx, row)  # a request that timed out may still be carried out
     node_row = traversal.node(row.node_id)
     if traversal.value("halted") or _superseded(node_row, row):
         _finish(tx, row, JobStatus.FAILED, error=request.error)
@@ -293,6 +315,9 @@ def _lease_is_over(tx: Transaction, job_id: str) -> None:
     row = tx.execute(sa.select(job).where(job.c.job_id == job_id)).one_or_none()
     if row is None or row.status != JobStatus.LEASED:
         return
+    if row.action == Action.SWEEP and row.lease_until <= tx.now:
+        _end_sweep(tx, row)
+        return
     traversal = Traversal.lock(tx, row.stack_id)
     row = _job(tx, job_id, lock=True)
     if row.status != JobStatus.LEASED:
@@ -320,6 +345,9 @@ def _job_is_late(tx: Transaction, job_id: str) -> None:
     row = tx.execute(sa.select(job).where(job.c.job_id == job_id)).one_or_none()
     if row is None or row.status not in (JobStatus.READY, JobStatus.LEASED):
         return
+    if row.action == Action.SWEEP:
+        _end_sweep(tx, row)
+        return
     traversal = Traversal.lock(tx, row.stack_id)
     row = _job(tx, job_id, lock=True)
     if row.status not in (JobStatus.READY, JobStatus.LEASED):
@@ -341,6 +369,12 @@ def _job_is_late(tx: Transaction, job_id: str) -> None:
     traversal.save()
 
 
+def _end_sweep(tx: Transaction, row: Any) -> None:
+    Traversal.lock(tx, row.stack_id)
+    if tx.execute(sa.select(job.c.job_id).where(job.c.job_id == row.job_id).with_for_update()).first() is not None:
+        marker_sweeps.ended(tx, row)
+
+
 def _superseded(node_row: Any, row: Any) -> bool:
     """Whether the job makes or changes something for a goal that the stack has no more."""
     return node_row.carried and row.action != Action.DELETE
@@ -350,5 +384,7 @@ def _end_unanswered(traversal: Traversal, row: Any, reason: str) -> None:
     """End a job whose worker gave no answer in time, and what that means for its node."""
     node_row = traversal.node(row.node_id)
     status = JobStatus.CANCELLED if _superseded(node_row, row) else JobStatus.FAILED
+    if row.action == Action.CREATE and row.attempt:
+        marker_sweeps.suspect(traversal.tx, row)
     _finish(traversal.tx, row, status, error=reason)
     traversal.failed(node_row, reason)

@@ -6,15 +6,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from obsvc.engine import due
+from obsvc.engine.marker_sweeps import suspect
 from obsvc.engine.schema.stacks import job, node
 from obsvc.engine.traversal import JOB_DEADLINE, JOB_LEASE, JobStatus, Traversal
 from obsvc.engine_client.jobs import Action
 
 
 def open_jobs(traversal: Traversal) -> list[Any]:
-    """The jobs of the stack that may still be run, locked."""
+    """The jobs of the stack's nodes that may still be run, locked."""
     query = sa.select(job).where(
-        job.c.stack_id == traversal.stack_id, job.c.status.in_([JobStatus.READY, JobStatus.LEASED])
+        job.c.stack_id == traversal.stack_id, job.c.status.in_([JobStatus.READY, JobStatus.LEASED]),
+        job.c.action != Action.SWEEP,
     )
     return list(traversal.tx.execute(query.order_by(job.c.job_id).with_for_update()))
 
@@ -50,6 +52,8 @@ def cancel(traversal: Traversal, row: Any) -> None:
         sa.update(job).where(job.c.job_id == row.job_id)
         .values(status=JobStatus.CANCELLED, available_at=None, finished_at=tx.now)
     )
+    if row.action == Action.CREATE and row.attempt:
+        suspect(tx, row)
     if row.action == Action.UPDATE and row.attempt:
         tx.execute(sa.update(node).where(node.c.node_id == row.node_id).values(doubtful=True))
     due.cancel(tx, JOB_DEADLINE, row.job_id)

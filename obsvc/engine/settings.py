@@ -17,6 +17,7 @@ class EngineSettings:
     job_attempts: int = 5
     job_retry_initial: float = 1.0
     job_retry_max: float = 60.0
+    marker_sweep_pause: float = 60.0
     node_timeout: float = 3600.0
     last_look_grace: float = 15.0
     progress_interval: float = 60.0

@@ -17,6 +17,9 @@ from obsvc.exceptions import Conflict, InvalidInput, NotFound
 #: What stands for the value of a hidden parameter.
 HIDDEN = "******"
 
+#: A copy that is gone may keep its row, for the sweep by its marker: nobody else needs to know of it.
+_THERE = sa.not_(node.c.obsolete.is_(True) & (node.c.status == NodeStatus.DELETED))
+
 
 def by_id(tx: Transaction, stack_id: str) -> sa.Row | None:
     """The stack's row, None without one."""
@@ -42,7 +45,8 @@ def find(tx: Transaction, name_or_id: str, project_id: str | None) -> sa.Row:
 def shown(tx: Transaction, row: Any, *, outputs: bool = True) -> stacks.Stack:
     """The stack as a value; outputs only where it is complete."""
     counts = tx.execute(
-        sa.select(node.c.status, sa.func.count()).where(node.c.stack_id == row.stack_id).group_by(node.c.status)
+        sa.select(node.c.status, sa.func.count()).where(node.c.stack_id == row.stack_id, _THERE)
+        .group_by(node.c.status)
     )
     drifted = tx.execute(
         sa.select(node.c.name).where(node.c.stack_id == row.stack_id, node.c.drift.is_not(None))
@@ -88,7 +92,7 @@ def nodes_of(tx: Transaction, stack_id: str) -> list[stacks.Node]:
     """Every copy of the stack, in the template's order."""
     rows = tx.execute(
         sa.select(node, job.c.attempt).outerjoin(job, job.c.job_id == node.c.job_id)
-        .where(node.c.stack_id == stack_id).order_by(node.c.position)
+        .where(node.c.stack_id == stack_id, _THERE).order_by(node.c.position)
     ).all()
     names = {row.node_id: row.name for row in rows}
     requires: dict[str, list[str]] = {}

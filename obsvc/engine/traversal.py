@@ -25,7 +25,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from obsvc.engine import due
+from obsvc.engine import due, marker_sweeps
 from obsvc.engine.functions import Facts
 from obsvc.engine.judging import failed as has_failed
 from obsvc.engine.locked_stack import (
@@ -58,7 +58,7 @@ from obsvc.model import Condition, Ref
 __all__ = [
     "FIRST", "FORWARD", "CLEANUP", "IN_PROGRESS", "JOB_DEADLINE", "JOB_LEASE", "JOB_RETRY", "NODE_RETAINED",
     "STACK_DEADLINE", "STACK_EVENTS", "STACK_PROGRESS", "STACK_RETENTION", "JobStatus", "Traversal", "decode", "encode",
-    "lock_stacks", "obsolete_name", "parameters_of", "schedule_events",
+    "is_broken", "lock_stacks", "obsolete_name", "parameters_of", "schedule_events",
 ]
 
 #: Words of ``stack.phase``.  first: forward, of a stack that had nothing before: its edges are actual already.
@@ -70,6 +70,14 @@ CLEANUP = "cleanup"
 def obsolete_name(node_row: Any) -> str:
     """What a copy is called that is no part of the goal: the goal's copy has the name itself."""
     return f"{node_row.slot[:220]} (old {node_row.node_id[:8]})"
+
+
+def is_broken(tx: Transaction, node_row: Any) -> bool:
+    """Whether the copy's resource is gone, or in error, as far as is known."""
+    ref = Ref(node_row.region, node_row.resource_type, node_row.resource_id)
+    row = tx.execute(sa.select(core.resource).where(core.resource.c.ref_key == core.ref_key(ref))).one_or_none()
+    snapshot = None if row is None else load_head(row)
+    return snapshot is not None and has_failed(snapshot, Condition.ACTIVE)
 
 
 def lock_stacks(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
@@ -205,7 +213,7 @@ class Traversal(LockedStack):
                 self._new_job(one, Action.CREATE, properties)
             elif one.completed_at is None or one.resource_id is None:
                 waiting.appendleft(self.replace(one, "it was never complete"))
-            elif self._broken(one):
+            elif is_broken(self.tx, one):
                 waiting.appendleft(self.replace(one, "it is broken"))
             elif not one.doubtful and one.applied is not None and properties == decode(one.applied):
                 self.update_node(one.node_id, status=NodeStatus.COMPLETE, goal=self.value("goal"))
@@ -214,15 +222,6 @@ class Traversal(LockedStack):
                 self._now_actual(one.node_id)
                 self._new_job(one, Action.UPDATE, properties)
         self.end_if_finished()
-
-    def _broken(self, node_row: Any) -> bool:
-        """Whether the resource is gone, or in error, as far as is known."""
-        ref = Ref(node_row.region, node_row.resource_type, node_row.resource_id)
-        row = self.tx.execute(
-            sa.select(core.resource).where(core.resource.c.ref_key == core.ref_key(ref))
-        ).one_or_none()
-        snapshot = None if row is None else load_head(row)
-        return snapshot is not None and has_failed(snapshot, Condition.ACTIVE)
 
     def replace(self, node_row: Any, why: str) -> sa.Row:
         """Leave this copy to the cleanup; the row of a new one in its place, which waits for nothing."""
@@ -268,7 +267,8 @@ class Traversal(LockedStack):
         """Everything is as the goal has it: delete what is left over."""
         self.set(phase=CLEANUP)
         self.event("stack.update.cleanup")
-        mine = (node.c.stack_id == self.stack_id, node.c.obsolete.is_(True))
+        mine = (
+            node.c.stack_id == self.stack_id, node.c.obsolete.is_(True), node.c.status != NodeStatus.DELETED)
         under_way = node.c.status.in_([NodeStatus.SCHEDULED, NodeStatus.OBSERVING])
         dependent = node.alias()
         users = (
@@ -327,17 +327,8 @@ class Traversal(LockedStack):
             self.set(leftover=self.value("leftover") - 1, total=self.value("total") - 1)
             following = []
         if node_row.obsolete:  # a stack that is updated for years keeps no row of each copy that it had
-            self.forget([node_row.node_id])
+            marker_sweeps.forget(self.tx, [node_row.node_id])
         return following
-
-    def forget(self, node_ids: Collection[str]) -> None:
-        """Forget copies of which nothing is left."""
-        if not node_ids:
-            return
-        gone = list(node_ids)
-        self.tx.execute(sa.delete(edge).where(edge.c.node_id.in_(gone) | edge.c.requires.in_(gone)))
-        self.tx.execute(sa.delete(job).where(job.c.node_id.in_(gone)))
-        self.tx.execute(sa.delete(node).where(node.c.node_id.in_(gone)))
 
     def begun(self, node_id: str) -> bool:
         """Whether a worker ever had the node's create: then the cloud may have a copy, whatever came back."""

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from obsvc.engine import template as hot
 from obsvc.engine.copies import Copy, Standing, choose
+from obsvc.engine.marker_sweeps import forget
 from obsvc.engine.open_jobs import take_back
 from obsvc.engine.schema.stacks import edge, goal, job, node
 from obsvc.engine.store import Transaction
@@ -73,7 +74,7 @@ def turn(traversal: Traversal, action: StackAction, aim: Aim, *, prefer: int | N
         drifted=sum(row.drift is not None for row in kept.values()),
     )
     traversal.begin(action, total=len(aim.template.resources) + len(left), finished=0)
-    traversal.forget(gone)
+    forget(tx, gone)
     _retire(tx, left, held)
     ids = {name: kept[name].node_id if name in kept else str(uuid.uuid4()) for name in aim.template.resources}
     _keep_nodes(tx, aim.template, kept, copies, held)

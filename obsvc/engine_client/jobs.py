@@ -13,6 +13,7 @@ class Action(enum.StrEnum):
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
+    SWEEP = "sweep"  #: delete every copy that carries the marker, but the one that is recorded
 
 
 class Job(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,6 +27,7 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     before: of an update, the properties that the resource was last given.
     resource_id: of the live copy, for update and delete.  None in a delete: a create was begun and its answer never
     came; ``marker`` is that create's, by which a copy is found; where there is none the job is done as ``gone``.
+    Of a sweep: the copy to keep, if any; the job is done as ``gone`` when no other is left.
     """
 
     job_id: str
@@ -47,12 +49,14 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobClaimRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Lease up to ``limit`` jobs of the types that the worker has plugins for; wait up to ``wait`` seconds."""
+    """Lease up to ``limit`` jobs of the types that the worker has plugins for; wait up to ``wait`` seconds.
+    sweeps: the worker knows what a sweep is."""
 
     worker: str
     types: tuple[str, ...]
     wait: float = 20.0
     limit: int = 1
+    sweeps: bool = False
 
 
 class JobClaimReply(msgspec.Struct, frozen=True):

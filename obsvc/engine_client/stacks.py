@@ -135,6 +135,34 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True):
     obsolete: bool = False
 
 
+class Change(enum.StrEnum):
+    """What an update would do to one copy."""
+
+    CREATE = "create"
+    UPDATE = "update"  #: in place
+    REPLACE = "replace"  #: another copy is made, this one deleted (or retained) when everything else is done
+    DELETE = "delete"
+    RETAIN = "retain"  #: it stays in the cloud, and is nobody's
+    NONE = "none"
+
+
+class PlannedNode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """properties: names of those that would change; one that depends on what is yet to be made is among them."""
+
+    name: str
+    type: str
+    change: Change
+    resource_id: str | None = None
+    properties: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class StackPlan(msgspec.Struct, frozen=True):
+    """The goal's nodes in an order in which they could be made, then what would be left over."""
+
+    nodes: tuple[PlannedNode, ...]
+
+
 class NodesReply(msgspec.Struct, frozen=True):
     nodes: tuple[Node, ...]
 

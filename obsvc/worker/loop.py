@@ -122,7 +122,8 @@ class Worker:
     def _claim_once(self, free: int) -> int:
         asked_at = self._clock.monotonic()
         reply = self._engine.claim_jobs(
-            JobClaimRequest(self.name, tuple(sorted(self._plugins)), wait=CLAIM_WAIT, limit=free))
+            JobClaimRequest(self.name, tuple(sorted(self._plugins)), wait=CLAIM_WAIT, limit=free,
+                            sweeps=True))
         if self.engine_error is not None:
             LOG.info("worker %s: the engine answers", self.name)
         self.engine_error = None
@@ -182,6 +183,7 @@ class Worker:
         pause = ENGINE_PAUSE
         while True:
             asked_at = self._clock.monotonic()
+            failpoints.hit("attempt.before")
             try:
                 self._engine.confirm_attempt(JobLease(job.job_id, job.lease_token))
                 self._leases.renewed(job, asked_at)
@@ -195,6 +197,7 @@ class Worker:
                 raise LeaseLost(f"the engine did not confirm the attempt: {error}") from error
             if not self._leases.holds(job):
                 raise LeaseLost("the lease lapsed while its attempt was confirmed")
+            failpoints.hit("attempt.after")
             return
 
     def _answer(self, job: Job, result: JobDone | JobReplace | JobFailed) -> str:
@@ -203,6 +206,7 @@ class Worker:
         while True:
             try:
                 if isinstance(result, JobDone):
+                    failpoints.hit("job.answer.before")
                     self._engine.complete_job(result)
                     failpoints.hit("job.answered")
                     return "done"

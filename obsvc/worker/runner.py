@@ -54,10 +54,13 @@ def run(
 def _act(plugin: Plugin, job: Job, clients: Clients, confirm: Confirm) -> Created | Deleting | Gone | Replace:
     if job.action is Action.CREATE:
         return plugin.handle_create(job, clients, confirm)
+    if job.action is Action.SWEEP:
+        return plugin.handle_sweep(job, clients)
     if job.action is Action.UPDATE:
         fixed = plugin.needs_replacement(job.before, job.properties)
         if fixed:
             return Replace(fixed)
+        confirm()  # a worker that slept for longer than its lease must not undo what another did since
         return plugin.handle_update(job, clients)
     return plugin.handle_delete(job, clients)
 

@@ -253,6 +253,8 @@ def test_stacks(house):
     assert house.get(f"/v1/stacks/shop/events?after={events[-1]['event_id']}").json["events"] == []
     assert house.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE}).status_code == 409
     assert house.http.simulate_post("/v1/stacks/shop/resume").json["status"] == "CREATE_IN_PROGRESS"
+    plan = house.http.simulate_post("/v1/stacks/shop/preview", json={"template": TEMPLATE})
+    assert (plan.status_code, plan.json["nodes"][0]["change"]) == (200, "create")
     stopped = house.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False})
     assert (stopped.status_code, stopped.json["status"]) == (202, "CREATE_FAILED")
     assert house.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False}).status_code == 409

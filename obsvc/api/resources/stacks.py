@@ -70,6 +70,14 @@ class StackByName:
             body.disable_rollback,
         )), status=falcon.HTTP_202)
 
+    def on_post_preview(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
+        """What an update to this goal would do, node by node; nothing is begun."""
+        caller = self._api.allow(req, "stack:preview")
+        Query(req)
+        body = read_as(read_json(req), StackGoalBody)
+        answer(resp, self._api.engine.preview_stack(StackUpdate(
+            stack, template_text(body.template), body.parameters, caller.scope)))
+
     def on_post_rollback(self, req: falcon.Request, resp: falcon.Response, stack: str) -> None:
         """To the last goal that was reached; 409 where the stack is at it."""
         caller = self._api.allow(req, "stack:update")

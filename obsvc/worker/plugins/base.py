@@ -11,6 +11,7 @@ listing that fails half way proves nothing: the attempt fails as retriable.
 from __future__ import annotations
 
 import abc
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -20,6 +21,8 @@ from obsvc.cloud.calls import Answer, CallFailed
 from obsvc.engine_client.jobs import Action, Job
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
+
+LOG = logging.getLogger(__name__)
 
 #: Confirms the attempt with the engine; to be called right before the create request.  Raises LeaseLost.
 Confirm = Callable[[], None]
@@ -132,6 +135,10 @@ class Plugin(abc.ABC):
     def handle_delete(self, job: Job, clients: Clients) -> Deleting | Gone:
         """Start the deletion of ``job.resource_id``."""
 
+    def handle_sweep(self, job: Job, clients: Clients) -> Gone:
+        """Delete whatever carries ``job.marker`` but ``job.resource_id``; here: nothing is looked for."""
+        return Gone()
+
     def needs_replacement(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
         """Names of the changed properties that can't be changed in place; empty: an update will do."""
         known = self.properties or {}
@@ -224,6 +231,14 @@ class RestPlugin(Plugin):
         results = [self._delete(found, clients, region) for found in self._all_marked(job, clients, region)]
         return next((one for one in results if isinstance(one, Deleting)), Gone())
 
+    def handle_sweep(self, job: Job, clients: Clients) -> Gone:
+        region = clients.region(job)
+        for found in self._all_marked(job, clients, region):
+            if found != job.resource_id:
+                LOG.warning("%s %s is a double (marker %s): deleted", self.type, found, job.marker)
+                self._delete(found, clients, region)
+        return Gone()
+
     def _delete(self, resource_id: str, clients: Clients, region: str) -> Deleting | Gone:
         try:
             answer = clients.call(region, self.api.service, "DELETE", f"{self.api.collection}/{resource_id}")
@@ -244,7 +259,7 @@ class RestPlugin(Plugin):
         is exact."""
         path: str | None = self.api.listing or self.api.collection
         # A delete may not carry the properties, and so not the name, that the resource was created with.
-        params: dict[str, Any] | None = self.filter(job) if job.action is Action.CREATE else None
+        params: dict[str, Any] | None = self.filter(job) if job.action in (Action.CREATE, Action.SWEEP) else None
         found = []
         while path is not None:
             answer = clients.call(region, self.api.service, "GET", path, params=params)

@@ -1,6 +1,7 @@
 """A cloud, workers and observers around the engine in virtual time, in which anything may go wrong by a seed.
 
-Workers lose jobs before and after the cloud has done them, answer twice or late; the cloud refuses, breaks what it
+Workers lose jobs before and after the cloud has done them, answer twice or late, and sleep between the confirmation of
+an attempt and its create for longer than any lease; the cloud refuses, breaks what it
 builds, or takes its time.  What is there is told to the engine by observers, sooner or later.  ``calm``: nothing new
 goes wrong, and everything is seen.
 """
@@ -9,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 import sqlalchemy as sa
 
 from obsvc.engine.schema import core, stacks
-from obsvc.engine_client.jobs import Job, JobDone, JobLease, JobReplace
+from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobLease, JobReplace
 from obsvc.engine_client.stacks import StackCancel, StackRequest, StackUpdate
 from obsvc.exceptions import Conflict, NotFound
 from obsvc.model import Condition, Ref
@@ -57,7 +58,7 @@ class Thing:
     marker: str
     properties: dict
     condition: Condition = Condition.PENDING
-    told: Condition | None = field(default=None, compare=False)
+    stray: bool = False  # made by a worker that had slept: nobody counts on it
 
 
 class Reality(Life):
@@ -69,6 +70,7 @@ class Reality(Life):
         self.numbers = itertools.count(1)
         self.held: list[Job] = []
         self.answers: list = []
+        self.asleep: list[Job] = []
         self.given: dict[int, Goal] = {0: {}}
 
     # what users do
@@ -99,7 +101,7 @@ class Reality(Life):
 
     def step(self) -> bool:
         """One thing happens, whatever comes first; False when there was nothing to do but to wait."""
-        busy = [self._claim, self._act, self._answer, self._build, self._look]
+        busy = [self._claim, self._act, self._answer, self._build, self._look, self._wake]
         self.rng.shuffle(busy)
         return any(one() for one in busy)
 
@@ -112,7 +114,7 @@ class Reality(Life):
         """Until nothing is under way any more, without anybody's help."""
         for _ in range(MANY):
             if not self.step():
-                if not self.under_way():
+                if not self.asleep and not self.under_way():
                     return
                 self.pass_time(30)
         raise AssertionError(f"it does not end: {self.stack()}, {self.statuses()}")
@@ -126,8 +128,9 @@ class Reality(Life):
             "observing" in self.statuses().values())
 
     def _claim(self) -> bool:
-        jobs = self.claim(limit=self.rng.randint(1, 4))
-        self.held.extend(jobs.values())
+        request = JobClaimRequest("w", tuple(self.resource_types), wait=0, limit=self.rng.randint(1, 4), sweeps=True)
+        jobs = self.claim_jobs(request).jobs
+        self.held.extend(jobs)
         return bool(jobs)
 
     def _take(self, some: list):
@@ -144,6 +147,9 @@ class Reality(Life):
             self.confirm_attempt(JobLease(job.job_id, job.lease_token))
         except (Conflict, NotFound):
             return True  # the lease is another's
+        if job.action == "create" and self.unlucky() and self.rng.random() < 0.3:
+            self.asleep.append(job)
+            return True
         if job.action != "delete" and self.unlucky():
             error = ("no quota", True) if self.rng.random() < 0.7 else ("bad request", False)
             self._say(lambda: self.fail(job, error[0], retriable=error[1]))
@@ -159,6 +165,23 @@ class Reality(Life):
                 self._say(lambda: tell(result))
         return True
 
+    def _wake(self) -> bool:
+        """A worker goes on that was stopped just before its create."""
+        if not self.asleep or self.rng.random() < 0.8:
+            return False
+        job = self._take(self.asleep)
+        resource_id = f"id-{next(self.numbers)}"
+        self.there[resource_id] = Thing(job.node_name, job.marker, job.properties, stray=True)
+        done = JobDone(job.job_id, job.lease_token, ref=Ref("R", "sim.resource", resource_id))
+        try:
+            if self.unlucky():
+                return True
+            self.complete_job(done)
+        except (Conflict, NotFound):
+            return True
+        self.there[resource_id].stray = False
+        return True
+
     def _say(self, tell) -> None:
         with contextlib.suppress(Conflict, NotFound):
             tell()
@@ -172,6 +195,8 @@ class Reality(Life):
     def _create(self, job: Job) -> JobDone:
         made = [one for one, thing in self.there.items() if thing.marker == job.marker] if job.attempt > 1 else []
         resource_id = made[0] if made else f"id-{next(self.numbers)}"
+        for one in made:
+            self.there[one].stray = False
         if not made:
             self.there[resource_id] = Thing(job.node_name, job.marker, job.properties)
         return JobDone(job.job_id, job.lease_token, ref=Ref("R", "sim.resource", resource_id))
@@ -183,13 +208,19 @@ class Reality(Life):
             return JobReplace(job.job_id, job.lease_token, fixed)
         thing = self.there.get(job.resource_id)
         if thing is not None:
-            thing.properties, thing.condition, thing.told = job.properties, Condition.PENDING, None
+            thing.properties, thing.condition = job.properties, Condition.PENDING
         return JobDone(job.job_id, job.lease_token, ref=Ref("R", "sim.resource", job.resource_id))
+
+    def _sweep(self, job: Job) -> JobDone:
+        for one in [one for one, thing in self.there.items() if thing.marker == job.marker and one != job.resource_id]:
+            del self.there[one]
+        return JobDone(job.job_id, job.lease_token, gone=True)
 
     def _delete(self, job: Job) -> JobDone:
         mine = [one for one, thing in self.there.items() if thing.marker == job.marker or one == job.resource_id]
         for one in mine:
-            users = [thing.name for thing in self.there.values() if one in thing.properties.values()]
+            users = [thing.name for thing in self.there.values()
+                     if one in thing.properties.values() and not thing.stray]
             assert not users, f"{job.node_name} ({one}) is deleted while {users} use it"
             del self.there[one]
         if job.resource_id is None or self.rng.random() < 0.5:
@@ -230,9 +261,16 @@ class Reality(Life):
         for _ in range(3):
             self.settle()
             if not self.stack().status.endswith("_FAILED"):
+                self.sweep()
                 return
             self.resume_stack(StackRequest("s"))
         raise AssertionError(f"it fails though nothing goes wrong: {self.stack()}")
+
+    def sweep(self) -> None:
+        """Let the time pass in which doubles are looked for."""
+        for _ in range(4):
+            self.pass_time(self.settings.job_lease + 600)
+            self.settle()
 
     def check(self) -> None:
         """One live copy of every node of the goal, none of any other, each property as the goal resolves it."""

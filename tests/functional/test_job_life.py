@@ -1,0 +1,118 @@
+"""Workers and engines killed at every point of a job's life, and a worker that sleeps before its create."""
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import signal
+import urllib.error
+
+import pytest
+
+from obsvc import failpoints
+from tests.functional.deployment import Deployment, SimulatedCloud
+from tests.functional.servers import wait_until
+
+_numbers = itertools.count(1)
+
+TEMPLATE = """
+heat_template_version: 2018-08-31
+resources:
+  net: {type: "Sim::Resource", properties: {size: 1}}
+  port: {type: "Sim::Resource", properties: {network: {get_resource: net}}}
+  disk: {type: "Sim::Resource", properties: {size: 2}}
+"""
+NAMES = ["disk", "net", "port"]
+
+#: In the order of a job's life.
+POINTS = (
+    "job.lease.after", "job.leased", "attempt.before", "attempt.after", "create.before", "create.after",
+    "job.answer.before", "job.result.before", "job.result.commit", "job.result.after", "job.answered",
+)
+
+
+@pytest.fixture
+def points(tmp_path, monkeypatch):
+    folder = tmp_path / "points"
+    folder.mkdir()
+    monkeypatch.setenv(failpoints.VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def deployment(tmp_path, points, shared_rabbitmq, shared_etcd, postgresql_url):
+    bus = shared_rabbitmq.create_vhost(f"life{os.getpid()}-{next(_numbers)}")
+    cloud = SimulatedCloud(tmp_path, bus, "--build-time", "0.2").start()
+    made = Deployment(
+        tmp_path, database=postgresql_url, coordination=shared_etcd.tooz_url, bus=bus, cloud=cloud, workers=2,
+        options={"coordination": {"group": tmp_path.name}, "cloud": {"request_timeout": 1.5},
+                 "engine": {"job_lease": 3, "marker_sweep_pause": 2}})
+    try:
+        with made:
+            yield made
+    finally:
+        cloud.process.kill()
+
+
+def live(deployment) -> dict[str, dict]:
+    """What there is in the cloud of the stack's type."""
+    return {one["id"]: one for one in deployment.cloud.truth() if one["exists"] and one["type"] == "sim.resource"}
+
+
+def complete(deployment) -> None:
+    """Wait for the stack; an engine that has just been killed answers 503 for a moment."""
+    def reached() -> bool:
+        try:
+            return deployment.api("/v1/stacks/web")["status"] == "CREATE_COMPLETE"
+        except urllib.error.HTTPError as error:
+            assert error.code == 503, error
+            return False
+
+    wait_until(reached, bound=120, what="stack web CREATE_COMPLETE", interval=0.2)
+
+
+def restart_dead(deployment) -> None:
+    for process in deployment.processes.values():
+        if not process.running:
+            process.start()
+
+
+def test_a_process_killed_at_any_point_of_a_jobs_life_leaves_no_second_copy(deployment, points):
+    for point in POINTS:
+        (points / point).write_text("KILL")
+        deployment.create_stack("web", TEMPLATE)
+        wait_until(lambda: not (points / point).exists(), bound=60, what=f"{point} was come to")  # noqa: B023
+        restart_dead(deployment)
+        complete(deployment)
+        nodes = {node["name"]: node["resource_id"] for node in deployment.nodes("web")}
+        assert sorted(nodes) == NAMES, point
+        wait_until(lambda: live(deployment).keys() == set(nodes.values()), bound=60,  # noqa: B023
+                   what=f"one copy of each node after {point}")
+        deployment.run("stack", "delete", "web", "--wait")
+        assert live(deployment) == {}, point
+
+
+@pytest.mark.parametrize("then", ["told", "killed"])
+def test_a_worker_that_slept_before_its_create_leaves_a_double_that_the_sweep_removes(deployment, points, then):
+    (points / "attempt.after").write_text("STOP")
+    deployment.create_stack("web", TEMPLATE)
+    complete(deployment)  # the other worker has done it when the lease was over
+    assert not (points / "attempt.after").exists()
+    nodes = {node["resource_id"] for node in deployment.nodes("web")}
+    if then == "killed":
+        (points / "create.after").write_text("KILL")
+    for name in ("worker-1", "worker-2"):
+        deployment.processes[name].send_signal(signal.SIGCONT)
+    made = wait_until(lambda: _doubled(deployment, nodes), bound=60, what="a double")
+    wait_until(lambda: live(deployment).keys() == nodes, bound=60, what="the double is gone")
+    assert len(made) == len(nodes) + 1
+    restart_dead(deployment)
+    deployment.run("stack", "delete", "web", "--wait")
+    assert live(deployment) == {}
+
+
+def _doubled(deployment, nodes):
+    """Every resource that there ever was, once there is one more than the stack's."""
+    ever = [one["id"] for one in deployment.cloud.truth() if one["type"] == "sim.resource"]
+    assert collections.Counter(ever).keys() >= nodes
+    return ever if len(ever) > len(nodes) else None
