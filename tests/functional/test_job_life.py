@@ -77,6 +77,7 @@ def restart_dead(deployment) -> None:
             process.start()
 
 
+@pytest.mark.timeout(600)
 def test_a_process_killed_at_any_point_of_a_jobs_life_leaves_no_second_copy(deployment, points):
     for point in POINTS:
         (points / point).write_text("KILL")
