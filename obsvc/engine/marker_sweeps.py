@@ -10,13 +10,14 @@ A sweep belongs to no traversal: it moves no node, and no traversal waits for it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from obsvc.engine import due
 from obsvc.engine.locked_stack import JOB_DEADLINE, JOB_LEASE, JobStatus
+from obsvc.engine.rows import chunks
 from obsvc.engine.schema.stacks import due as due_table
 from obsvc.engine.schema.stacks import edge, job, node, stack
 from obsvc.engine.store import Transaction
@@ -42,22 +43,25 @@ def forget(tx: Transaction, node_ids: Collection[str]) -> None:
     """Forget copies of which nothing is left; the rows of those that are suspect stay, as deleted ones."""
     if not node_ids:
         return
-    gone = set(node_ids)
-    kept = set(tx.execute(
-        sa.select(due_table.c.key).where(due_table.c.kind == MARKER_SWEEP, due_table.c.key.in_(gone))).scalars())
-    tx.execute(sa.delete(edge).where(edge.c.node_id.in_(gone) | edge.c.requires.in_(gone)))
+    gone = sorted(node_ids)
+    kept: set[str] = set()
+    for some in chunks(gone):
+        kept |= set(tx.execute(
+            sa.select(due_table.c.key).where(due_table.c.kind == MARKER_SWEEP, due_table.c.key.in_(some))).scalars())
+        tx.execute(sa.delete(edge).where(edge.c.node_id.in_(some)))
+        tx.execute(sa.delete(edge).where(edge.c.requires.in_(some)))
     if kept:
         tx.execute(
             sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
                 status=NodeStatus.DELETED, obsolete=True, name=sa.bindparam("called")),
             [{"which": node_id, "called": f"(gone) {node_id}"} for node_id in sorted(kept)])
-    _forget_rows(tx, gone - kept)
+    _forget_rows(tx, [node_id for node_id in gone if node_id not in kept])
 
 
-def _forget_rows(tx: Transaction, node_ids: Collection[str]) -> None:
-    if node_ids:
-        tx.execute(sa.delete(job).where(job.c.node_id.in_(node_ids)))
-        tx.execute(sa.delete(node).where(node.c.node_id.in_(node_ids)))
+def _forget_rows(tx: Transaction, node_ids: Sequence[str]) -> None:
+    for some in chunks(node_ids):
+        tx.execute(sa.delete(job).where(job.c.node_id.in_(some)))
+        tx.execute(sa.delete(node).where(node.c.node_id.in_(some)))
 
 
 @due.handler(MARKER_SWEEP)

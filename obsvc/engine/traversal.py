@@ -301,8 +301,7 @@ class Traversal(LockedStack):
                 return
             if one.retain and one.completed_at is not None:
                 due.schedule(self.tx, NODE_RETAINED, f"{self.stack_id}/{one.node_id}", self.tx.now)
-                self.event("node.retained", one)
-                waiting.extend(self._gone(one))
+                waiting.extend(self._gone(one, "node.retained"))
             elif one.resource_id or self.begun(one.node_id):
                 self._new_job(one, Action.DELETE, {})
             else:
@@ -313,13 +312,13 @@ class Traversal(LockedStack):
         """The node's resource is gone: what it required may follow."""
         self.begin_deletes(self._gone(node_row))
 
-    def _gone(self, node_row: Any) -> list[sa.Row]:
+    def _gone(self, node_row: Any, event: str = "node.deleted") -> list[sa.Row]:
         self.update_node(
             node_row.node_id, status=NodeStatus.DELETED, status_reason="", completed_at=self.tx.now, drift=None,
             carried=False,
         )
         self.set(progressed_at=self.tx.now)
-        self.event("node.deleted", node_row)
+        self.event(event, node_row)
         if self.cleaning:
             self.set(finished=self.value("finished") + 1)
             following = self._released(edge.c.requires, edge.c.node_id, node_row.node_id)

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import contextlib
+import random
 import threading
 
 import pytest
@@ -11,11 +13,14 @@ from obsvc.clock import SystemClock
 from obsvc.engine import due
 from obsvc.engine.emitter import Emitter
 from obsvc.engine.store import Store
-from obsvc.exceptions import Conflict, Unavailable
+from obsvc.engine_client.jobs import JobDone, JobReplace
+from obsvc.engine_client.stacks import StackCancel, StackRequest, StackUpdate
+from obsvc.exceptions import Conflict, NotFound, Unavailable
 from obsvc.messaging import wire
-from obsvc.model import Condition
+from obsvc.model import Condition, Ref
 from tests.functional.servers import wait_until
 from tests.unit.engine.life import Life, template
+from tests.unit.engine.reality import random_goal, text_of
 from tests.unit.engine_store import new_store
 
 
@@ -86,6 +91,78 @@ def test_a_stack_ends_whatever_runs_at_once(life):
     events = life.events()
     assert [event.event_id for event in events] == list(range(1, len(events) + 1))
     assert life.observed() == 0
+
+
+class Things:
+    """A cloud that many threads use: what each resource was last given, by id."""
+
+    def __init__(self, life):
+        self.life = life
+        self.there: dict[str, tuple[str, dict]] = {}
+        self.lock = threading.Lock()
+
+    def work(self, job) -> None:
+        """As a worker and an observer: what is begun is seen to have ended at once."""
+        if job.action == "update" and job.before.get("!q") != job.properties.get("!q"):
+            self.life.replace_job(JobReplace(job.job_id, job.lease_token, ("!q",)))
+            return
+        resource_id = job.resource_id or f"id-{job.node_id}"
+        with self.lock:
+            if job.action == "delete":
+                users = [name for name, given in self.there.values() if resource_id in given.values()]
+                assert not users, f"{job.node_name} is deleted while {users} use it"
+                del self.there[resource_id]
+            else:
+                self.there[resource_id] = (job.node_name, job.properties)
+        ref = Ref("R", "sim.resource", resource_id)
+        goal = Condition.DELETED if job.action == "delete" else Condition.ACTIVE
+        self.life.complete_job(JobDone(job.job_id, job.lease_token, ref=ref, goal=goal))
+        self.life.seen(ref, goal, attributes={"own": f"of {resource_id}"})
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_goals_that_change_while_many_work(life, seed):
+    """6 threads are workers and observers; goals, rollbacks and cancellations come in between; the last one counts."""
+    rng, things, over = random.Random(seed), Things(life), threading.Event()
+
+    def work(number):
+        while not over.is_set():
+            for job in life.claim(limit=2, worker=f"w{number}").values():
+                things.work(job)
+            due.run_due(life.store)
+
+    def change(goal):
+        rng.choice([
+            lambda: life.update_stack(StackUpdate("s", text_of(goal))), lambda: life.rollback_stack(StackRequest("s")),
+            lambda: life.cancel_stack(StackCancel("s", rollback=False)),
+            lambda: life.resume_stack(StackRequest("s")), life.delete,
+        ])()
+
+    life.create(text_of(random_goal(rng, 20)))
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        running = [pool.submit(work, number) for number in range(6)]
+        try:
+            for _ in range(12):
+                over.wait(rng.uniform(0.0, 0.3))  # any moment
+                with contextlib.suppress(Conflict, NotFound):
+                    change(random_goal(rng, 20))
+            goal = random_goal(rng, 20)
+            with contextlib.suppress(Conflict):
+                life.create(text_of(goal))  # where it was deleted meanwhile
+            life.update_stack(StackUpdate("s", text_of(goal)))
+            wait_until(lambda: life.stack().status == "UPDATE_COMPLETE", bound=120, what="the last goal is reached")
+        finally:
+            over.set()
+        for one in running:
+            one.result(timeout=60)
+    ids = {name: node.resource_id for name, node in life.nodes().items()}
+    assert ids.keys() == goal.keys()
+    assert {name: one for one, (name, _) in things.there.items()} == ids and len(things.there) == len(ids)
+    for name, (properties, refers) in goal.items():
+        assert things.there[ids[name]][1] == {
+            **properties, **{f"ref_{other}": ids[other] for other in refers},
+            **{f"attr_{other}": f"of {ids[other]}" for other in refers}}
+    assert life.observed() == len(goal)
 
 
 def test_due_work_is_carried_out_once_by_several_runs(life):

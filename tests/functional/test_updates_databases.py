@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from obsvc.clock import SystemClock
+from obsvc.clock import ManualClock, SystemClock
+from tests.unit.engine.reality import Reality, random_goal
 from tests.unit.engine.test_updates import BASE, Cloud, changed
 from tests.unit.engine_store import new_store
 
@@ -13,6 +14,20 @@ def cloud(database_url):
     made = Cloud(store=new_store(clock=SystemClock(), url=database_url))
     yield made
     made.store.close()
+
+
+@pytest.mark.parametrize("seed", [1, 6, 23])
+def test_a_life_in_which_anything_goes_wrong(database_url, seed):
+    reality = Reality(seed, store=new_store(clock=ManualClock(), url=database_url))
+    reality.want(random_goal(reality.rng, 8))
+    for _ in range(3):
+        reality.go_on(12)
+        reality.want(random_goal(reality.rng, 8), disable_rollback=bool(seed % 2))
+    reality.go_on(12)
+    reality.interrupt()
+    reality.calm()
+    reality.check()
+    reality.store.close()
 
 
 def test_a_life_of_updates(cloud):
