@@ -99,8 +99,8 @@ class CloudClients:
         self, region: str, service: str, method: str, path: str, *, json: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> calls.Answer:
-        """One request to ``service`` (a key of SERVICES); raises CallFailed."""
-        known = SERVICES[service]
+        """One request to ``service`` (a key of SERVICES, or any type of the identity catalogue); raises CallFailed."""
+        known = SERVICES.get(service) or Service(service)
         adapter = self._sessions.adapter(region, known.service_type, known.aliases)
         return calls.call(adapter, method, path, json=json, params=params, version_prefix=known.version_prefix,
                           timeout=self._timeout)

@@ -158,16 +158,17 @@ class SimulatedCloud:
 class Deployment:
     """Engines, observers, workers and one API on one database, coordination backend and bus.
 
-    options: ``{group: {option: value}}`` for every process, over the test's quick defaults.
+    options: ``{group: {option: value}}`` for every process, over the test's quick defaults.  environment: of each.
     """
 
     def __init__(
         self, folder: pathlib.Path, *, database: str, coordination: str, bus: str, cloud: SimulatedCloud,
         engines: int = 1, observers: int = 1, workers: int = 1, partitions: int = 64,
-        options: Mapping[str, Mapping[str, object]] | None = None,
+        options: Mapping[str, Mapping[str, object]] | None = None, environment: Mapping[str, str] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.environment = environment
         self.bus = bus
         self.cloud = cloud
         self.partitions = partitions
@@ -214,7 +215,7 @@ class Deployment:
         config = [self.config]
         if own:
             config.append(settings_file.write(self.folder / f"{name}.conf", own))
-        self.processes[name] = Process(name, obsvc(command, config=config), self.folder)
+        self.processes[name] = Process(name, obsvc(command, config=config), self.folder, self.environment)
         return self.processes[name]
 
     def __enter__(self) -> Deployment:

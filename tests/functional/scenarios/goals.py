@@ -8,11 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Node:
-    """One ``Sim::Resource`` of a goal."""
+    """One resource of a goal."""
 
     depends_on: tuple[str, ...] = ()
     retain: bool = False
     properties: dict[str, Any] = field(default_factory=dict)
+    type: str = "Sim::Resource"
 
 
 Goal = dict[str, Node]
@@ -60,7 +61,7 @@ def template_of(goal: Goal, stack: str) -> str:
     resources = {}
     for name, one in goal.items():
         body: dict[str, Any] = {
-            "type": "Sim::Resource", "properties": {"name": called(stack, name), **one.properties}}
+            "type": one.type, "properties": {"name": called(stack, name), **one.properties}}
         if one.depends_on:
             body["depends_on"] = list(one.depends_on)
         if one.retain:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.functional.deployment import Deployment, SimulatedCloud, http_json
 from tests.functional.scenarios.comparing import differences, live
+from tests.functional.scenarios.example_plugin import installed
 from tests.functional.scenarios.goals import Goal, called, template_of
 from tests.functional.servers import wait_until
 
@@ -34,13 +35,14 @@ QUICK = {
 
 
 class Stage:
-    """One deployment of one engine, two observers, two workers and an API, with its simulated cloud."""
+    """One deployment of one engine, two observers, two workers and an API, with its simulated cloud; the plugin of
+    the documentation's example is installed."""
 
     def __init__(self, folder: pathlib.Path, *, database: str, coordination: str, bus: str) -> None:
         self.cloud = SimulatedCloud(folder, bus, "--build-time", "0.15")
         self.deployment = Deployment(
             folder, database=database, coordination=coordination, bus=bus, cloud=self.cloud, observers=2, workers=2,
-            options=QUICK | {"coordination": {"group": folder.name}})
+            options=QUICK | {"coordination": {"group": folder.name}}, environment=installed(folder))
         self._held: set[str] = set()
         self._failing: set[str] = set()
         self._numbers: collections.Counter[str] = collections.Counter()
