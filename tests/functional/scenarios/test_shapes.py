@@ -1,8 +1,12 @@
 """Large graphs, long and wide."""
 from __future__ import annotations
 
+import pytest
+
 from tests.functional.scenarios.goals import attr, chain, fan, node, ref
 from tests.functional.scenarios.stage import LONG_BOUND
+
+pytestmark = pytest.mark.timeout(4 * LONG_BOUND)
 
 
 def test_chain_of_200(stack):
