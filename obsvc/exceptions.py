@@ -6,10 +6,16 @@ from __future__ import annotations
 
 
 class ObsvcError(Exception):
-    """Base of every error that obsvc raises on purpose; ``code`` is stable and goes over the wire."""
+    """Base of every error that obsvc raises on purpose; ``code`` is stable and goes over the wire.
+
+    expected, remedy: what would have been right and what to do, of every error of the class; ``message`` says it of
+    this one.
+    """
 
     code = "internal"
     http_status = 500
+    expected = "a request that obsvc can carry out"
+    remedy = "look for the request's id in the log of the obsvc process that answered"
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -29,6 +35,8 @@ class InvalidInput(ObsvcError):
 
     code = "invalid_input"
     http_status = 400
+    expected = "a request as this API's OpenAPI document describes it"
+    remedy = "correct what the message names, then send it again"
 
 
 class Unauthorized(ObsvcError):
@@ -36,6 +44,8 @@ class Unauthorized(ObsvcError):
 
     code = "unauthorized"
     http_status = 401
+    expected = "credentials that are valid here"
+    remedy = "send a valid token or password, as WWW-Authenticate says"
 
     def __init__(self, message: str, *, challenge: str = "", code: str | None = None) -> None:
         super().__init__(message, code=code)
@@ -45,11 +55,22 @@ class Unauthorized(ObsvcError):
 class Forbidden(ObsvcError):
     code = "forbidden"
     http_status = 403
+    expected = "a role that the policy allows this to"
+    remedy = "use credentials with such a role, or ask the operator"
 
 
 class NotFound(ObsvcError):
     code = "not_found"
     http_status = 404
+    expected = "something that there is, and that these credentials may see"
+    remedy = "check the id and the project; list what there is"
+
+
+class MethodNotAllowed(ObsvcError):
+    code = "method_not_allowed"
+    http_status = 405
+    expected = "a method that this path has"
+    remedy = "use one of those that the Allow header names"
 
 
 class Conflict(ObsvcError):
@@ -57,6 +78,8 @@ class Conflict(ObsvcError):
 
     code = "conflict"
     http_status = 409
+    expected = "a state in which this can be done"
+    remedy = "read the present state, then decide anew"
 
 
 class FeedTruncated(ObsvcError):
@@ -64,6 +87,8 @@ class FeedTruncated(ObsvcError):
 
     code = "version_too_old"
     http_status = 410
+    expected = "a version that is still kept"
+    remedy = "list again, then follow from there"
 
 
 class IncompatibleContract(ObsvcError):
@@ -73,11 +98,35 @@ class IncompatibleContract(ObsvcError):
     http_status = 412
 
 
+class TooLarge(ObsvcError):
+    """The body is larger than is read."""
+
+    code = "too_large"
+    http_status = 413
+    expected = "a smaller body"
+    remedy = "send it in parts"
+
+
+class TooManyRequests(ObsvcError):
+    """A project asks for more than its share; nothing was done.  retry_after: whole seconds."""
+
+    code = "too_many_requests"
+    http_status = 429
+    expected = "fewer requests, or fewer that wait at once"
+    remedy = "send it again after as many seconds as Retry-After says"
+
+    def __init__(self, message: str, *, retry_after: int = 1, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
 class Unavailable(ObsvcError):
     """Nothing is wrong with the request; try it again later.  Its outcome is *unknown*, not negative."""
 
     code = "unavailable"
     http_status = 503
+    expected = "a service that can answer now"
+    remedy = "send it again after as many seconds as Retry-After says"
 
 
 class UndecodableMessage(ObsvcError):

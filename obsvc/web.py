@@ -28,8 +28,18 @@ import gunicorn.glogging
 import prometheus_client
 from oslo_middleware import basic_auth
 
-from obsvc import metrics_sharing
-from obsvc.exceptions import ConfigError, InvalidInput, ObsvcError, Unavailable
+from obsvc import metrics_sharing, request_ids
+from obsvc.exceptions import (
+    ConfigError,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    ObsvcError,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -174,9 +184,10 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
 # the one error shape
 
 
-def error_body(error: ObsvcError, request_id: str | None = None) -> dict[str, Any]:
-    """``{"error": {"code": …, "message": …}}``, with the request's id where there is one."""
-    body = {"code": error.code, "message": error.message}
+def error_body(error: ObsvcError) -> dict[str, Any]:
+    """``{"error": {…}}`` as ``engine_client.contract.ErrorBody``, with the request's id where there is one."""
+    request_id = request_ids.current()
+    body = {"code": error.code, "message": error.message, "expected": error.expected, "remedy": error.remedy}
     return {"error": body | ({"request_id": request_id} if request_id else {})}
 
 
@@ -191,8 +202,8 @@ def add_error_handlers(app: falcon.App) -> None:
         text = error.description or error.title or error.status
         if isinstance(error, falcon.HTTPRouteNotFound):  # so is every request that was meant for another service
             text = f"{req.method} {req.url}: nothing is served there; check the address, and the service's version"
-        code = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_input")
-        _answer(resp, ObsvcError(str(text), code=code if status < 500 else "internal"), status)
+        kind = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}.get(status, InvalidInput)
+        _answer(resp, (kind if status < 500 else ObsvcError)(str(text)), status)
         if error.headers:
             resp.set_headers(error.headers)
 
@@ -209,14 +220,14 @@ def _answer(resp: falcon.Response, error: ObsvcError, status: int | None = None)
     resp.status = status or error.http_status
     resp.content_type = falcon.MEDIA_JSON
     resp.text = json.dumps(error_body(error))
-    if isinstance(error, Unavailable):
-        resp.set_header("Retry-After", "1")
+    if isinstance(error, Unavailable | TooManyRequests):
+        resp.set_header("Retry-After", str(getattr(error, "retry_after", 1)))
 
 
 def read_body(req: falcon.Request) -> bytes:
-    """The request's body; InvalidInput where it is larger than BODY_MAX."""
+    """The request's body; TooLarge where it is larger than BODY_MAX."""
     if (req.content_length or 0) > BODY_MAX:
-        raise InvalidInput(f"expected a body of at most {BODY_MAX} bytes, got {req.content_length}")
+        raise TooLarge(f"expected a body of at most {BODY_MAX} bytes, got {req.content_length}")
     return req.bounded_stream.read()
 
 
@@ -332,6 +343,7 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
         self._good: dict[bytes, tuple[float, float]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        request_id = request_ids.begin(environ)
         if environ.get("PATH_INFO") in self._open_paths or self._remembered(environ):
             return self.application(environ, start_response)
         try:
@@ -339,7 +351,7 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
             environ.update(basic_auth.authenticate(self.auth_file, username, password))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here means: not let in
             LOG.info("a request for %s was refused: %s", environ.get("PATH_INFO"), error)
-            return self._refuse(start_response)
+            return self._refuse(start_response, request_id)
         self._good[self._digest(environ)] = (time.monotonic() + self.MEMORY, self._changed_at())
         return self.application(environ, start_response)
 
@@ -357,12 +369,13 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
             return pathlib.Path(self.auth_file).stat().st_mtime
         return -1.0
 
-    def _refuse(self, start_response: Any) -> list[bytes]:
-        error = ObsvcError("expected a user and a password that the htpasswd file has", code="unauthorized")
+    def _refuse(self, start_response: Any, request_id: str) -> list[bytes]:
+        error = Unauthorized("expected a user and a password that the htpasswd file has")
         body = json.dumps(error_body(error)).encode()
+        request_ids.end()
         headers = [
             ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
-            ("WWW-Authenticate", 'Basic realm="obsvc"'),
+            ("WWW-Authenticate", 'Basic realm="obsvc"'), (request_ids.HEADER, request_id),
         ]
         start_response("401 Unauthorized", headers)
         return [body]

@@ -1,6 +1,6 @@
 """The public API: its routes as one falcon application, and the process that serves it under gunicorn.
 
-Every error is answered as ``{"error": {"code": …, "message": …}}``; a foreign resource answers as a missing one.
+Every error is answered in the one shape of ``obsvc.web``; a foreign resource answers as a missing one.
 """
 from __future__ import annotations
 
@@ -13,27 +13,16 @@ import falcon
 from oslo_config import cfg
 
 import obsvc
-from obsvc import web
-from obsvc.api import auth
+from obsvc import request_ids, web
+from obsvc.api import auth, routes
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller, Policy
 from obsvc.api.polls import LongPolls
-from obsvc.api.render import answer
-from obsvc.api.resources import cluster, dead_letters, observations, refs, stacks
 from obsvc.api.ring import Ring
-from obsvc.engine_client.contract import CONTRACT_VERSION, Empty, Engine
+from obsvc.engine_client.contract import Empty, Engine
 from obsvc.exceptions import ObsvcError
 
 LOG = logging.getLogger(__name__)
-
-
-class Versions:
-    """``GET /``: which versions of this API there are."""
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        links = [{"rel": "self", "href": f"{req.prefix}/v1/"}]
-        answer(resp, {"name": "obsvc", "version": obsvc.__version__, "contract_version": CONTRACT_VERSION,
-                      "versions": [{"id": "v1", "status": "CURRENT", "links": links}]})
 
 
 def make_app(
@@ -41,34 +30,10 @@ def make_app(
 ) -> falcon.App:
     """The API as a WSGI application.  identify: who asks, from the WSGI environment.  polls: long polls at once; more
     are cut short."""
-    app = falcon.App(middleware=[auth.Identify(identify), LongPolls(polls)])
+    app = falcon.App(middleware=[request_ids.RequestIds(), auth.Identify(identify), LongPolls(polls)])
     app.req_options.auto_parse_qs_csv = False
-    app.add_route("/", Versions())
-    app.add_route("/v1/observations", observations.Observations(api))
-    app.add_route("/v1/observations/{observation_id}", observations.ObservationById(api))
-    app.add_route("/v1/observations/{observation_id}/wait", observations.ObservationWait(api))
-    resource = refs.ResourceByRef(api)
-    app.add_route("/v1/resources/{resource_type}/{resource_id}", resource)
-    app.add_route("/v1/resources/{resource_type}/{resource_id}/check", resource, suffix="check")
-    app.add_route("/v1/resources/{resource_type}/{resource_id}/owner", resource, suffix="owner")
-    app.add_route("/v1/changes", refs.Changes(api))
-    app.add_route("/v1/stacks", stacks.Stacks(api))
-    stack = stacks.StackByName(api)
-    app.add_route("/v1/stacks/{stack}", stack)
-    app.add_route("/v1/stacks/{stack}/resources", stack, suffix="resources")
-    app.add_route("/v1/stacks/{stack}/events", stack, suffix="events")
-    for turn in ("preview", "rollback", "cancel", "resume"):
-        app.add_route(f"/v1/stacks/{{stack}}/{turn}", stack, suffix=turn)
-    members = cluster.Members(api)
-    app.add_route("/v1/members", members)
-    app.add_route("/v1/members/{name}/drain", members, suffix="drain")
-    app.add_route("/v1/partitions", cluster.Partitions(api))
-    app.add_route("/v1/partitions/{partition}", cluster.Partitions(api), suffix="one")
-    app.add_route("/v1/duties", cluster.Duties(api))
-    letters = dead_letters.DeadLetters(api)
-    app.add_route("/v1/dead-letters", letters)
-    app.add_route("/v1/dead-letters/{letter}", letters, suffix="one")
-    app.add_route("/v1/dead-letters/{letter}/replay", letters, suffix="replay")
+    app.req_options.strip_url_path_trailing_slash = True
+    routes.add_routes(app, api)
     web.add_health_routes(app, lambda: engine_reached(api))
     web.add_error_handlers(app)
     return app
@@ -116,7 +81,7 @@ def from_conf(conf: cfg.ConfigOpts, engines: list[Engine] | None = None) -> Call
         return auth.behind_keystone(make_app(api, auth.keystone, polls=web.free_threads(conf.api.threads)), conf)
     app = make_app(api, polls=web.free_threads(conf.api.threads))
     if conf.api.auth_strategy == "http_basic":
-        return web.BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=auth.OPEN)
+        return web.BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=routes.OPEN)
     return app
 
 

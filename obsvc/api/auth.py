@@ -1,7 +1,7 @@
 """Who asks: noauth, HTTP basic (htpasswd), or Keystone tokens; ends in ``req.context.caller``.
 
-Paths in OPEN need no identity.  What a caller sends as identity headers is never believed: Keystone's middleware takes
-them out and puts its own in; the other strategies do not read them.
+The paths of ``routes.OPEN`` need no identity.  What a caller sends as identity headers is never believed: Keystone's
+middleware takes them out and puts its own in; the other strategies do not read them.
 """
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import falcon
 from oslo_config import cfg
 
 from obsvc.api.policy import OPERATOR, Caller
+from obsvc.api.routes import OPEN
 from obsvc.exceptions import ConfigError, Unauthorized
-
-#: Paths that say nothing about anyone's resources.
-OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics"})
 
 
 class Identify:

@@ -3,16 +3,19 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import falcon
 import msgspec
 
-from obsvc.exceptions import InvalidInput
+from obsvc.exceptions import InvalidInput, TooLarge
 from obsvc.model import Condition
 
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.Enum)
+
+#: Seconds until a deadline.
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 #: Largest body, bytes: the largest legal template (Heat's max_template_size is 512 KiB) as JSON text, and some room.
 BODY_LIMIT = 2 * 1024 * 1024
@@ -34,10 +37,12 @@ class Query:
                 raise InvalidInput(f"query parameter {name!r} is not known here: expected {_either(known)}")
 
     def text(self, name: str) -> str | None:
-        """The parameter's text; None where it is missing or empty."""
+        """The parameter's text; None where it is missing."""
         value = self._req.get_param_as_list(name) or []
         if len(value) > 1:
             raise InvalidInput(f"query parameter {name!r}: expected it once, got it {len(value)} times")
+        if value == [""]:
+            raise InvalidInput(f"query parameter {name!r}: expected a value, got none: leave it out")
         return value[0] if value else None
 
     def whole(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
@@ -88,11 +93,17 @@ class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One observation to start.  timeout: seconds until its deadline."""
 
     resource_type: str
-    resource_id: str
+    resource_id: Annotated[str, msgspec.Meta(min_length=1)]
     region: str | None = None
     goal: Condition | None = None
-    timeout: float | None = None
+    timeout: Seconds | None = None
     labels: dict[str, str] = {}
+
+
+class StartManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several observations to start."""
+
+    observations: list[StartBody]
 
 
 class StartStackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,7 +111,7 @@ class StartStackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     stack: str
     goal: Condition | None = None
-    timeout: float | None = None
+    timeout: Seconds | None = None
     labels: dict[str, str] = {}
 
 
@@ -111,7 +122,7 @@ class StackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     template: str | dict[str, Any]
     parameters: dict[str, Any] = {}
     region: str | None = None
-    timeout: float | None = None
+    timeout: Seconds | None = None
     on_drift: str = "report"
     disable_rollback: bool = True
 
@@ -121,7 +132,7 @@ class StackGoalBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     template: str | dict[str, Any]
     parameters: dict[str, Any] = {}
-    timeout: float | None = None
+    timeout: Seconds | None = None
     disable_rollback: bool = True
 
 
@@ -137,10 +148,10 @@ def template_text(template: str | dict[str, Any]) -> str:
 
 
 def read_json(req: falcon.Request) -> Any:
-    """The body, decoded; InvalidInput unless it is JSON of a bearable size."""
+    """The body, decoded; InvalidInput unless it is JSON, TooLarge above BODY_LIMIT."""
     body = req.bounded_stream.read(BODY_LIMIT + 1)
     if len(body) > BODY_LIMIT:
-        raise InvalidInput(f"expected a body of at most {BODY_LIMIT} bytes, got more")
+        raise TooLarge(f"expected a body of at most {BODY_LIMIT} bytes, got more")
     if not body:
         raise InvalidInput("expected a body of JSON, got none")
     try:

@@ -16,6 +16,7 @@ from typing import Any
 
 from keystoneauth1 import exceptions
 
+from obsvc import request_ids
 from obsvc.exceptions import ObsvcError
 
 #: 4xx that may go away by themselves: a token that just expired, a time-out, a conflicting operation, a rate limit.
@@ -73,6 +74,7 @@ def call(
     timeout: seconds to wait for the answer, where it must be less than the session's.
     Raises CallFailed for any status from 400, and where no answer came.
     """
+    headers = {"Accept": "application/json"} | request_ids.carried()
     extra: dict[str, Any] = {}
     if json is not None:
         extra["json"] = dict(json)
@@ -85,7 +87,7 @@ def call(
     try:
         if version_prefix and path.startswith("/"):
             path = versioned(adapter.get_endpoint() or "", version_prefix, path)
-        response = adapter.request(path, method, raise_exc=False, headers={"Accept": "application/json"}, **extra)
+        response = adapter.request(path, method, raise_exc=False, headers=headers, **extra)
     except exceptions.ClientException as error:
         raise _from_exception(error, method, path) from error
     request_id = response.headers.get("x-openstack-request-id") or response.headers.get("x-compute-request-id")

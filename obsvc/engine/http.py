@@ -1,7 +1,7 @@
 """The engine's HTTP API: ``POST /v1/<operation>``, driven by the contract's table of operations.
 
 The request struct comes as JSON and the reply struct goes as JSON; an error goes as ``contract.ErrorReply`` with
-its class's HTTP status.  Beside it ``/healthz``, ``/readyz`` and ``/metrics``.
+its class's HTTP status.  Beside it ``/v1/openapi.json``, ``/healthz``, ``/readyz`` and ``/metrics``.
 """
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import falcon
 import msgspec
 
-from obsvc import metrics, web
+from obsvc import metrics, request_ids, web
+from obsvc.engine import openapi
 from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import OPERATIONS, Operation
 from obsvc.exceptions import InvalidInput, ObsvcError
@@ -52,11 +53,20 @@ class _OperationResource:
             raise InvalidInput(f"the request of {self._name} can't be read: {error}") from error
 
 
+class _Description:
+    """This API as an OpenAPI 3.1 document."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = openapi.document()
+
+
 def make_app(service: EngineService) -> falcon.App:
     """The WSGI application of one engine process, without authentication."""
-    app = falcon.App()
+    app = falcon.App(middleware=[request_ids.RequestIds()])
     for operation in OPERATIONS.values():
         app.add_route(f"/v1/{operation.name}", _OperationResource(operation, service))
+    app.add_route("/v1/openapi.json", _Description())
     web.add_health_routes(app, service.ready)
     web.add_error_handlers(app)
     return app

@@ -126,10 +126,14 @@ OPERATIONS: dict[str, Operation] = _operations()
 
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The one JSON shape of an error answer: ``{"error": {"code": …, "message": …}}``."""
+    """The one JSON shape of an error answer: ``{"error": {"code": …, "message": …, …}}``, of the public API too.
+
+    code: stable.  message: of this case.  expected, remedy: what would have been right, and what to do, in general."""
 
     code: str
     message: str
+    expected: str = ""
+    remedy: str = ""
     request_id: str | None = None
 
 

@@ -30,6 +30,7 @@ import urllib3.connection
 from oslo_config import cfg
 from urllib3 import exceptions as http_errors
 
+from obsvc import request_ids
 from obsvc.engine_client.carrier import Carrier, encoded, error_from
 from obsvc.engine_client.contract import Operation
 from obsvc.exceptions import ConfigError, Forbidden, IncompatibleContract, ObsvcError, Unavailable
@@ -151,7 +152,8 @@ class HttpEngine(Carrier):
         for again in (repeatable, False):
             try:
                 response = self._pool.request(
-                    "POST", url, body=body, headers=self._headers, timeout=timeout, redirect=False
+                    "POST", url, body=body, headers=self._headers | request_ids.carried(), timeout=timeout,
+                    redirect=False,
                 )
                 return self._answer(url, response, operation)
             except (http_errors.NewConnectionError, http_errors.ConnectTimeoutError) as error:

@@ -26,6 +26,8 @@ P = 8
 MEMBER = MemberId("obs-1", "a")
 OTHER = MemberId("obs-2", "b")
 SERVER = Ref("RegionOne", "compute.server", "srv-1")
+#: The same of every request, so that answers can be compared.
+REQUEST = "req-00000000-0000-4000-8000-000000000001"
 TEMPLATE = "heat_template_version: 2021-04-16\nresources:\n  one:\n    type: Sim::Resource\n    properties: {size: 1}\n"
 
 
@@ -44,7 +46,8 @@ class House:
         conf = obsvc_conf.load([], config_files=[])
         api = Api(self.engine, Policy(conf), ring, max_wait=5.0, types=frozenset({"compute.server", "sim.resource"}),
                   catalog=catalog)
-        self.http = falcon.testing.TestClient(make_app(api, lambda environ: self.caller))
+        self.http = falcon.testing.TestClient(make_app(api, lambda environ: self.caller),
+                                              headers={"X-Openstack-Request-Id": REQUEST})
 
     def read_members(self):
         if self.members is None:

@@ -36,6 +36,7 @@ class Observations:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """One observation (answered by it), a list or ``{"observations": […]}``, or ``{"stack": …}``."""
         caller = self._api.allow(req, "observation:start")
+        Query(req)
         body = read_json(req)
         if isinstance(body, dict) and "stack" in body:
             items, single = self._stack_items(caller, read_as(body, StartStackBody)), False

@@ -31,6 +31,7 @@ class Stacks:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         caller = self._api.allow(req, "stack:create")
+        Query(req)
         body = read_as(read_json(req), StackBody)
         stack = self._api.engine.create_stack(StackCreate(
             name=body.name, template=template_text(body.template), parameters=body.parameters,

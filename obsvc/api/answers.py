@@ -1,0 +1,114 @@
+"""The shapes of answers that ``obsvc.client.types`` has no type for: pages, and what the client gives as plain objects.
+
+They are what the OpenAPI document is written from; the answers themselves are made by ``obsvc.api.render``.
+"""
+from __future__ import annotations
+
+import msgspec
+
+from obsvc.client import types
+
+
+class Link(msgspec.Struct, frozen=True):
+    rel: str
+    href: str
+
+
+class Version(msgspec.Struct, frozen=True):
+    id: str
+    status: str
+    links: list[Link]
+
+
+class Versions(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+    contract_version: int
+    versions: list[Version]
+
+
+class Observations(msgspec.Struct, frozen=True):
+    """marker: pass it as ``marker`` for the next page; null where this one is empty."""
+
+    observations: list[types.Observation]
+    marker: str | None = None
+
+
+class Check(msgspec.Struct, frozen=True):
+    """mark: the number of the look mark.  version: that of the resource before the look."""
+
+    mark: int
+    version: int
+
+
+class Stacks(msgspec.Struct, frozen=True):
+    stacks: list[types.Stack]
+    marker: str | None
+
+
+class Nodes(msgspec.Struct, frozen=True):
+    resources: list[types.Node]
+
+
+class Events(msgspec.Struct, frozen=True):
+    events: list[types.StackEvent]
+
+
+class Members(msgspec.Struct, frozen=True):
+    """note: why nothing is known of the ring, null where it is."""
+
+    members: list[types.Member]
+    engine_time: float
+    note: str | None
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """drained_at: since when; null where it is not drained."""
+
+    name: str
+    drained_at: float | None
+
+
+class Partitions(msgspec.Struct, frozen=True):
+    partitions: list[types.Partition]
+    count: int
+
+
+class Duties(msgspec.Struct, frozen=True):
+    duties: list[types.Duty]
+    engine_time: float
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that could not be read.  body: its redacted text; a list is without."""
+
+    letter_id: int
+    bus: str
+    reason: str
+    detail: str
+    size: int
+    member: str
+    received_at: float
+    body: str = ""
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    letters: list[DeadLetter]
+
+
+class Marked(msgspec.Struct, frozen=True):
+    """A ref that a message named.  mark: null where it is not observed."""
+
+    region: str
+    resource_type: str
+    resource_id: str
+    mark: int | None
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    letter_id: int
+    event_type: str
+    replayed_at: float
+    refs: list[Marked]
+    marked: int
+    why_none: str | None

@@ -1,0 +1,33 @@
+"""``/`` and ``/v1``: which versions of this API there are; ``/v1/openapi.json``: its description."""
+from __future__ import annotations
+
+import falcon
+
+import obsvc
+from obsvc.api.context import Api
+from obsvc.api.render import answer
+from obsvc.engine_client.contract import CONTRACT_VERSION
+
+
+class Versions:
+    def __init__(self, api: Api) -> None:
+        pass
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The version document, as OpenStack services have one."""
+        links = [{"rel": "self", "href": f"{req.prefix}/v1/"},
+                 {"rel": "describedby", "href": f"{req.prefix}/v1/openapi.json"}]
+        answer(resp, {"name": "obsvc", "version": obsvc.__version__, "contract_version": CONTRACT_VERSION,
+                      "versions": [{"id": "v1", "status": "CURRENT", "links": links}]})
+
+
+class Description:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """This API as an OpenAPI 3.1 document, written from the table of its routes."""
+        from obsvc.api.openapi import document  # the table of routes names this class
+
+        resp.content_type = falcon.MEDIA_JSON
+        resp.data = document(self._api.types)
