@@ -48,6 +48,7 @@ def keystone(environ: dict[str, Any]) -> Caller:
         project_id=environ.get("HTTP_X_PROJECT_ID") or None,
         roles=_names(environ.get("HTTP_X_ROLES")),
         service_roles=_names(environ.get("HTTP_X_SERVICE_ROLES")) if service_confirmed else (),
+        system_scope=environ.get("HTTP_OPENSTACK_SYSTEM_SCOPE") or None,
     )
 
 

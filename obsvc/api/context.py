@@ -16,7 +16,6 @@ from obsvc.engine_client.observations import (
     Observation,
     ObservationsRequest,
     Resource,
-    ResourceRequest,
 )
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Ref
@@ -58,11 +57,10 @@ class Api:
 
     def resource(self, caller: Caller, resource_type: str, resource_id: str, region: str | None) -> Resource:
         """The one observed resource that the caller may see; NotFound for none, Conflict for several regions'."""
-        if region is not None:
-            found = [self.engine.read_resource(ResourceRequest(Ref(region, resource_type, resource_id)))]
-        else:
-            found = list(self.engine.find_resources(FindRequest(resource_type, resource_id)).resources)
+        found = self.engine.find_resources(FindRequest(resource_type, resource_id)).resources
+        found = [each for each in found if region in (None, each.ref.region)]
         shown = [each for each in found if self.shows(caller, each)]
+        shown += [unseen(each) for each in found if self._awaits(caller, each)]
         if not shown:
             where = f" in region {region}" if region is not None else ""
             raise NotFound(f"{resource_type} {resource_id} is not observed{where}: start an observation first")
@@ -76,6 +74,22 @@ class Api:
     def shows(caller: Caller, resource: Resource) -> bool:
         """Tenancy: by the project in the snapshot alone."""
         return caller.sees(resource.snapshot.project_id if resource.snapshot is not None else None)
+
+    def shown(self, caller: Caller, resource: Resource) -> Resource | None:
+        """What of ``resource`` the caller may see; None for nothing."""
+        if self.shows(caller, resource):
+            return resource
+        return unseen(resource) if self._awaits(caller, resource) else None
+
+    def _awaits(self, caller: Caller, resource: Resource) -> bool:
+        """Whether the caller's project has an observation on what nobody has seen yet: it is unknown to it, not
+        missing."""
+        if resource.snapshot is not None or self.shows(caller, resource) or not resource.observations:
+            return False
+        ref = resource.ref
+        return bool(self.engine.list_observations(ObservationsRequest(
+            resource_type=ref.resource_type, resource_id=ref.resource_id, region=ref.region,
+            project_id=caller.scope, limit=1)).observations)
 
     def foreign(self, caller: Caller, ref: Ref) -> bool:
         """Whether the engine knows that ``ref`` is of a project that the caller may not see.
@@ -96,3 +110,8 @@ class Api:
             if caller.sees(found.project_id) and not self.foreign(caller, found.ref):
                 return found
         raise NotFound(f"no observation {observation_id}: list those there are")
+
+
+def unseen(resource: Resource) -> Resource:
+    """A resource before its first look, as a tenant may see it: nothing but that it is observed and its place."""
+    return Resource(resource.ref, resource.partition, resource.version, observations=1)

@@ -15,8 +15,9 @@ from oslo_policy import policy
 from obsvc.exceptions import ConfigError, Forbidden
 
 ADMIN = "rule:admin_or_service"
-MEMBER = "rule:admin_or_service or (role:member and project_id:%(project_id)s)"
-READER = "rule:admin_or_service or (role:reader and project_id:%(project_id)s)"
+MEMBER = "rule:admin_or_service or rule:project_member"
+READER = "rule:admin_or_service or rule:project_reader"
+OPERATOR_READER = "rule:admin_or_service or (role:reader and system_scope:all)"
 
 
 def _rule(name: str, check: str, description: str, *operations: tuple[str, str]) -> policy.DocumentedRuleDefault:
@@ -29,6 +30,11 @@ def _rule(name: str, check: str, description: str, *operations: tuple[str, str])
 _RULES = [
     policy.RuleDefault("admin_or_service", "role:admin or role:service",
                        "Operators and other services: they see every project."),
+    policy.RuleDefault("project_member", "(role:member or role:manager) and project_id:%(project_id)s",
+                       "Those who change what is their project's.  Keystone's manager implies member; a token made "
+                       "otherwise may not say so."),
+    policy.RuleDefault("project_reader", "rule:project_member or (role:reader and project_id:%(project_id)s)",
+                       "Those who read what is their project's."),
     _rule("observation:start", MEMBER, "Start observations.", ("POST", "/v1/observations")),
     _rule("observation:read", READER, "List, read and wait for observations.", ("GET", "/v1/observations"),
           ("GET", "/v1/observations/{id}"), ("GET", "/v1/observations/{id}/wait")),
@@ -36,7 +42,7 @@ _RULES = [
     _rule("resource:read", READER, "Read a resource's actual state, or wait for it.",
           ("GET", "/v1/resources/{type}/{id}")),
     _rule("resource:check", MEMBER, "Ask for a look at a resource now.", ("POST", "/v1/resources/{type}/{id}/check")),
-    _rule("resource:owner", ADMIN, "Which observer owns a resource, and why.",
+    _rule("resource:owner", OPERATOR_READER, "Which observer owns a resource, and why.",
           ("GET", "/v1/resources/{type}/{id}/owner")),
     _rule("changes:read", READER, "Follow the changes feed.", ("GET", "/v1/changes")),
     _rule("stack:create", MEMBER, "Create stacks.", ("POST", "/v1/stacks")),
@@ -47,8 +53,8 @@ _RULES = [
           ("POST", "/v1/stacks/{stack}/cancel"), ("POST", "/v1/stacks/{stack}/resume")),
     _rule("stack:preview", READER, "See what another goal would change.", ("POST", "/v1/stacks/{stack}/preview")),
     _rule("stack:delete", MEMBER, "Delete stacks.", ("DELETE", "/v1/stacks/{stack}")),
-    _rule("cluster:read", ADMIN, "Members, partitions and duties.", ("GET", "/v1/members"), ("GET", "/v1/partitions"),
-          ("GET", "/v1/partitions/{partition}"), ("GET", "/v1/duties")),
+    _rule("cluster:read", OPERATOR_READER, "Members, partitions and duties.", ("GET", "/v1/members"),
+          ("GET", "/v1/partitions"), ("GET", "/v1/partitions/{partition}"), ("GET", "/v1/duties")),
     _rule("member:drain", ADMIN, "Have a member hand over what it owns, for maintenance, and take part again.",
           ("PUT", "/v1/members/{name}/drain"), ("DELETE", "/v1/members/{name}/drain")),
     _rule("dead_letter:read", ADMIN, "Messages that could not be read.", ("GET", "/v1/dead-letters"),
@@ -65,12 +71,14 @@ def list_rules() -> list[policy.RuleDefault]:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.  project_id None: no project (an operator, or noauth)."""
+    """Who asks.  project_id None: no project (an operator, or noauth).  system_scope: ``all`` for a token of the whole
+    system: it reads of the cluster what its roles allow, and of projects nothing."""
 
     user_id: str | None = None
     project_id: str | None = None
     roles: tuple[str, ...] = ()
     service_roles: tuple[str, ...] = ()
+    system_scope: str | None = None
 
     @property
     def privileged(self) -> bool:
@@ -108,11 +116,12 @@ class Policy:
 
     def authorize(self, caller: Caller, rule: str, target: Mapping[str, Any] | None = None) -> None:
         """Raise Forbidden unless ``obsvc:<rule>`` lets the caller; target: by default the caller's own project."""
-        if not caller.privileged and caller.project_id is None:
+        if not caller.privileged and caller.project_id is None and caller.system_scope is None:
             raise Forbidden("expected a token of a project (or the role admin or service), got one without a project")
         credentials = {"user_id": caller.user_id, "project_id": caller.project_id, "roles": list(caller.roles),
-                       "service_roles": list(caller.service_roles)}
-        target = target if target is not None else {"project_id": caller.project_id}
+                       "service_roles": list(caller.service_roles), "system_scope": caller.system_scope}
+        # oslo.policy compares texts: a caller without a project must not match a target without one
+        target = target if target is not None else {"project_id": caller.project_id or "a project"}
         if not self._enforcer.authorize(f"obsvc:{rule}", dict(target), credentials, do_raise=False):
             raise Forbidden(f"policy obsvc:{rule} does not allow this: expected one of the roles that it names, "
                             f"got {', '.join(caller.roles) or 'none'}")

@@ -44,6 +44,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Resource(msgspec.Struct, frozen=True):
+    """condition: that of the snapshot; ``unknown`` before the first look."""
+
     region: str
     resource_type: str
     resource_id: str
@@ -55,6 +57,7 @@ class Resource(msgspec.Struct, frozen=True):
     reported_at: float | None = None
     mark: int | None = None
     observations: int = 0
+    condition: str = "unknown"
 
 
 class Waited(msgspec.Struct, frozen=True):

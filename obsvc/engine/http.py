@@ -16,7 +16,7 @@ from obsvc import metrics, request_ids, web
 from obsvc.engine import openapi
 from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import OPERATIONS, Operation
-from obsvc.exceptions import InvalidInput, ObsvcError
+from obsvc.exceptions import Forbidden, InvalidInput, ObsvcError
 
 LOG = logging.getLogger(__name__)
 
@@ -53,6 +53,14 @@ class _OperationResource:
             raise InvalidInput(f"the request of {self._name} can't be read: {error}") from error
 
 
+class RefuseTokens:
+    """falcon middleware: a token is a tenant's or a service's, and this API is for neither; it has its own users."""
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if req.get_header("X-Auth-Token") is not None or req.get_header("X-Service-Token") is not None:
+            raise Forbidden("expected a user of the engine's own htpasswd file, got a token: ask the public API")
+
+
 class _Description:
     """This API as an OpenAPI 3.1 document."""
 
@@ -63,7 +71,7 @@ class _Description:
 
 def make_app(service: EngineService) -> falcon.App:
     """The WSGI application of one engine process, without authentication."""
-    app = falcon.App(middleware=[request_ids.RequestIds()])
+    app = falcon.App(middleware=[request_ids.RequestIds(), RefuseTokens()])
     for operation in OPERATIONS.values():
         app.add_route(f"/v1/{operation.name}", _OperationResource(operation, service))
     app.add_route("/v1/openapi.json", _Description())

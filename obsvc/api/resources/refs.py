@@ -4,10 +4,10 @@ from __future__ import annotations
 import falcon
 
 from obsvc.api.context import Api
-from obsvc.api.render import answer
+from obsvc.api.render import answer, plain
 from obsvc.api.requests import Query
 from obsvc.api.resources.cluster import describe
-from obsvc.engine_client.observations import ChangesRequest, ResourceRequest
+from obsvc.engine_client.observations import ChangesRequest, Resource, ResourceRequest
 from obsvc.engine_client.reports import MarkRequest
 from obsvc.exceptions import NotFound
 from obsvc.model import Condition, partition_of_id
@@ -26,10 +26,12 @@ class ResourceByRef:
         if wait > 0:
             until = query.choice("until", Condition)
             since = query.whole("since", resource.version) if until is None else None
-            resource = self._api.engine.read_resource(ResourceRequest(resource.ref, wait, since, until))
-            if not self._api.shows(caller, resource):
+            found = self._api.shown(caller, self._api.engine.read_resource(
+                ResourceRequest(resource.ref, wait, since, until)))
+            if found is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
-        answer(resp, resource)
+            resource = found
+        answer(resp, {**plain(resource), "condition": condition(resource)})
 
     def on_post_check(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
         """Mark it, so that its owner looks now; answers the mark's number and the version before the look."""
@@ -46,6 +48,11 @@ class ResourceByRef:
         Query(req, "region")
         number = partition_of_id(resource_id, self._api.partitions())
         answer(resp, {"resource_type": resource_type, "resource_id": resource_id, **describe(self._api, [number])[0]})
+
+
+def condition(resource: Resource) -> Condition:
+    """Its condition; ``unknown`` before the first look."""
+    return resource.snapshot.condition if resource.snapshot is not None else Condition.UNKNOWN
 
 
 class Changes:
