@@ -13,24 +13,30 @@ import falcon
 from oslo_config import cfg
 
 import obsvc
-from obsvc import request_ids, web
+from obsvc import file_limits, request_ids, web
 from obsvc.api import auth, routes
 from obsvc.api.context import Api
+from obsvc.api.limits import Limits
 from obsvc.api.policy import Caller, Policy
-from obsvc.api.polls import LongPolls
 from obsvc.api.ring import Ring
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.exceptions import ObsvcError
 
 LOG = logging.getLogger(__name__)
 
+#: Threads beside those that wait.
+RESERVE = 16
+
+#: Open files of a process for one thread that waits (its client's connection and its own to the engine), and for all
+#: else: kept connections, logs, libraries.
+FILES_EACH, FILES_MORE = 2, 1200
+
 
 def make_app(
-    api: Api, identify: Callable[[dict[str, Any]], Caller] = auth.operator, *, polls: int = 1000
+    api: Api, identify: Callable[[dict[str, Any]], Caller] = auth.operator, *, limits: Limits | None = None
 ) -> falcon.App:
-    """The API as a WSGI application.  identify: who asks, from the WSGI environment.  polls: long polls at once; more
-    are cut short."""
-    app = falcon.App(middleware=[request_ids.RequestIds(), auth.Identify(identify), LongPolls(polls)])
+    """The API as a WSGI application.  identify: who asks, from the WSGI environment."""
+    app = falcon.App(middleware=[request_ids.RequestIds(), auth.Identify(identify), limits or Limits()])
     app.req_options.auto_parse_qs_csv = False
     app.req_options.strip_url_path_trailing_slash = True
     routes.add_routes(app, api)
@@ -60,6 +66,20 @@ def ring_from_conf(conf: cfg.ConfigOpts) -> Ring:
     )
 
 
+def threads_from_conf(conf: cfg.ConfigOpts) -> int:
+    """Threads of one process: as many as may wait, and RESERVE for what does not, /healthz among it."""
+    return conf.api.max_waiters + RESERVE if conf.api.max_waiters else conf.api.threads
+
+
+def limits_from_conf(conf: cfg.ConfigOpts) -> Limits:
+    """What a project may take, and all together."""
+    return Limits(
+        max_waiters=conf.api.max_waiters or web.free_threads(conf.api.threads),
+        waiters_per_project=conf.api.waiters_per_project, rate=conf.api.requests_per_second,
+        burst=conf.api.requests_burst,
+    )
+
+
 def from_conf(conf: cfg.ConfigOpts, engines: list[Engine] | None = None) -> Callable[..., Any]:
     """The application as the configuration wants it, behind its authentication; to be called in each process.
 
@@ -78,8 +98,8 @@ def from_conf(conf: cfg.ConfigOpts, engines: list[Engine] | None = None) -> Call
         catalog=known,
     )
     if conf.api.auth_strategy == "keystone":
-        return auth.behind_keystone(make_app(api, auth.keystone, polls=web.free_threads(conf.api.threads)), conf)
-    app = make_app(api, polls=web.free_threads(conf.api.threads))
+        return auth.behind_keystone(make_app(api, auth.keystone, limits=limits_from_conf(conf)), conf)
+    app = make_app(api, limits=limits_from_conf(conf))
     if conf.api.auth_strategy == "http_basic":
         return web.BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=routes.OPEN)
     return app
@@ -91,6 +111,8 @@ def run(conf: cfg.ConfigOpts) -> int:
 
     web.check_bind(conf.api.auth_strategy, conf.api.bind_host)
     check_urls(conf.coordination.backend_urls)
+    threads = threads_from_conf(conf)
+    file_limits.provide(threads * FILES_EACH + FILES_MORE, what=f"[api] max_waiters, threads: {threads} threads")
     from_conf(conf)  # made once here and dropped: what can't be used is told before gunicorn forks
     engines: list[Engine] = []
 
@@ -102,7 +124,7 @@ def run(conf: cfg.ConfigOpts) -> int:
 
     web.serve(
         lambda: from_conf(conf, engines), host=conf.api.bind_host, port=conf.api.bind_port,
-        processes=conf.api.processes, threads=conf.api.threads,
+        processes=conf.api.processes, threads=threads,
         on_ready=lambda port: LOG.info("the API listens on http://%s:%d", conf.api.bind_host, port),
         on_stop=stop,
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import falcon
 import msgspec
@@ -22,6 +22,9 @@ BODY_LIMIT = 2 * 1024 * 1024
 
 #: Largest whole number: what every database takes.
 WHOLE_MAX = 2**63 - 1
+
+#: Most observations that one request starts.
+START_MOST = 1000
 
 #: Largest page.
 LIMIT_MAX = 1000
@@ -60,7 +63,7 @@ class Query:
         return self.whole("limit", default, least=1, most=LIMIT_MAX)
 
     def seconds(self, name: str, default: float, most: float) -> float:
-        """Seconds to wait, from 0; more than ``most``, or than is left to this request, counts as that."""
+        """Seconds to wait, from 0; more than ``most`` counts as that."""
         text = self.text(name)
         try:
             value = default if text is None else float(text)
@@ -68,7 +71,7 @@ class Query:
             value = -1.0
         if not (value >= 0 and math.isfinite(value)):
             raise InvalidInput(f"query parameter {name!r}: expected seconds from 0, got {text!r}")
-        return min(value, most, getattr(self._req.context, "longest_wait", most))
+        return min(value, most)
 
     def choice(self, name: str, kind: type[E]) -> E | None:
         text = self.text(name)
@@ -100,10 +103,14 @@ class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
 
 
+#: Several observations to start in one request.
+StartList = Annotated[list[StartBody], msgspec.Meta(min_length=1, max_length=START_MOST)]
+
+
 class StartManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Several observations to start."""
 
-    observations: list[StartBody]
+    observations: StartList
 
 
 class StartStackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,12 +125,12 @@ class StartStackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stack to create.  template: HOT as text, or as the object that it stands for."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     template: str | dict[str, Any]
     parameters: dict[str, Any] = {}
     region: str | None = None
     timeout: Seconds | None = None
-    on_drift: str = "report"
+    on_drift: Literal["report"] = "report"
     disable_rollback: bool = True
 
 

@@ -75,7 +75,7 @@ ROUTES: tuple[Route, ...] = (
         Operation("GET", "List observations", "observation:read", Observations, query=(
             "resource_type", "resource_id", "region", "stack_id", "project_id", "marker", "limit")),
         Operation("POST", "Start observing", "observation:start", (types.Observation, Observations), 201,
-                  body=(requests.StartBody, requests.StartManyBody, list[requests.StartBody], requests.StartStackBody),
+                  body=(requests.StartBody, requests.StartManyBody, requests.StartList, requests.StartStackBody),
                   raises=(404,)),
     )),
     Route("/v1/observations/{observation_id}", observations.ObservationById, (

@@ -12,6 +12,15 @@ OPTIONS = [
                help="htpasswd file (bcrypt) for http_basic."),
     cfg.StrOpt("default_region", default="RegionOne",
                help="Region of a resource or stack where a request names none."),
+    cfg.IntOpt("max_waiters", default=0, min=0,
+               help="Requests that may wait at once per process; more are answered 503. Threads are made for as many, "
+                    "and some for what does not wait. 0: as many as 'threads' leaves."),
+    cfg.IntOpt("waiters_per_project", default=0, min=0,
+               help="Those of one project among them; more are answered 429. 0: half of all."),
+    cfg.FloatOpt("requests_per_second", default=50.0, min=0.0,
+                 help="Requests of one project per second and process; more are answered 429. 0: not limited. Not for "
+                      "the roles admin and service."),
+    cfg.IntOpt("requests_burst", default=200, min=1, help="Requests of one project at once, above that pace."),
     cfg.FloatOpt("max_wait", default=60.0, min=0.0, help="Longest wait of a long poll, seconds."),
 ]
 

@@ -20,6 +20,9 @@ from obsvc.exceptions import Forbidden, InvalidInput, ObsvcError
 
 LOG = logging.getLogger(__name__)
 
+#: Longest wait that is taken, seconds: no clock's timeouts hold what is far longer.
+WAIT_MAX = 3600.0
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,6 +39,8 @@ class _OperationResource:
         began = time.monotonic()
         try:
             request = self._decoded(web.read_body(req))
+            if not 0 <= getattr(request, "wait", 0) <= WAIT_MAX:
+                raise InvalidInput(f"wait: expected 0 to {WAIT_MAX:g} seconds, got {request.wait:g}")
             reply = self._call(request)
         except Exception as error:
             code = error.code if isinstance(error, ObsvcError) else "internal"

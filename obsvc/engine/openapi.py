@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 import obsvc
 from obsvc import openapi
 from obsvc.engine_client.contract import OPERATIONS, Engine
@@ -21,7 +23,8 @@ def document() -> bytes:
         paths[f"/v1/{operation.name}"] = {"post": {
             "operationId": operation.name, "summary": operation.name.replace("_", " "),
             "description": getattr(Engine, operation.name).__doc__ or operation.request.__doc__ or "",
-            "requestBody": {"required": True, "content": schemas.content(operation.request)},
+            "requestBody": {"required": any(field.required for field in msgspec.structs.fields(operation.request)),
+                            "content": schemas.content(operation.request)},
             "responses": openapi.responses(schemas, 200, schemas.content(operation.reply), _ERRORS),
         }}
     return openapi.document("obsvc engine", obsvc.__version__, "The contract between an engine and its clients.",

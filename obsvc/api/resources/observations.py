@@ -8,7 +8,7 @@ import falcon
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller
 from obsvc.api.render import answer, plain
-from obsvc.api.requests import Query, StartBody, StartStackBody, check_timeout, read_as, read_json
+from obsvc.api.requests import START_MOST, Query, StartBody, StartStackBody, check_timeout, read_as, read_json
 from obsvc.engine_client.observations import (
     Observation,
     ObservationsRequest,
@@ -23,8 +23,6 @@ from obsvc.engine_client.stacks import StackRequest
 from obsvc.exceptions import InvalidInput, NotFound
 from obsvc.model import Condition, Ref
 
-#: Most observations that one request starts.
-START_MOST = 1000
 #: Seconds of one wait at the engine: a passed deadline changes no version, so it is looked for in between.
 WAIT_STEP = 2.0
 

@@ -45,7 +45,7 @@ class ResourceByRef:
     def on_get_owner(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
         """Who owns it and why; no observation is needed for an answer."""
         self._api.allow(req, "resource:owner")
-        Query(req, "region")
+        Query(req, "region").text("region")  # the same owner in every region
         number = partition_of_id(resource_id, self._api.partitions())
         answer(resp, {"resource_type": resource_type, "resource_id": resource_id, **describe(self._api, [number])[0]})
 

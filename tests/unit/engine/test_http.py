@@ -55,6 +55,12 @@ def test_what_cannot_be_read_is_the_callers_mistake_in_the_one_shape(client, bod
     assert (status, code) == (400, "invalid_input") and "start can't be read" in message
 
 
+@pytest.mark.parametrize("wait", ["-1", "1e127"])
+def test_a_wait_without_end_is_refused(client, wait):
+    status, code, message = error_of(client.simulate_post("/v1/changes", body=f'{{"wait": {wait}}}'))
+    assert (status, code) == (400, "invalid_input") and "wait" in message
+
+
 def test_errors_carry_their_code_and_status(client, service, monkeypatch):
     body = b'{"ref": ["r", "t.x", "i"]}'
     assert error_of(client.simulate_post("/v1/read_resource", body=body))[:2] == (404, "not_found")

@@ -1,0 +1,17 @@
+"""How many files and connections this process may have open: raised to what is needed, or said to be too few."""
+from __future__ import annotations
+
+import resource
+
+from obsvc.exceptions import ConfigError
+
+
+def provide(needed: int, *, what: str) -> None:
+    """Raise the soft limit to ``needed`` open files; ConfigError where the hard limit is lower."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(f"{what} needs {needed} open files, the hard limit is {hard}: raise it (LimitNOFILE= in the "
+                          "systemd unit, ulimit -Hn), or lower the option")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
