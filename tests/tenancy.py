@@ -124,6 +124,8 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("DELETE", "/v1/stacks/{stack}"): _write(202, lambda stage: f"/v1/stacks/{stage.stack()}"),
     ("GET", "/v1/stacks/{stack}/resources"): _read(lambda stage: f"/v1/stacks/{stage.stack()}/resources"),
     ("GET", "/v1/stacks/{stack}/events"): _read(lambda stage: f"/v1/stacks/{stage.stack()}/events"),
+    ("POST", "/v1/stacks/{stack}/preview"):
+        _read(lambda stage: f"/v1/stacks/{stage.stack()}/preview")._replace(body=_template),
     ("POST", "/v1/stacks/{stack}/rollback"): _write(202, lambda stage: f"/v1/stacks/{stage.stack()}/rollback"),
     ("POST", "/v1/stacks/{stack}/cancel"):
         _write(202, lambda stage: f"/v1/stacks/{stage.stack()}/cancel", lambda stage: {"rollback": False}),

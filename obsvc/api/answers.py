@@ -46,6 +46,12 @@ class Stacks(msgspec.Struct, frozen=True):
     marker: str | None
 
 
+class StackPlan(msgspec.Struct, frozen=True):
+    """The goal's nodes in an order in which they could be made, then what would be left over."""
+
+    nodes: list[types.PlannedNode]
+
+
 class Nodes(msgspec.Struct, frozen=True):
     resources: list[types.Node]
 

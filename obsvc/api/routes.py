@@ -24,6 +24,7 @@ from obsvc.api.answers import (
     Observations,
     Partitions,
     Replayed,
+    StackPlan,
     Stacks,
     Versions,
 )
@@ -118,6 +119,10 @@ ROUTES: tuple[Route, ...] = (
         Operation("GET", "What happened to a stack", "stack:read", Events, query=("after", "wait", "limit"),
                   raises=(404, 409)),
     ), "events"),
+    Route("/v1/stacks/{stack}/preview", stacks.StackByName, (
+        Operation("POST", "What another goal would change", "stack:preview", StackPlan, body=requests.StackGoalBody,
+                  raises=(404, 409)),
+    ), "preview"),
     _turn("rollback", "Take a stack back to the last goal that was reached"),
     _turn("cancel", "Stop what a stack has in progress", requests.StackCancelBody),
     _turn("resume", "Go on with what has failed in a stack"),
