@@ -1,9 +1,9 @@
-"""Reports that the engine writes, beside the same rows written by the plain driver.
+"""Reports that the engine writes, beside the same rows written by the plain driver; and stacks of many nodes.
 
 Each report is of another resource, all of them observed, and changes its status: so it is judged, fenced, written, and
 makes a delta.  The raw bound writes the same columns of the same rows under the same fence condition, and the same
 delta rows, by the driver's ``executemany`` in one transaction a batch; it reads and judges nothing.  On PostgreSQL
-also as two statements over ``unnest``, in psycopg's binary format.
+also as two statements over ``unnest``, in psycopg's binary format.  For stacks see ``engine_stacks``.
 """
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import psycopg
 import pymysql
 import sqlalchemy as sa
 
+from benchmarks.engine_stacks import Builder
 from benchmarks.harness import Ratio, Results, main, progress
 from benchmarks.ownership import database
 from obsvc.engine.rows import store_snapshot
@@ -42,17 +43,23 @@ RATIOS = tuple(
           f"{kind} {size}: {raw}", 2.0 if (size, raw) == (500, "executemany") else None)
     for kind in DATABASES for size in BATCHES
     for raw in (("executemany", "unnest") if kind == "postgresql" else ("executemany",))
+) + tuple(
+    Ratio(f"{shape}: time a node, 10000 nodes / 1000", "node_ms", f"{shape} of 10000", f"{shape} of 1000", 1.3)
+    for shape in ("wide", "chains")
 )
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--databases", default=",".join(DATABASES), help="comma-separated (%(default)s)")
     parser.add_argument("--observations", type=int, default=5000, help="resources observed (default 5000)")
+    parser.add_argument("--nodes", default="1000,10000", help="nodes of a stack, comma-separated; empty: no stacks")
+    parser.add_argument("--stack-runs", type=int, default=1, help="rounds of stacks (default 1)")
+    parser.add_argument("--stack-database", default="sqlite", choices=DATABASES, help="of the stacks (%(default)s)")
 
 
 def measure(asked: argparse.Namespace) -> Results:
     results = Results("engine", ratios=RATIOS, notes={"observations": asked.observations})
-    for kind in asked.databases.split(","):
+    for kind in filter(None, asked.databases.split(",")):
         with database(kind) as url:
             upgrade(url, partitions=DEFAULT_PARTITIONS)
             bench = Bench(kind, url, asked.observations)
@@ -62,6 +69,16 @@ def measure(asked: argparse.Namespace) -> Results:
                     results.add(f"{kind} {size}: {name}", {"report_us": took * 1e6, "reports_per_s": 1 / took})
                 progress(f"run {run + 1} {kind} done")
             bench.close()
+    for _ in range(asked.stack_runs):
+        for size, shape in itertools.product(filter(None, asked.nodes.split(",")), ("wide", "chains")):
+            with database(asked.stack_database) as url:
+                upgrade(url, partitions=DEFAULT_PARTITIONS)
+                store = Store(url)
+                builder = Builder(store)
+                results.add(f"{shape} of {size}", builder.build(int(size), chains=shape == "chains"))
+                builder.close()
+                store.close()
+            progress(f"{shape} of {size}: {results.runs[f'{shape} of {size}'][-1]}")
     return results
 
 
