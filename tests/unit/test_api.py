@@ -124,6 +124,8 @@ def test_several_at_once_and_a_stack_of_refs(house):
     ({"resource_type": "compute.server", "resource_id": "x", "gaol": "active"}, "gaol"),
     ({"resource_type": "compute.server", "resource_id": "x", "timeout": -1}, "timeout"),
     ({"resource_type": "compute.server", "resource_id": ""}, "resource_id"),
+    ({"observations": [{"resource_type": "compute.server", "resource_id": "x"}], "gaol": 1}, "gaol"),
+    ({"observations": {"resource_type": "compute.server", "resource_id": "x"}}, "array"),
     ([], "1 to"),
     ("text", "body"),
 ])

@@ -8,7 +8,16 @@ import falcon
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller
 from obsvc.api.render import answer, plain
-from obsvc.api.requests import START_MOST, Query, StartBody, StartStackBody, check_timeout, read_as, read_json
+from obsvc.api.requests import (
+    START_MOST,
+    Query,
+    StartBody,
+    StartManyBody,
+    StartStackBody,
+    check_timeout,
+    read_as,
+    read_json,
+)
 from obsvc.engine_client.observations import (
     Observation,
     ObservationsRequest,
@@ -36,12 +45,14 @@ class Observations:
         caller = self._api.allow(req, "observation:start")
         Query(req)
         body = read_json(req)
-        if isinstance(body, dict) and "stack" in body:
-            items, single = self._stack_items(caller, read_as(body, StartStackBody)), False
+        keys = body.keys() if isinstance(body, dict) else ()
+        single = isinstance(body, dict) and not keys & {"stack", "observations"}
+        if "stack" in keys:
+            items = self._stack_items(caller, read_as(body, StartStackBody))
+        elif single:
+            items = [self._item(caller, read_as(body, StartBody))]
         else:
-            listed = body.get("observations") if isinstance(body, dict) and "observations" in body else body
-            single = not isinstance(listed, list)
-            bodies = read_as([listed] if single else listed, list[StartBody])
+            bodies = read_as(body, StartManyBody).observations if keys else read_as(body, list[StartBody])
             items = [self._item(caller, one) for one in bodies]
         if not 1 <= len(items) <= START_MOST:
             raise InvalidInput(f"expected 1 to {START_MOST} resources to observe, got {len(items)}")
