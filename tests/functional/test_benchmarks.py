@@ -22,6 +22,7 @@ SIZES = {
     "convergence": "--runs 1 --resources 2 --build uniform:0.5,1",
     "ownership": "--runs 1 --observations 500 --databases sqlite",
     "failover": "--modes kill --repetitions 1 --resources 6",
+    "engine": "--runs 1 --databases sqlite --observations 500 --nodes 20,40",
     "soak": "--minutes 0.1 --rate 30 --servers 4 --observers 1",
 }
 
@@ -33,6 +34,7 @@ COMPARED = {
     "convergence": {"API reads per resource: obsvc / polling", "median delay: obsvc / polling"},
     "ownership": set(),
     "failover": set(),
+    "engine": {f"sqlite, batches of {size}: time a report, ours / executemany" for size in (1, 50, 500)},
     "soak": set(),
 }
 
@@ -44,7 +46,7 @@ def test_all_benchmarks_are_here():
 
 
 @pytest.mark.parametrize("name", [
-    "fetch", "intake", "pipeline", "ownership",
+    "fetch", "intake", "pipeline", "ownership", "engine",
     *(pytest.param(name, marks=pytest.mark.long) for name in ("convergence", "failover", "soak")),
 ])
 def test_the_last_line_is_one_json_object_with_numbers_by_name(name):
