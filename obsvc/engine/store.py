@@ -257,6 +257,8 @@ class Store:
         while True:
             try:
                 return once()
+            except OverflowError as error:  # SQLite's driver, of a whole number beyond 64 bits
+                raise _not_storable(error) from error
             except sa.exc.SQLAlchemyError as error:
                 why = trouble(error)
                 if why is Trouble.NO_SCHEMA:
@@ -265,8 +267,7 @@ class Store:
                         "(run 'obsvc db upgrade')"
                     ) from error
                 if isinstance(error, sa.exc.DataError):
-                    LOG.warning("the database refuses a value: %s", one_line(error))
-                    raise InvalidInput(f"the request has a value that can't be stored: {one_line(error)}") from error
+                    raise _not_storable(error) from error
                 if why is Trouble.LOST:
                     lost_since = lost_since or time.monotonic()
                     again = time.monotonic() - lost_since < LOST_PATIENCE
@@ -298,6 +299,11 @@ def _rolled_back(connection: sa.Connection) -> Iterator[None]:
         with contextlib.suppress(sa.exc.SQLAlchemyError):
             connection.rollback()
         raise
+
+
+def _not_storable(error: Exception) -> InvalidInput:
+    LOG.warning("the database refuses a value: %s", one_line(error))
+    return InvalidInput(f"the request has a value that can't be stored: {one_line(error)}")
 
 
 def one_line(error: BaseException) -> str:

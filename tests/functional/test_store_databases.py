@@ -163,6 +163,13 @@ def test_dead_letters_are_bounded(service, monkeypatch):
     assert [one.detail for one in kept][:1] == ["3.4"] and len(kept) == 10
 
 
+def test_a_number_beyond_what_the_database_holds_is_the_callers_fault(service):
+    good = DeadLetter("bus", "json", "why", 0.0)
+    with pytest.raises(InvalidInput, match="can't be stored"):
+        service.bury(BuryRequest((good, DeadLetter("bus", "json", "why", 0.0, size=-194222884087304826352828416))))
+    assert service.dead_letters(DeadLettersRequest(limit=1)).letters == ()
+
+
 def test_a_dead_letter_is_kept_whole_and_noted_when_read_again(service):
     body = '{"a": "' + "ü" * 65_000 + '"}'
     service.bury(BuryRequest((DeadLetter("bus", "json", "why", 0.0, body=body, region="R", exchange="nova"),)))
