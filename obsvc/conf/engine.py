@@ -23,7 +23,11 @@ OPTIONS = [
                  help="Seconds that a worker has for a job before it is offered again. Its requests to the cloud wait "
                       "for half of it at most, so that a slow create is not begun twice."),
     cfg.IntOpt("job_attempts", default=5, min=1, help="Attempts before a node fails."),
-    cfg.FloatOpt("job_retry_initial", default=1.0, min=0.0, help="Seconds before a failed job's second attempt."),
+    cfg.IntOpt("build_attempts", default=3, min=1,
+               help="Copies of a resource that are made before its node fails, where the cloud builds one into error "
+                    "(a server that found no host). Each is deleted as the next is begun."),
+    cfg.FloatOpt("job_retry_initial", default=1.0, min=0.0,
+                 help="Seconds before a failed job's second attempt, and before a second copy."),
     cfg.FloatOpt("job_retry_max", default=60.0, min=0.0, help="Longest pause between two attempts."),
     cfg.FloatOpt("marker_sweep_pause", default=60.0, min=0.1,
                  help="Seconds between the first two looks for doubles of a resource whose create was attempted again "

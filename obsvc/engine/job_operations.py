@@ -5,7 +5,6 @@ Lock order: (partitions, refs,) stack, job, due; a claim locks nothing but jobs,
 """
 from __future__ import annotations
 
-import random
 import uuid
 from typing import Any
 
@@ -293,8 +292,7 @@ def _may_help(request: jobs.JobFailed, row: Any, node_row: Any) -> bool:
 
 
 def _retry(tx: Transaction, row: Any, request: jobs.JobFailed) -> None:
-    pause = min(tx.settings.job_retry_max, tx.settings.job_retry_initial * 2 ** min(row.failures, 30))
-    at = tx.now + max(pause * random.uniform(0.5, 1.0), request.retry_after or 0.0)
+    at = tx.now + max(tx.settings.retry_pause(row.failures), request.retry_after or 0.0)
     tx.execute(sa.update(job).where(job.c.job_id == row.job_id).values(
         status=JobStatus.READY, available_at=at, failures=row.failures + 1, error=request.error,
     ))

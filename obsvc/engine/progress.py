@@ -64,7 +64,7 @@ def _see(traversal: Traversal, draft: DeltaDraft, touched: TouchedObservation) -
         if touched.standing is Standing.MET:
             traversal.complete(row, facts(draft.after))
         elif touched.standing is Standing.FAILED:
-            traversal.failed(row, _why(draft.after))
+            traversal.not_built(row, _why(draft.after))
     elif row.status == NodeStatus.COMPLETE:
         _see_complete(traversal, row, draft, touched)
     elif draft.after.exists:  # its turn is still to come: whoever refers to it must not read what was

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 from oslo_config import cfg
 
@@ -15,6 +16,7 @@ class EngineSettings:
     poll_interval: float = 0.1
     job_lease: float = 60.0
     job_attempts: int = 5
+    build_attempts: int = 3
     job_retry_initial: float = 1.0
     job_retry_max: float = 60.0
     marker_sweep_pause: float = 60.0
@@ -23,6 +25,10 @@ class EngineSettings:
     progress_interval: float = 60.0
     stalled_after: float = 300.0
     retention: float = 7 * 86400.0
+
+    def retry_pause(self, failures: int) -> float:
+        """Seconds to the next attempt at what has failed so often before the last time: twice as long each time."""
+        return min(self.job_retry_max, self.job_retry_initial * 2 ** min(failures, 30)) * random.uniform(0.5, 1.0)
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> EngineSettings:

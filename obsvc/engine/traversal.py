@@ -144,6 +144,24 @@ class Traversal(LockedStack):
         self.event("node.failed", node_row, reason=reason)
         self.fail(f"{node_row.name}: {reason}")
 
+    def not_built(self, node_row: Any, reason: str) -> None:
+        """The cloud began to make the resource, and it came to nothing: another copy, or the node has failed.
+
+        The copy goes at once, beside the traversal, since nothing was built on it.
+        """
+        again = node_row.action == Action.CREATE and not (node_row.carried or self.value("halted"))
+        if not again or node_row.builds >= self.tx.settings.build_attempts:
+            made = f" (after {node_row.builds} builds)" if again and node_row.builds > 1 else ""
+            self.failed(node_row, reason + made)
+            return
+        if self.value("phase") == FIRST:
+            self.set(phase=FORWARD)
+        self.event("node.retry", node_row, reason=reason)
+        copy = self.replace(node_row, reason, builds=node_row.builds + 1)
+        self.update_node(node_row.node_id, carried=True)
+        self._new_job(self.node(node_row.node_id), Action.DELETE, {})
+        self.begin_forward([copy])
+
     def rejoin(self, node_row: Any) -> None:
         """What was under way when this traversal began has ended: the node takes part in it from now on."""
         if self.deleting or (node_row.obsolete and self.cleaning):
@@ -210,7 +228,7 @@ class Traversal(LockedStack):
             if one.action == Action.CREATE:
                 if self.value("phase") != FIRST:
                     self._now_actual(one.node_id)
-                self._new_job(one, Action.CREATE, properties)
+                self._new_job(one, Action.CREATE, properties, failures=one.builds - 1)
             elif one.completed_at is None or one.resource_id is None:
                 waiting.appendleft(self.replace(one, "it was never complete"))
             elif is_broken(self.tx, one):
@@ -223,14 +241,14 @@ class Traversal(LockedStack):
                 self._new_job(one, Action.UPDATE, properties)
         self.end_if_finished()
 
-    def replace(self, node_row: Any, why: str) -> sa.Row:
+    def replace(self, node_row: Any, why: str, *, builds: int = 1) -> sa.Row:
         """Leave this copy to the cleanup; the row of a new one in its place, which waits for nothing."""
         new_id = str(uuid.uuid4())
         self.retire(node_row)
         self.tx.execute(sa.insert(node).values(
             node_id=new_id, stack_id=self.stack_id, position=node_row.position, name=node_row.slot, slot=node_row.slot,
             type=node_row.type, properties=node_row.properties, action=Action.CREATE, status=NodeStatus.WAITING,
-            retain=node_row.retain,
+            retain=node_row.retain, builds=builds,
             status_reason="", unmet=0, marker=f"obsvc:{new_id}:1", attributes="{}", obsolete=False,
         ))
         self._take_over_edges(node_row.node_id, new_id)
@@ -346,11 +364,13 @@ class Traversal(LockedStack):
         parameters = parameters_of(self.row, self.value("parameters"))
         return resolve(decode(node_row.properties), f"resources.{node_row.name}.properties", parameters, facts)
 
-    def _new_job(self, node_row: Any, action: Action, properties: dict[str, Any]) -> None:
+    def _new_job(self, node_row: Any, action: Action, properties: dict[str, Any], *, failures: int = 0) -> None:
+        """failures: how often it has failed already: it is for workers after a pause, as any that failed."""
         job_id = str(uuid.uuid4())
+        at = self.tx.now + (self.tx.settings.retry_pause(failures - 1) if failures else 0.0)
         self.tx.execute(sa.insert(job).values(
             job_id=job_id, stack_id=self.stack_id, node_id=node_row.node_id, action=action, type=node_row.type,
-            status=JobStatus.READY, available_at=self.tx.now, attempt=0, failures=0, properties=encode(properties),
+            status=JobStatus.READY, available_at=at, attempt=0, failures=failures, properties=encode(properties),
             resource_id=node_row.resource_id, created_at=self.tx.now,
         ))
         self.update_node(
@@ -358,6 +378,8 @@ class Traversal(LockedStack):
             scheduled_at=self.tx.now,
         )
         due.schedule(self.tx, JOB_DEADLINE, job_id, self.tx.now + self.tx.settings.node_timeout)
+        if failures:
+            due.schedule(self.tx, JOB_RETRY, job_id, at)
         self.set(progressed_at=self.tx.now)
         self.event("node.scheduled", node_row, reason=action.value)
         self.tx.touch("job")

@@ -106,6 +106,8 @@ node = Table(
     Column("unmet", Integer, nullable=False),
     # Text that the create request carried; the same for every attempt at the same copy.
     Column("marker", String(128), nullable=False),
+    # Which copy this is of those that were made since the last one did not build.
+    Column("builds", Integer, nullable=False, server_default="1"),
     # How often doubles of the copy were looked for by its marker.
     Column("sweeps", Integer, nullable=False, server_default="0"),
     Column("job_id", String(36)),
