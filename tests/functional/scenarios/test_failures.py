@@ -30,6 +30,20 @@ def test_create_failing_without_rollback(stack):
     stack.reached("CREATE_COMPLETE")
 
 
+@pytest.mark.scenario
+def test_create_of_what_does_not_build_the_first_time(stack):
+    """Another copy takes the broken one's place, and who refers to it follows."""
+    stack.fail("b")
+    stack.hold("b")
+    stack.create(MORE)
+    stack.until(b="BUILDING")
+    stack.heal("b")
+    broken = stack.id("b")
+    stack.let("b")
+    stack.reached("CREATE_COMPLETE")
+    assert stack.id("b") != broken
+
+
 def test_create_failing_and_mended_by_an_update(stack):
     stack.fail("b")
     stack.create(MORE)
