@@ -67,13 +67,12 @@ class TlsRabbitMQ(RabbitMQ):
         return {"url": self.tls_url, "cafile": f"{self.folder}/ca.pem", "certfile": f"{self.folder}/client.pem",
                 "keyfile": f"{self.folder}/client.key"}
 
-    def restart_empty(self) -> None:
-        """Come back with no queue, exchange or message."""
+    def kill_and_empty(self) -> None:
+        """When it comes back it has no queue, exchange or message."""
         self.kill()
         shutil.rmtree(self.folder / "mnesia")
         (self.folder / "mnesia").mkdir()
         own(self.folder / "mnesia", self.user)
-        self.start()
 
 
 class Scene:
@@ -215,8 +214,10 @@ def test_a_bus_dies_and_returns_and_the_other_is_undisturbed(scene):
 def test_broker_restarted_with_its_queues_lost(scene):
     vanished = scene.gaps("cloud", "queue_vanished")
     scene.watching.change(scene.plain[:3])
-    scene.first.restart_empty()
+    scene.first.kill_and_empty()
+    scene.wait_connected("cloud", False)
     scene.watching.change(scene.plain[3:9] + scene.servers, notify=False)
+    scene.first.start()
     scene.wait_connected("cloud")
     scene.watching.delete(scene.plain[-1:])
     scene.wait_whole(HEALED, "the loss of all queues")
