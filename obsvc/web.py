@@ -53,6 +53,9 @@ KEEPALIVE = 75
 #: leaves a socket that listens already as it is.
 BACKLOG = 2048
 
+#: Seconds after which a client is given up that takes nothing of what is sent to it: it would hold a thread for good.
+UNTAKEN = 60
+
 #: Largest request body, bytes: 500 reports of a few kilobytes each are far below.
 BODY_MAX = 64 * 1024 * 1024
 
@@ -146,6 +149,8 @@ def serve(
     """
     bound = bind_socket(host, port)
     port = bound.getsockname()[1]
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections have it from the socket that accepts them
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN * 1000)
 
     def post_worker_init(worker: Any) -> None:
         graceful = signal.getsignal(signal.SIGTERM)

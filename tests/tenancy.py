@@ -115,7 +115,9 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/v1/resources/{resource_type}/{resource_id}"): _read(_server),
     ("POST", "/v1/resources/{resource_type}/{resource_id}/check"): _write(202, lambda stage: _server(stage) + "/check"),
     ("GET", "/v1/resources/{resource_type}/{resource_id}/owner"): _cluster(lambda stage: _server(stage) + "/owner"),
+    ("GET", "/v1/resources"): _list("/v1/resources"),
     ("GET", "/v1/changes"): _list("/v1/changes"),
+    ("GET", "/v1/watch"): _list("/v1/watch?since=0&timeout=0"),
     ("GET", "/v1/stacks"): _list("/v1/stacks"),
     ("POST", "/v1/stacks"): _write(201, lambda stage: "/v1/stacks", lambda stage: {
         "name": stage.new_name(), "template": TEMPLATE}, other=201),

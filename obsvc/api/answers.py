@@ -34,6 +34,14 @@ class Observations(msgspec.Struct, frozen=True):
     marker: str | None = None
 
 
+class Resources(msgspec.Struct, frozen=True):
+    """version: of the changes feed, from which to follow.  marker: for the next page; null: this was the last."""
+
+    resources: list[types.Resource]
+    version: int
+    marker: str | None = None
+
+
 class Check(msgspec.Struct, frozen=True):
     """mark: the number of the look mark.  version: that of the resource before the look."""
 

@@ -19,7 +19,7 @@ from obsvc.api.context import Api
 from obsvc.api.limits import Limits
 from obsvc.api.policy import Caller, Policy
 from obsvc.api.ring import Ring
-from obsvc.engine_client.contract import Empty, Engine
+from obsvc.engine_client.contract import Empty
 from obsvc.exceptions import ObsvcError
 
 LOG = logging.getLogger(__name__)
@@ -80,23 +80,22 @@ def limits_from_conf(conf: cfg.ConfigOpts) -> Limits:
     )
 
 
-def from_conf(conf: cfg.ConfigOpts, engines: list[Engine] | None = None) -> Callable[..., Any]:
+def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[..., Any]:
     """The application as the configuration wants it, behind its authentication; to be called in each process.
 
-    engines: where the engine client that it uses is put, for who ends it.
+    made: where what it works with is put, for who stops it.
     """
     from obsvc import catalog, engine_client
 
     user_agent = f"obsvc/{obsvc.__version__} (api {conf.host or 'local'})"
     known = catalog.load(conf.catalog.folders)
-    engine = engine_client.from_conf(conf, user_agent)
-    if engines is not None:
-        engines.append(engine)
     api = Api(
-        engine=engine, policy=Policy(conf), ring=ring_from_conf(conf),
-        max_wait=conf.api.max_wait, region=conf.api.default_region, types=frozenset(known.types),
-        catalog=known,
+        engine=engine_client.from_conf(conf, user_agent), policy=Policy(conf), ring=ring_from_conf(conf),
+        max_wait=conf.api.max_wait, max_watch=conf.api.max_watch, region=conf.api.default_region,
+        types=frozenset(known.types), catalog=known,
     )
+    if made is not None:
+        made.append(api)
     if conf.api.auth_strategy == "keystone":
         return auth.behind_keystone(make_app(api, auth.keystone, limits=limits_from_conf(conf)), conf)
     app = make_app(api, limits=limits_from_conf(conf))
@@ -114,16 +113,15 @@ def run(conf: cfg.ConfigOpts) -> int:
     threads = threads_from_conf(conf)
     file_limits.provide(threads * FILES_EACH + FILES_MORE, what=f"[api] max_waiters, threads: {threads} threads")
     from_conf(conf)  # made once here and dropped: what can't be used is told before gunicorn forks
-    engines: list[Engine] = []
+    made: list[Api] = []
 
     def stop() -> None:
-        """Long polls end now, with an error that says to try elsewhere.  Not in the signal handler: it takes locks."""
-        for engine in engines:
-            if hasattr(engine, "abort"):  # another carrier's long polls last until gunicorn's patience is over
-                threading.Thread(target=engine.abort, name="abort", daemon=True).start()
+        """What waits ends now.  Not in the signal handler: it takes locks."""
+        for api in made:
+            threading.Thread(target=api.stop, name="stop", daemon=True).start()
 
     web.serve(
-        lambda: from_conf(conf, engines), host=conf.api.bind_host, port=conf.api.bind_port,
+        lambda: from_conf(conf, made), host=conf.api.bind_host, port=conf.api.bind_port,
         processes=conf.api.processes, threads=threads,
         on_ready=lambda port: LOG.info("the API listens on http://%s:%d", conf.api.bind_host, port),
         on_stop=stop,

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import falcon
 
+from obsvc.api.feed import Feed
 from obsvc.api.policy import Caller, Policy
 from obsvc.api.ring import Ring
 from obsvc.catalog import Catalog
@@ -23,24 +24,36 @@ from obsvc.model import Ref
 
 @dataclass
 class Api:
-    """max_wait: longest long poll, seconds.  region: taken where a request names none.  types: resource types that
-    observers can fetch; None: not checked.  catalog: by which dead letters are read again; None: they can't be."""
+    """max_wait: longest long poll, max_watch: longest stream, seconds.  region: taken where a request names none.
+    types: resource types that observers can fetch; None: not checked.  catalog: by which dead letters are read again;
+    None: they can't be."""
 
     engine: Engine
     policy: Policy
     ring: Ring
     max_wait: float = 60.0
+    max_watch: float = 600.0
     region: str = "RegionOne"
     types: Collection[str] | None = None
     catalog: Catalog | None = None
     clock: Clock = SystemClock()
+    feed: Feed = field(init=False)
     _partitions: int | None = None
+
+    def __post_init__(self) -> None:
+        self.feed = Feed(self.engine)
 
     def allow(self, req: falcon.Request, rule: str) -> Caller:
         """The caller, when policy lets it; raises Forbidden."""
         caller: Caller = req.context.caller
         self.policy.authorize(caller, rule)
         return caller
+
+    def stop(self) -> None:
+        """End what waits, with an error that says to try elsewhere."""
+        self.feed.stop()
+        if hasattr(self.engine, "abort"):  # another carrier's calls last until gunicorn's patience is over
+            self.engine.abort()
 
     def partitions(self) -> int:
         """P: asked of the engine once, since it never changes."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import falcon
 
@@ -19,6 +21,9 @@ from obsvc.exceptions import TooManyRequests, Unavailable
 
 #: Query parameters by which a request says that it waits.
 WAITING = ("wait", "timeout")
+
+#: How paths end whose requests wait without saying so.
+WAITING_PATHS = ("/wait", "/watch")
 
 #: Callers remembered at most; beyond that those are forgotten whose allowance is full again.
 REMEMBERED = 10_000
@@ -92,14 +97,38 @@ class Limits:
 
     def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
         key = getattr(req.context, "waiting", None)
-        if key is not None:
-            with self._lock:
-                self._waiting[key] -= 1
-                if not self._waiting[key]:
-                    del self._waiting[key]
+        if key is None:
+            return
+        if resp.stream is not None:  # it has only begun
+            resp.stream = Ending(resp.stream, lambda: self._leave(key))
+        else:
+            self._leave(key)
+
+    def _leave(self, key: str) -> None:
+        with self._lock:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+
+class Ending:
+    """A stream that tells once when the WSGI server is done with it."""
+
+    def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
+        self._stream, self._ended = stream, ended
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        ended, self._ended = self._ended, lambda: None
+        try:
+            self._stream.close()
+        finally:
+            ended()
 
 
 def waits(req: falcon.Request) -> bool:
-    """Whether a request says that it waits; ``wait=0`` does not."""
+    """Whether a request waits: says so (``wait=0`` does not), or is of a path that does by itself."""
     asked = [req.params[name] for name in WAITING if name in req.params]
-    return req.method == "GET" and (asked or ["60" if req.path.endswith("/wait") else "0"]) != ["0"]
+    return req.method == "GET" and (asked or ["60" if req.path.endswith(WAITING_PATHS) else "0"]) != ["0"]

@@ -20,7 +20,9 @@ _SECONDS = {"type": "number", "minimum": 0}
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "after": ("Only what came after this event.", _WHOLE),
     "before": ("Only those older than this one.", _WHOLE),
+    "condition": ("Only resources of this condition.", {"type": "string", "enum": [each.value for each in Condition]}),
     "differs": ("Whether proposal and grant differ.", {"type": "string", "enum": ["true", "false", "1", "0"]}),
+    "heartbeat": ("Seconds between two heartbeats, 1 to 60.", _SECONDS),
     "limit": ("Rows of a page; more than 1000 count as 1000.", {"type": "integer", "minimum": 1, "maximum": WHOLE_MAX}),
     "marker": ("`marker` of the page before.", _TEXT),
     "owner": ("Only those granted to this member, or proposed for it.", _TEXT),
@@ -33,6 +35,12 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "timeout": ("Seconds to wait.", _SECONDS),
     "until": ("The condition to wait for.", {"type": "string", "enum": [each.value for each in Condition]}),
     "wait": ("Seconds to wait for something new.", _SECONDS),
+}
+
+#: Headers of requests, likewise.
+HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Last-Event-ID": ("The id of the last event that came: as `since`, and before it.",
+                      {"type": "string", "pattern": "^[0-9]{1,18}$"}),
 }
 
 #: Path parameters that are no free text.
@@ -72,6 +80,9 @@ def _operation(route: Route, operation: Operation, schemas: openapi.Schemas) -> 
     for name in operation.query:
         text, schema = PARAMETERS[name]
         parameters.append({"name": name, "in": "query", "description": text, "schema": schema})
+    for name in operation.headers:
+        text, schema = HEADERS[name]
+        parameters.append({"name": name, "in": "header", "description": text, "schema": schema})
     errors = (*(_GUARDED if operation.rule else (400, 500)), *operation.raises, *((413,) if operation.body else ()))
     content = schemas.content(operation.reply, operation.media) if operation.reply is not None else None
     described: dict[str, Any] = {

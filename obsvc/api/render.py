@@ -36,6 +36,12 @@ def plain(value: Any) -> Any:
     return value
 
 
+def answer_raw(resp: falcon.Response, data: bytes) -> None:
+    """Answer what is JSON already."""
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = data
+
+
 def answer(resp: falcon.Response, value: Any, *, status: str = falcon.HTTP_200) -> None:
     """Answer ``value`` as JSON."""
     resp.status = status

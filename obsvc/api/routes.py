@@ -11,7 +11,7 @@ from typing import Any
 
 import falcon
 
-from obsvc.api import requests
+from obsvc.api import requests, sse
 from obsvc.api.answers import (
     Check,
     DeadLetter,
@@ -24,12 +24,13 @@ from obsvc.api.answers import (
     Observations,
     Partitions,
     Replayed,
+    Resources,
     StackPlan,
     Stacks,
     Versions,
 )
 from obsvc.api.context import Api
-from obsvc.api.resources import cluster, dead_letters, observations, refs, stacks, versions
+from obsvc.api.resources import changes, cluster, dead_letters, observations, refs, stacks, versions
 from obsvc.client import types
 
 
@@ -39,7 +40,8 @@ class Operation:
 
     rule: the policy rule without ``obsvc:``; None: open to everybody.  query: parameters, each described in
     ``obsvc.api.openapi.PARAMETERS``.  body, reply: types as JSON has them; None: none; a tuple: one of those; ``Any``:
-    any.  media: of the reply.  raises: statuses beside those that every operation may answer.
+    any.  media: of the reply.  headers: of the request, as ``query``.  raises: statuses beside those that every
+    operation may answer.
     """
 
     method: str
@@ -51,6 +53,7 @@ class Operation:
     body: Any = None
     raises: tuple[int, ...] = ()
     media: str = falcon.MEDIA_JSON
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,11 @@ ROUTES: tuple[Route, ...] = (
         Operation("GET", "Wait for an observation's goal", "observation:read", types.Waited,
                   query=("timeout", "since"), raises=(404,)),
     )),
+    Route("/v1/resources", refs.Resources, (
+        Operation("GET", "List resources as they were last seen", "resource:read", Resources, query=(
+            "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "since", "marker",
+            "limit")),
+    )),
     Route("/v1/resources/{resource_type}/{resource_id}", refs.ResourceByRef, (
         Operation("GET", "Read a resource's actual state, or wait for it", "resource:read", types.Resource,
                   query=("region", "wait", "since", "until"), raises=(404, 409)),
@@ -98,9 +106,15 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/resources/{resource_type}/{resource_id}/owner", refs.ResourceByRef, (
         Operation("GET", "Who owns a resource, and why", "resource:owner", types.Owner, query=("region",)),
     ), "owner"),
-    Route("/v1/changes", refs.Changes, (
+    Route("/v1/changes", changes.Changes, (
         Operation("GET", "Changes after a version", "changes:read", types.Changes, query=(
-            "since", "wait", "limit", "resource_type", "resource_id", "stack_id", "project_id"), raises=(410,)),
+            "since", "wait", "limit", "resource_type", "resource_id", "region", "stack_id", "project_id"),
+            raises=(410,)),
+    )),
+    Route("/v1/watch", changes.Watch, (
+        Operation("GET", "Changes as they come", "changes:read", str, query=(
+            "since", "timeout", "heartbeat", "resource_type", "resource_id", "region", "stack_id", "project_id"),
+            raises=(410,), media=sse.MEDIA, headers=("Last-Event-ID",)),
     )),
     Route("/v1/stacks", stacks.Stacks, (
         Operation("GET", "List stacks", "stack:read", Stacks, query=("project_id", "marker", "limit")),

@@ -69,6 +69,9 @@ class Waited(msgspec.Struct, frozen=True):
 
 
 class Delta(msgspec.Struct, frozen=True):
+    """A change.  standing: to the goals of the observations (none, towards, met, drift, failed).  changed: names of
+    attributes.  cause: why it was looked at; ``listed``: no change, but what is there after changes were missed."""
+
     version: int
     at: float
     region: str
@@ -92,6 +95,19 @@ class Delta(msgspec.Struct, frozen=True):
 class Changes(msgspec.Struct, frozen=True):
     changes: tuple[Delta, ...]
     next: int
+
+
+class Position(msgspec.Struct, frozen=True):
+    """next: the version to go on from."""
+
+    next: int
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """version: of the changes feed; who follows from it misses no change after what is listed."""
+
+    resources: tuple[Resource, ...]
+    version: int
 
 
 class Stack(msgspec.Struct, frozen=True):

@@ -22,6 +22,9 @@ OPTIONS = [
                       "the roles admin and service."),
     cfg.IntOpt("requests_burst", default=200, min=1, help="Requests of one project at once, above that pace."),
     cfg.FloatOpt("max_wait", default=60.0, min=0.0, help="Longest wait of a long poll, seconds."),
+    cfg.FloatOpt("max_watch", default=600.0, min=0.0,
+                 help="Longest stream of changes, seconds; its client comes back with the version that it has, and is "
+                      "asked anew who it is."),
 ]
 
 

@@ -8,7 +8,6 @@ import msgspec
 import sqlalchemy as sa
 
 from obsvc.engine import draining, fencing, observing
-from obsvc.engine.judging import gone
 from obsvc.engine.member_operations import WAIT_MAX
 from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of
 from obsvc.engine.schema import core
@@ -83,7 +82,7 @@ class ObservationOperations:
         def check() -> Resource | None:
             nonlocal last
             last = self.store.read(lambda tx: _read(tx, request.ref))
-            return last if _answers(last, request) else None
+            return last if request.answered_by(last) else None
 
         found = self.waiters.wait({"feed"}, check, min(request.wait, WAIT_MAX)) or last
         assert found is not None
@@ -102,10 +101,14 @@ class ObservationOperations:
 
         return observations.ResourcesReply(tuple(self.store.read(read)))
 
+    def list_resources(self, request: observations.ResourcesRequest) -> observations.ResourcesPage:
+        _check_limit(request.limit)
+        return self.store.read(lambda tx: _listed(tx, request))
+
     def changes(self, request: ChangesRequest) -> ChangesPage:
         """FeedTruncated where deltas after ``since`` are no longer kept, or never were."""
         _check_limit(request.limit)
-        since = request.since
+        since = self.store.read(_newest) if request.since is None else request.since
 
         def check() -> ChangesPage | None:
             nonlocal since
@@ -176,14 +179,31 @@ def _read(tx: Transaction, ref: Ref) -> Resource:
     return resource_of(row, _observations_of(tx, [key]).get(key, 0))
 
 
-def _answers(found: Resource, request: ResourceRequest) -> bool:
-    newer = request.since is None or found.version > request.since
-    if request.until is not None:
-        snapshot = found.snapshot
-        return newer and snapshot is not None and (
-            snapshot.condition in (request.until, Condition.ERROR, Condition.DELETED) or gone(snapshot)
-        )
-    return found.version > (request.since or 0)
+def _listed(tx: Transaction, request: observations.ResourcesRequest) -> observations.ResourcesPage:
+    version = _newest(tx)
+    table = core.resource
+    query = sa.select(table).order_by(table.c.ref_key).limit(request.limit + 1)
+    for name in ("resource_type", "resource_id", "region", "condition", "project_id"):
+        value = getattr(request, name)
+        if value is not None:
+            query = query.where(table.c[name] == value)
+    if request.stack_id is not None:
+        of_stack = sa.select(core.observation.c.ref_key).where(core.observation.c.stack_id == request.stack_id)
+        query = query.where(table.c.ref_key.in_(of_stack))
+    if request.since is not None:
+        query = query.where(table.c.version > request.since)
+    if request.marker is not None:
+        query = query.where(table.c.ref_key > request.marker)
+    rows = tx.execute(query).all()
+    marker = rows[request.limit - 1].ref_key if len(rows) > request.limit else None
+    rows = rows[:request.limit]
+    counts = _observations_of(tx, [row.ref_key for row in rows])
+    found = tuple(resource_of(row, counts.get(row.ref_key, 0)) for row in rows)
+    return observations.ResourcesPage(found, Version(version), marker)
+
+
+def _newest(tx: Transaction) -> int:
+    return tx.execute(sa.select(core.feed.c.version)).scalar_one()
 
 
 def _changes(tx: Transaction, request: ChangesRequest) -> ChangesPage:

@@ -429,6 +429,33 @@ def the_feed_has_every_delta_once_in_order_without_a_gap(engine: Engine) -> None
     expect("a page of one", (versions[:1], versions[0]), ([delta.version for delta in one.deltas], one.next))
     other = engine.changes(obs.ChangesRequest(since=since, resource_id="another"))
     expect("a filter moves on", ((), versions[-1]), (other.deltas, other.next))
+    newest = engine.changes(obs.ChangesRequest(since=None))
+    expect("from now on", ((), versions[-1]), (newest.deltas, newest.next))
+
+
+@_check
+def resources_are_listed_once_over_pages_with_the_version_to_follow_from(engine: Engine) -> None:
+    refs = sorted(_new_ref() for _ in range(5))
+    actor = Actor(engine)
+    for ref in refs:
+        _start(engine, ref)
+    since = _end_of_feed(engine)
+    for ref in refs[:4]:
+        actor.report(ref, actor.take(ref).generation, ACTIVE)
+    found, marker, pages = [], None, 0
+    while pages == 0 or marker is not None:
+        page = engine.list_resources(obs.ResourcesRequest(region="conformance", since=since, marker=marker, limit=3))
+        found += [one.ref for one in page.resources]
+        marker, pages = page.marker, pages + 1
+    expect("changed since", refs[:4], sorted(found))
+    expect("the feed's version", _end_of_feed(engine), page.version)
+    for name, value, count in (("project_id", "conformance", 1), ("project_id", "other", 0),
+                               ("condition", Condition.ACTIVE, 1), ("condition", Condition.ERROR, 0),
+                               ("stack_id", "other", 0), ("resource_type", "network.port", 0)):
+        request = obs.ResourcesRequest(resource_id=refs[0].resource_id, **{name: value})
+        expect(f"{name} {value}", count, len(engine.list_resources(request).resources))
+    [unseen] = engine.list_resources(obs.ResourcesRequest(resource_id=refs[4].resource_id)).resources
+    expect("not looked at yet", (refs[4], None, 0), (unseen.ref, unseen.snapshot, unseen.version))
 
 
 @_check

@@ -104,6 +104,33 @@ class ResourceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     since: int | None = None
     until: Condition | None = None
 
+    def answered_by(self, found: Resource) -> bool:
+        """Whether ``found`` is what is waited for."""
+        if self.until is None:
+            return found.version > (self.since or 0)
+        if found.snapshot is None or not (self.since is None or found.version > self.since):
+            return False
+        ends = (self.until, Condition.ERROR, Condition.DELETED)
+        return not found.snapshot.exists or found.snapshot.condition in ends
+
+
+class ResourcesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A page of the engine's copies, in an order of its own; ``marker``: that of the page before.
+
+    project_id: of the snapshot, so what nobody has looked at yet is of no project.  stack_id: observed for that stack.
+    since: only what has changed after this version.
+    """
+
+    resource_type: str | None = None
+    resource_id: str | None = None
+    region: str | None = None
+    condition: Condition | None = None
+    project_id: str | None = None
+    stack_id: str | None = None
+    since: int | None = None
+    marker: str | None = None
+    limit: int = 100
+
 
 class FindRequest(msgspec.Struct, frozen=True):
     """Every observed ref with this type and id, in any region."""
@@ -114,6 +141,15 @@ class FindRequest(msgspec.Struct, frozen=True):
 
 class ResourcesReply(msgspec.Struct, frozen=True):
     resources: tuple[Resource, ...]
+
+
+class ResourcesPage(msgspec.Struct, frozen=True):
+    """version: of the changes feed, read before the page's rows: who follows from the first page's version misses
+    nothing.  marker: for the next page; None: this was the last."""
+
+    resources: tuple[Resource, ...]
+    version: Version
+    marker: str | None = None
 
 
 class Standing(enum.StrEnum):
@@ -148,9 +184,11 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ChangesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Deltas after ``since``, oldest first; ``wait``: seconds to wait for the first one."""
+    """Deltas after ``since``, oldest first; ``wait``: seconds to wait for the first one.
 
-    since: int = 0
+    since None: after the newest there is, whose version an answer without deltas names as ``next``."""
+
+    since: int | None = 0
     wait: float = 0.0
     limit: int = 500
     resource_type: str | None = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import falcon
 
+from obsvc.api import waiting
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller
 from obsvc.api.render import answer, plain
@@ -31,9 +32,6 @@ from obsvc.engine_client.observations import (
 from obsvc.engine_client.stacks import StackRequest
 from obsvc.exceptions import InvalidInput, NotFound
 from obsvc.model import Condition, Ref
-
-#: Seconds of one wait at the engine: a passed deadline changes no version, so it is looked for in between.
-WAIT_STEP = 2.0
 
 
 class Observations:
@@ -120,15 +118,16 @@ class ObservationWait:
         answer(resp, self._wait(caller, observation_id, timeout, since))
 
     def _wait(self, caller: Caller, observation_id: str, timeout: float, since: int | None) -> dict[str, Any]:
-        clock, engine = self._api.clock, self._api.engine
-        end = clock.monotonic() + timeout
+        engine = self._api.engine
         observation = self._api.observation(caller, observation_id)
-        resource = engine.read_resource(ResourceRequest(observation.ref))
-        since = resource.version if since is None else since
-        while not over(observation, resource, since) and (left := end - clock.monotonic()) > 0:
-            resource = engine.read_resource(
-                ResourceRequest(observation.ref, wait=min(left, WAIT_STEP), since=max(since, resource.version)))
-            observation = self._api.observation(caller, observation_id)
+        since = engine.read_resource(ResourceRequest(observation.ref)).version if since is None else since
+
+        def read() -> tuple[Observation, Resource]:
+            return (self._api.observation(caller, observation_id),
+                    engine.read_resource(ResourceRequest(observation.ref)))
+
+        observation, resource = waiting.wait(
+            self._api.feed, observation.ref, read, lambda found: over(*found, since), timeout, clock=self._api.clock)
         shown = plain(resource) if self._api.shows(caller, resource) else None
         return {"observation": observation, "resource": shown, "timed_out": not over(observation, resource, since)}
 

@@ -1,16 +1,42 @@
-"""``/v1/resources/{type}/{id}``: actual state, look now, owner; and ``/v1/changes``."""
+"""``/v1/resources``: list, and of each ``/{type}/{id}``: actual state, look now, owner."""
 from __future__ import annotations
+
+from typing import Any
 
 import falcon
 
+from obsvc.api import waiting
 from obsvc.api.context import Api
 from obsvc.api.render import answer, plain
 from obsvc.api.requests import Query
 from obsvc.api.resources.cluster import describe
-from obsvc.engine_client.observations import ChangesRequest, Resource, ResourceRequest
+from obsvc.engine_client.observations import Resource, ResourceRequest, ResourcesRequest
 from obsvc.engine_client.reports import MarkRequest
 from obsvc.exceptions import NotFound
 from obsvc.model import Condition, partition_of_id
+
+
+class Resources:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """A page of what the engine has seen; who then follows the changes from the first page's version misses none.
+
+        Before its first look a resource is of no project, and only admin and service find it here.
+        """
+        caller = self._api.allow(req, "resource:read")
+        query = Query(req, "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "since",
+                      "marker", "limit")
+        page = self._api.engine.list_resources(ResourcesRequest(
+            resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
+            region=query.text("region"), condition=query.choice("condition", Condition),
+            project_id=query.text("project_id") if caller.privileged else caller.scope,
+            stack_id=query.text("stack_id"), since=query.whole("since", 0) if query.text("since") is not None else None,
+            marker=query.text("marker"), limit=query.limit(),
+        ))
+        shown = [described(each) for each in page.resources if self._api.shows(caller, each)]
+        answer(resp, {"resources": shown, "version": page.version, "marker": page.marker})
 
 
 class ResourceByRef:
@@ -26,12 +52,15 @@ class ResourceByRef:
         if wait > 0:
             until = query.choice("until", Condition)
             since = query.whole("since", resource.version) if until is None else None
-            found = self._api.shown(caller, self._api.engine.read_resource(
-                ResourceRequest(resource.ref, wait, since, until)))
+            wanted = ResourceRequest(resource.ref, since=since, until=until)
+            read = self._api.engine.read_resource
+            found = self._api.shown(caller, waiting.wait(
+                self._api.feed, resource.ref, lambda: read(ResourceRequest(resource.ref)), wanted.answered_by, wait,
+                clock=self._api.clock))
             if found is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
             resource = found
-        answer(resp, {**plain(resource), "condition": condition(resource)})
+        answer(resp, described(resource))
 
     def on_post_check(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
         """Mark it, so that its owner looks now; answers the mark's number and the version before the look."""
@@ -50,24 +79,7 @@ class ResourceByRef:
         answer(resp, {"resource_type": resource_type, "resource_id": resource_id, **describe(self._api, [number])[0]})
 
 
-def condition(resource: Resource) -> Condition:
-    """Its condition; ``unknown`` before the first look."""
-    return resource.snapshot.condition if resource.snapshot is not None else Condition.UNKNOWN
-
-
-class Changes:
-    def __init__(self, api: Api) -> None:
-        self._api = api
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Deltas after ``since``, oldest first; pass ``next`` as the next ``since``."""
-        caller = self._api.allow(req, "changes:read")
-        query = Query(req, "since", "wait", "limit", "resource_type", "resource_id", "stack_id", "project_id")
-        page = self._api.engine.changes(ChangesRequest(
-            since=query.whole("since", 0), wait=query.seconds("wait", 0.0, self._api.max_wait),
-            limit=query.limit(500), resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
-            stack_id=query.text("stack_id"),
-            project_id=query.text("project_id") if caller.privileged else caller.scope,
-        ))
-        deltas = [delta for delta in page.deltas if caller.sees(delta.project_id)]
-        answer(resp, {"changes": deltas, "next": page.next})
+def described(resource: Resource) -> dict[str, Any]:
+    """As the API shows it: with its condition, ``unknown`` before the first look."""
+    condition = resource.snapshot.condition if resource.snapshot is not None else Condition.UNKNOWN
+    return {**plain(resource), "condition": condition}
