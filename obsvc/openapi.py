@@ -47,8 +47,18 @@ class Schemas:
             return {"anyOf": [self.of(each) for each in kind]}
         return self._found[kind]
 
-    def content(self, kind: Any, media: str = "application/json") -> dict[str, Any]:
-        return {media: {"schema": self.of(kind)}}
+    def content(self, kind: Any) -> dict[str, Any]:
+        return {"application/json": {"schema": self.of(kind)}}
+
+    def events(self, kinds: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-sent events, as OpenAPI 3.2 describes one: the data of each name is JSON of a type."""
+        return {"text/event-stream": {"schema": {
+            "type": "object", "required": ["event", "data"],
+            "properties": {"id": {"type": "string"}, "event": {"enum": list(kinds)}, "data": {"type": "string"}},
+            "oneOf": [{"properties": {"event": {"const": name}, "data": {
+                "contentMediaType": "application/json", "contentSchema": self.of(kind)}}}
+                for name, kind in kinds.items()],
+        }}}
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:

@@ -58,7 +58,8 @@ SECURITY = {
 def document(types: Collection[str] | None = None) -> bytes:
     """The document as JSON text.  types: resource types that can be observed; None: any text."""
     named = [kind for route in ROUTES for each in route.operations
-             for kind in (*openapi.alternatives(each.reply), *openapi.alternatives(each.body))]
+             for kind in (*openapi.alternatives(each.reply), *openapi.alternatives(each.body),
+                          *(kind for _, kind in each.events))]
     schemas = openapi.Schemas(named)
     if types:
         schemas.components["StartBody"]["properties"]["resource_type"] = {"type": "string", "enum": sorted(types)}
@@ -84,7 +85,9 @@ def _operation(route: Route, operation: Operation, schemas: openapi.Schemas) -> 
         text, schema = HEADERS[name]
         parameters.append({"name": name, "in": "header", "description": text, "schema": schema})
     errors = (*(_GUARDED if operation.rule else (400, 500)), *operation.raises, *((413,) if operation.body else ()))
-    content = schemas.content(operation.reply, operation.media) if operation.reply is not None else None
+    content = schemas.content(operation.reply) if operation.reply is not None else None
+    if operation.events:
+        content = schemas.events(dict(operation.events))
     described: dict[str, Any] = {
         "operationId": f"{operation.method.lower()}{re.sub(r'[^a-z0-9]+', '_', route.path)}".strip("_"),
         "summary": operation.summary, "parameters": parameters,

@@ -40,8 +40,8 @@ class Operation:
 
     rule: the policy rule without ``obsvc:``; None: open to everybody.  query: parameters, each described in
     ``obsvc.api.openapi.PARAMETERS``.  body, reply: types as JSON has them; None: none; a tuple: one of those; ``Any``:
-    any.  media: of the reply.  headers: of the request, as ``query``.  raises: statuses beside those that every
-    operation may answer.
+    any.  raises: statuses beside those that every operation may answer.  headers: of the request, as ``query``.
+    events: names and types where the reply is a stream of server-sent events.
     """
 
     method: str
@@ -52,8 +52,8 @@ class Operation:
     query: tuple[str, ...] = ()
     body: Any = None
     raises: tuple[int, ...] = ()
-    media: str = falcon.MEDIA_JSON
     headers: tuple[str, ...] = ()
+    events: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ ROUTES: tuple[Route, ...] = (
             raises=(410,)),
     )),
     Route("/v1/watch", changes.Watch, (
-        Operation("GET", "Changes as they come", "changes:read", str, query=(
+        Operation("GET", "Changes as they come", "changes:read", query=(
             "since", "timeout", "heartbeat", "resource_type", "resource_id", "region", "stack_id", "project_id"),
-            raises=(410,), media=sse.MEDIA, headers=("Last-Event-ID",)),
+            raises=(410,), headers=("Last-Event-ID",), events=sse.EVENTS),
     )),
     Route("/v1/stacks", stacks.Stacks, (
         Operation("GET", "List stacks", "stack:read", Stacks, query=("project_id", "marker", "limit")),

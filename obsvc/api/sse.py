@@ -12,10 +12,15 @@ import msgspec
 
 from obsvc import request_ids, web
 from obsvc.api.feed import Feed, Filter, Page, Signal
+from obsvc.client import types
 from obsvc.clock import Clock
 from obsvc.exceptions import ObsvcError, Unavailable
+from obsvc.openapi import ErrorReply
 
 MEDIA = "text/event-stream"
+
+#: What comes, by name, with the type of its data.
+EVENTS = (("change", types.Delta), ("heartbeat", types.Position), ("error", ErrorReply))
 
 #: Changes in one piece: what is passed on before others have their turn.
 PIECE = 500

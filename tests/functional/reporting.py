@@ -1,4 +1,4 @@
-"""A member without buses and clouds: it owns everything and reports what a test or a benchmark wants to have changed."""
+"""A member without buses and clouds: it owns everything, and reports what a test or a benchmark wants to change."""
 from __future__ import annotations
 
 import itertools

@@ -22,7 +22,7 @@ def deployment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("openapi")
     made = Deployment(folder, database=f"sqlite:///{folder}/obsvc.sqlite", coordination=f"file://{folder}/members",
                       bus=f"filesystem://{folder}/bus", cloud=SimulatedCloud(folder, None), observers=0, workers=0,
-                      partitions=16)
+                      partitions=16, options={"api": {"max_wait": 2, "max_watch": 2}})
     made.upgrade_database()
     try:
         for name in ("engine-1", "api"):

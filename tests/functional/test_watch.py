@@ -1,4 +1,4 @@
-"""Watchers over real processes: cut off at random under load, over restarts of the API and the engine, and by command."""
+"""Watchers over real processes: cut off at random under load, over restarts of API and engine, and by command."""
 from __future__ import annotations
 
 import contextlib

@@ -44,9 +44,9 @@ class House:
         ring = Ring(self.read_members, lambda names, count: tuple(names[n % len(names)] for n in range(count)),
                     clock=self.clock)
         conf = obsvc_conf.load([], config_files=[])
-        self.api = api = Api(self.engine, Policy(conf), ring, max_wait=5.0, types=frozenset({"compute.server", "sim.resource"}),
-                  catalog=catalog)
-        self.http = falcon.testing.TestClient(make_app(api, self.identify),
+        self.api = Api(self.engine, Policy(conf), ring, max_wait=5.0,
+                       types=frozenset({"compute.server", "sim.resource"}), catalog=catalog)
+        self.http = falcon.testing.TestClient(make_app(self.api, self.identify),
                                               headers={"X-Openstack-Request-Id": REQUEST})
 
     def identify(self, environ):

@@ -9,6 +9,7 @@ import pytest
 
 from obsvc.engine_client.contract import OPERATIONS
 from obsvc.model import Condition, Ref
+from tests.functional.servers import wait_until
 from tests.unit.test_api import House, project
 
 FOREIGN = Ref("RegionOne", "compute.server", "0000-of-another")
@@ -88,9 +89,20 @@ def test_by_a_list_of_observations(house, asked, path):
 
 @pytest.mark.parametrize("path", [
     "/v1/changes?resource_id={}", "/v1/changes?resource_id={}&project_id=p1", "/v1/changes?since=0&limit=1",
-    "/v1/changes?resource_id={}&wait=0.01",
+    "/v1/changes?resource_id={}&wait=0.01", "/v1/watch?since=0&timeout=0&resource_id={}", "/v1/watch?timeout=0",
+    "/v1/watch?since=0&timeout=0.01&resource_id={}", "/v1/watch?since=0&timeout=0&project_id=p1",
 ])
 def test_by_following_changes(house, asked, path):
+    with house.api.feed.signal():  # what all waiters share is there: it is no request's work
+        wait_until(lambda: house.service.waiters.waiting == 1, bound=10, what="the feed is followed")
+    assert compare(house, asked, "GET", path, FOREIGN.resource_id, MISSING.resource_id) == 200
+
+
+@pytest.mark.parametrize("path", [
+    "/v1/resources?resource_id={}", "/v1/resources?resource_id={}&project_id=p1", "/v1/resources?limit=1",
+    "/v1/resources?condition=active", "/v1/resources?since=0", "/v1/resources?marker=0",
+])
+def test_by_a_list_of_resources(house, asked, path):
     assert compare(house, asked, "GET", path, FOREIGN.resource_id, MISSING.resource_id) == 200
 
 

@@ -143,7 +143,8 @@ def test_a_refusal_for_now_says_when_to_come_again():
     assert versions(drain(server.watch(since=0))) == [1] and 7 <= server.slept[0] < 8
 
 
-@pytest.mark.parametrize("answer", [Forbidden("no"), Stream(failure("forbidden")), Stream(b"event: change\ndata: x\n\n")])
+@pytest.mark.parametrize("answer", [
+    Forbidden("no"), Stream(failure("forbidden")), Stream(b"event: change\ndata: x\n\n")])
 def test_what_will_not_pass_by_itself_is_raised(answer):
     with pytest.raises(ObsvcError):
         list(Server(answer).watch(since=0))

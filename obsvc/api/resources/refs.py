@@ -47,11 +47,12 @@ class ResourceByRef:
         """The engine's copy; with ``wait`` waits for a version above ``since``, or for the condition ``until``."""
         caller = self._api.allow(req, "resource:read")
         query = Query(req, "region", "wait", "since", "until")
-        wait = query.seconds("wait", 0.0, self._api.max_wait)
+        wait, until = query.seconds("wait", 0.0, self._api.max_wait), query.choice("until", Condition)
+        since = query.whole("since", 0) if query.text("since") is not None else None
         resource = self._api.resource(caller, resource_type, resource_id, query.text("region"))
         if wait > 0:
-            until = query.choice("until", Condition)
-            since = query.whole("since", resource.version) if until is None else None
+            if until is None and since is None:
+                since = resource.version
             wanted = ResourceRequest(resource.ref, since=since, until=until)
             read = self._api.engine.read_resource
             found = self._api.shown(caller, waiting.wait(
