@@ -14,6 +14,10 @@ from obsvc.model import Condition
 T = TypeVar("T")
 E = TypeVar("E", bound=enum.Enum)
 
+#: Parts of a ref, as the engine takes them: no database holds a NUL.
+ResourceId = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\u0000]*$")]
+Region = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\u0000]*$")]
+
 #: Seconds until a deadline.
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -96,8 +100,8 @@ class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One observation to start.  timeout: seconds until its deadline."""
 
     resource_type: str
-    resource_id: Annotated[str, msgspec.Meta(min_length=1)]
-    region: str | None = None
+    resource_id: ResourceId
+    region: Region | None = None
     goal: Condition | None = None
     timeout: Seconds | None = None
     labels: dict[str, str] = {}

@@ -58,8 +58,6 @@ class Observations:
         answer(resp, started[0] if single else {"observations": started}, status=falcon.HTTP_201)
 
     def _item(self, caller: Caller, body: StartBody) -> StartItem:
-        if not body.resource_id:
-            raise InvalidInput("resource_id: expected a service's id, got an empty text")
         ref = Ref(body.region or self._api.region, self._api.check_type(body.resource_type), body.resource_id)
         if self._api.foreign(caller, ref):
             raise NotFound(f"no {ref.resource_type} {ref.resource_id}")
