@@ -107,6 +107,7 @@ class _Proxy:
 
     async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *,
                     up: bool) -> None:
+        lost = False
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 mode = self.mode
@@ -114,8 +115,11 @@ class _Proxy:
                     link.writers[0].write(mode.answer)
                     return
                 if not (mode.up if up else mode.down):
-                    link.broken = True
+                    lost = link.broken = True
                     continue
+                if lost:  # no connection has a hole in what it delivers
+                    link.abort()
+                    return
                 if mode.flaky and self._random.random() < mode.flaky:
                     link.abort()
                     return
