@@ -8,6 +8,7 @@ import falcon
 
 from obsvc.api.feed import Feed
 from obsvc.api.policy import Caller, Policy
+from obsvc.api.reading import Reader
 from obsvc.api.ring import Ring
 from obsvc.catalog import Catalog
 from obsvc.clock import Clock, SystemClock
@@ -38,10 +39,12 @@ class Api:
     catalog: Catalog | None = None
     clock: Clock = SystemClock()
     feed: Feed = field(init=False)
+    reader: Reader = field(init=False)
     _partitions: int | None = None
 
     def __post_init__(self) -> None:
         self.feed = Feed(self.engine)
+        self.reader = Reader(self.engine)
 
     def allow(self, req: falcon.Request, rule: str) -> Caller:
         """The caller, when policy lets it; raises Forbidden."""

@@ -36,8 +36,9 @@ POLL = 20.0
 #: Changes in one answer of the engine.
 PAGE = 1000
 
-#: Seconds between two answers at least: changes that come close together go out together.
-GATHER = 0.01
+#: Seconds between two answers at least: changes that come close together go out together, since each time every
+#: watcher's thread is woken.  The first after a silence goes at once.
+GATHER = 0.05
 
 #: Seconds without a waiter until the feed is let go.
 LINGER = 30.0

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from obsvc.engine import draining, fencing, observing
 from obsvc.engine.member_operations import WAIT_MAX
-from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of
+from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of, resources_by_key
 from obsvc.engine.schema import core
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store, Transaction
@@ -88,18 +88,21 @@ class ObservationOperations:
         assert found is not None
         return found
 
+    def read_resources(self, request: observations.ReadRequest) -> observations.ResourcesReply:
+        if len(request.refs) > PAGE_MAX:
+            raise InvalidInput(f"expected at most {PAGE_MAX} refs, got {len(request.refs)}: send them in parts")
+        for ref in request.refs:
+            check_ref(ref)
+        keys = sorted({core.ref_key(ref) for ref in request.refs})
+        return self.store.read(lambda tx: _resources(tx, list(resources_by_key(tx, keys).values())))
+
     def find_resources(self, request: observations.FindRequest) -> observations.ResourcesReply:
         table = core.resource
         query = sa.select(table).where(
             table.c.resource_id == request.resource_id, table.c.resource_type == request.resource_type
         ).order_by(table.c.region)
 
-        def read(tx: Transaction) -> list[Resource]:
-            rows = tx.execute(query).all()
-            counts = _observations_of(tx, [row.ref_key for row in rows])
-            return [resource_of(row, counts.get(row.ref_key, 0)) for row in rows]
-
-        return observations.ResourcesReply(tuple(self.store.read(read)))
+        return self.store.read(lambda tx: _resources(tx, tx.execute(query).all()))
 
     def list_resources(self, request: observations.ResourcesRequest) -> observations.ResourcesPage:
         _check_limit(request.limit)
@@ -169,6 +172,11 @@ def _observations_of(tx: Transaction, keys: Sequence[str]) -> dict[str, int]:
         query = sa.select(table.c.ref_key, sa.func.count()).where(table.c.ref_key.in_(some)).group_by(table.c.ref_key)
         counts.update({key: count for key, count in tx.execute(query)})
     return counts
+
+
+def _resources(tx: Transaction, rows: Sequence[Any]) -> observations.ResourcesReply:
+    counts = _observations_of(tx, [row.ref_key for row in rows])
+    return observations.ResourcesReply(tuple(resource_of(row, counts.get(row.ref_key, 0)) for row in rows))
 
 
 def _read(tx: Transaction, ref: Ref) -> Resource:

@@ -132,6 +132,12 @@ class ResourcesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     limit: int = 100
 
 
+class ReadRequest(msgspec.Struct, frozen=True):
+    """These of them that are observed, in any order; at most 1000 refs."""
+
+    refs: tuple[Ref, ...]
+
+
 class FindRequest(msgspec.Struct, frozen=True):
     """Every observed ref with this type and id, in any region."""
 

@@ -24,7 +24,6 @@ from obsvc.engine_client.observations import (
     ObservationsRequest,
     ObservationStatus,
     Resource,
-    ResourceRequest,
     StartItem,
     StartRequest,
     StopRequest,
@@ -116,13 +115,11 @@ class ObservationWait:
         answer(resp, self._wait(caller, observation_id, timeout, since))
 
     def _wait(self, caller: Caller, observation_id: str, timeout: float, since: int | None) -> dict[str, Any]:
-        engine = self._api.engine
         observation = self._api.observation(caller, observation_id)
-        since = engine.read_resource(ResourceRequest(observation.ref)).version if since is None else since
+        since = self._api.reader.read(observation.ref).version if since is None else since
 
         def read() -> tuple[Observation, Resource]:
-            return (self._api.observation(caller, observation_id),
-                    engine.read_resource(ResourceRequest(observation.ref)))
+            return self._api.observation(caller, observation_id), self._api.reader.read(observation.ref)
 
         observation, resource = waiting.wait(
             self._api.feed, observation.ref, read, lambda found: over(*found, since), timeout, clock=self._api.clock)

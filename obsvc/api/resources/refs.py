@@ -54,9 +54,8 @@ class ResourceByRef:
             if until is None and since is None:
                 since = resource.version
             wanted = ResourceRequest(resource.ref, since=since, until=until)
-            read = self._api.engine.read_resource
             found = self._api.shown(caller, waiting.wait(
-                self._api.feed, resource.ref, lambda: read(ResourceRequest(resource.ref)), wanted.answered_by, wait,
+                self._api.feed, resource.ref, lambda: self._api.reader.read(resource.ref), wanted.answered_by, wait,
                 clock=self._api.clock))
             if found is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
