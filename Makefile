@@ -50,7 +50,7 @@ lint: venv
 	$(BIN)/lint-imports
 
 # One benchmark of benchmarks/: bench-intake, bench-fetch, bench-pipeline, bench-convergence, bench-soak,
-# bench-ownership, bench-failover, bench-engine.
+# bench-ownership, bench-failover, bench-engine, bench-waiters.
 bench-%: venv servers
 	$(BIN)/python -m benchmarks.$* $(ARGS)
 

@@ -23,6 +23,7 @@ SIZES = {
     "ownership": "--runs 1 --observations 500 --databases sqlite",
     "failover": "--modes kill --repetitions 1 --resources 6",
     "engine": "--runs 1 --databases sqlite --observations 500 --nodes 20,40",
+    "waiters": "--runs 1 --waiters 30 --watchers 5 --hold 1",
     "soak": "--minutes 0.1 --rate 30 --servers 4 --observers 1",
 }
 
@@ -35,6 +36,7 @@ COMPARED = {
     "ownership": set(),
     "failover": set(),
     "engine": {f"sqlite, batches of {size}: time a report, ours / executemany" for size in (1, 50, 500)},
+    "waiters": {"API requests: waiters / pollers", "median delay: waiters / pollers"},
     "soak": set(),
 }
 
@@ -46,7 +48,7 @@ def test_all_benchmarks_are_here():
 
 
 @pytest.mark.parametrize("name", [
-    "fetch", "intake", "pipeline", "ownership", "engine",
+    "fetch", "intake", "pipeline", "ownership", "engine", "waiters",
     *(pytest.param(name, marks=pytest.mark.long) for name in ("convergence", "failover", "soak")),
 ])
 def test_the_last_line_is_one_json_object_with_numbers_by_name(name):
