@@ -460,7 +460,10 @@ def resources_are_listed_once_over_pages_with_the_version_to_follow_from(engine:
 
 @_check
 def what_is_not_there_is_not_found(engine: Engine) -> None:
-    expect("those of them that are observed", [], list(engine.read_resources(obs.ReadRequest((_new_ref(),))).resources))
+    ref = _new_ref()
+    _start(engine, ref)
+    found = engine.read_resources(obs.ReadRequest((ref, _new_ref(), ref))).resources
+    expect("those of them that are observed", [(ref, 1)], [(each.ref, each.observations) for each in found])
     _expect_error("an unknown ref", NotFound, lambda: engine.read_resource(obs.ResourceRequest(_new_ref())))
 
 
