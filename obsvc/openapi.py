@@ -84,6 +84,11 @@ def responses(
     return found
 
 
+def not_modified() -> dict[str, Any]:
+    """The answer to a conditional read of what the caller has already."""
+    return {"description": "As the caller has it: If-None-Match names its ETag.", "headers": _HEADERS}
+
+
 def document(title: str, version: str, description: str, paths: Mapping[str, Any], schemas: Schemas,
              security: Mapping[str, Any]) -> bytes:
     """The document as JSON text.  security: schemes by name, any one of which does."""

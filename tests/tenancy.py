@@ -107,6 +107,12 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/v1/observations"): _list("/v1/observations"),
     ("POST", "/v1/observations"): _write(201, lambda stage: "/v1/observations", lambda stage: {
         "resource_type": stage.server.resource_type, "resource_id": stage.server.resource_id}),
+    ("POST", "/v1/observations/start"): _write(200, lambda stage: "/v1/observations/start", lambda stage: {
+        "observations": [{"resource_type": stage.server.resource_type, "resource_id": stage.server.resource_id}]},
+        other=200),  # with an error for the one
+    ("POST", "/v1/observations/stop"): _write(
+        200, lambda stage: "/v1/observations/stop", lambda stage: {"observation_ids": [stage.observation()]},
+        other=200),
     ("GET", "/v1/observations/{observation_id}"): _read(lambda stage: f"/v1/observations/{stage.observation()}"),
     ("DELETE", "/v1/observations/{observation_id}"):
         _write(204, lambda stage: f"/v1/observations/{stage.observation()}"),

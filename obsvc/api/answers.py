@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import msgspec
 
+from obsvc import openapi
 from obsvc.client import types
 
 
@@ -32,6 +33,32 @@ class Observations(msgspec.Struct, frozen=True):
 
     observations: list[types.Observation]
     marker: str | None = None
+
+
+class Started(msgspec.Struct, frozen=True):
+    """One of them: its observation, or why there is none."""
+
+    observation: types.Observation | None
+    error: openapi.ErrorBody | None
+
+
+class StartedMany(msgspec.Struct, frozen=True):
+    """One for each that was asked for, in the same order."""
+
+    results: list[Started]
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """One of them; error: why it was not stopped, null where it was."""
+
+    observation_id: str
+    error: openapi.ErrorBody | None
+
+
+class StoppedMany(msgspec.Struct, frozen=True):
+    """One for each that was asked for, in the same order."""
+
+    results: list[Stopped]
 
 
 class Resources(msgspec.Struct, frozen=True):

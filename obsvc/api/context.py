@@ -1,7 +1,7 @@
 """What every resource class of the API works with: engine, policy, ring, limits; and the built-in tenancy."""
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import falcon
@@ -17,10 +17,14 @@ from obsvc.engine_client.observations import (
     FindRequest,
     Observation,
     ObservationsRequest,
+    ReadRequest,
     Resource,
 )
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Ref
+
+#: Refs that the engine reads in one request, at most.
+READ_MOST = 1000
 
 
 @dataclass
@@ -107,23 +111,26 @@ class Api:
             resource_type=ref.resource_type, resource_id=ref.resource_id, region=ref.region,
             project_id=caller.scope, limit=1)).observations)
 
-    def foreign(self, caller: Caller, ref: Ref) -> bool:
-        """Whether the engine knows that ``ref`` is of a project that the caller may not see.
+    def foreign(self, caller: Caller, refs: Iterable[Ref]) -> set[Ref]:
+        """Those of ``refs`` of which the engine knows that they are of a project that the caller may not see.
 
         A ref that was never seen is nobody's yet; one that is gone, with no project named, neither.
         """
-        if caller.privileged:
-            return False
-        found = self.engine.find_resources(FindRequest(ref.resource_type, ref.resource_id)).resources
-        snapshots = [each.snapshot for each in found if each.ref == ref and each.snapshot is not None]
-        return any(not caller.sees(one.project_id) for one in snapshots if one.exists or one.project_id is not None)
+        wanted = [] if caller.privileged else list(dict.fromkeys(refs))
+        found: set[Ref] = set()
+        for at in range(0, len(wanted), READ_MOST):
+            for each in self.engine.read_resources(ReadRequest(tuple(wanted[at:at + READ_MOST]))).resources:
+                one = each.snapshot
+                if one is not None and (one.exists or one.project_id is not None) and not caller.sees(one.project_id):
+                    found.add(each.ref)
+        return found
 
     def observation(self, caller: Caller, observation_id: str) -> Observation:
         """One observation that the caller may see; NotFound otherwise.  Its status tells of its ref, so an observation
         of what turned out to be foreign is not shown."""
         page = self.engine.list_observations(ObservationsRequest(observation_id=observation_id, limit=1))
         for found in page.observations:
-            if caller.sees(found.project_id) and not self.foreign(caller, found.ref):
+            if caller.sees(found.project_id) and not self.foreign(caller, (found.ref,)):
                 return found
         raise NotFound(f"no observation {observation_id}: list those there are")
 

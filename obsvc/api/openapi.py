@@ -15,16 +15,19 @@ from obsvc.model import Condition
 _TEXT = {"type": "string", "minLength": 1}
 _WHOLE = {"type": "integer", "minimum": 0, "maximum": WHOLE_MAX}
 _SECONDS = {"type": "number", "minimum": 0}
+_CONDITION = {"type": "string", "enum": [each.value for each in Condition]}
 
 #: Every query parameter: what it is, and its schema.
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "after": ("Only what came after this event.", _WHOLE),
     "before": ("Only those older than this one.", _WHOLE),
-    "condition": ("Only resources of this condition.", {"type": "string", "enum": [each.value for each in Condition]}),
+    "condition": ("Only where the resource is in this condition.", _CONDITION),
     "differs": ("Whether proposal and grant differ.", {"type": "string", "enum": ["true", "false", "1", "0"]}),
     "heartbeat": ("Seconds between two heartbeats, 1 to 60.", _SECONDS),
+    "label": ("Only with this label, KEY=VALUE.", {"type": "string", "pattern": "^[^=]+="}),
     "limit": ("Rows of a page; more than 1000 count as 1000.", {"type": "integer", "minimum": 1, "maximum": WHOLE_MAX}),
     "marker": ("`marker` of the page before.", _TEXT),
+    "member": ("Only of resources whose partition this member owns; for admin and service.", _TEXT),
     "owner": ("Only those granted to this member, or proposed for it.", _TEXT),
     "project_id": ("Only those of this project; for admin and service.", _TEXT),
     "region": ("The region, where an id alone is not enough.", _TEXT),
@@ -33,12 +36,13 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "since": ("Only what is newer than this version.", _WHOLE),
     "stack_id": ("Only of this stack.", _TEXT),
     "timeout": ("Seconds to wait.", _SECONDS),
-    "until": ("The condition to wait for.", {"type": "string", "enum": [each.value for each in Condition]}),
+    "until": ("The condition to wait for.", _CONDITION),
     "wait": ("Seconds to wait for something new.", _SECONDS),
 }
 
 #: Headers of requests, likewise.
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "If-None-Match": ("ETags of what the caller has: 304 where it is still so.", {"type": "string"}),
     "Last-Event-ID": ("The id of the last event that came: as `since`, and before it.",
                       {"type": "string", "pattern": "^[0-9]{1,18}$"}),
 }
@@ -81,7 +85,7 @@ def _operation(route: Route, operation: Operation, schemas: openapi.Schemas) -> 
     for name in operation.query:
         text, schema = PARAMETERS[name]
         parameters.append({"name": name, "in": "query", "description": text, "schema": schema})
-    for name in operation.headers:
+    for name in (*operation.headers, *(("If-None-Match",) if operation.conditional else ())):
         text, schema = HEADERS[name]
         parameters.append({"name": name, "in": "header", "description": text, "schema": schema})
     errors = (*(_GUARDED if operation.rule else (400, 500)), *operation.raises, *((413,) if operation.body else ()))
@@ -93,6 +97,8 @@ def _operation(route: Route, operation: Operation, schemas: openapi.Schemas) -> 
         "summary": operation.summary, "parameters": parameters,
         "responses": openapi.responses(schemas, operation.status, content, errors),
     }
+    if operation.conditional:
+        described["responses"]["304"] = openapi.not_modified()
     if doc := inspect.getdoc(responder):
         described["description"] = doc
     if operation.body is not None:

@@ -6,6 +6,7 @@ and their scripts.
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,15 @@ def answer_raw(resp: falcon.Response, data: bytes) -> None:
     """Answer what is JSON already."""
     resp.content_type = falcon.MEDIA_JSON
     resp.data = data
+
+
+def answer_once(req: falcon.Request, resp: falcon.Response, value: Any) -> None:
+    """Answer ``value`` with its ETag; 304 without it where the caller has that already (RFC 9110 13.1.2)."""
+    answer(resp, value)
+    resp.etag = hashlib.blake2b(resp.data, digest_size=16).hexdigest()
+    known = req.if_none_match or []
+    if "*" in known or resp.etag.strip('"') in known:
+        resp.status, resp.data, resp.content_type = falcon.HTTP_304, None, None
 
 
 def answer(resp: falcon.Response, value: Any, *, status: str = falcon.HTTP_200) -> None:

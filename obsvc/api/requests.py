@@ -117,6 +117,12 @@ class StartManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     observations: StartList
 
 
+class StopManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several observations to stop, by their ids."""
+
+    observation_ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=START_MOST)]
+
+
 class StartStackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Observations for every resource that a stack has now."""
 

@@ -27,6 +27,8 @@ from obsvc.api.answers import (
     Resources,
     StackPlan,
     Stacks,
+    StartedMany,
+    StoppedMany,
     Versions,
 )
 from obsvc.api.context import Api
@@ -41,7 +43,7 @@ class Operation:
     rule: the policy rule without ``obsvc:``; None: open to everybody.  query: parameters, each described in
     ``obsvc.api.openapi.PARAMETERS``.  body, reply: types as JSON has them; None: none; a tuple: one of those; ``Any``:
     any.  raises: statuses beside those that every operation may answer.  headers: of the request, as ``query``.
-    events: names and types where the reply is a stream of server-sent events.
+    events: names and types where the reply is a stream of server-sent events.  conditional: answered with an ETag.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Operation:
     raises: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     events: tuple[tuple[str, Any], ...] = ()
+    conditional: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,23 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/openapi.json", versions.Description, (Operation("GET", "This document", None, Any),)),
     Route("/v1/observations", observations.Observations, (
         Operation("GET", "List observations", "observation:read", Observations, query=(
-            "resource_type", "resource_id", "region", "stack_id", "project_id", "marker", "limit")),
+            "resource_type", "resource_id", "region", "stack_id", "project_id", "label", "condition", "member",
+            "marker", "limit")),
         Operation("POST", "Start observing", "observation:start", (types.Observation, Observations), 201,
                   body=(requests.StartBody, requests.StartManyBody, requests.StartList, requests.StartStackBody),
                   raises=(404,)),
     )),
+    Route("/v1/observations/start", observations.Observations, (
+        Operation("POST", "Start observing many, each by itself", "observation:start", StartedMany,
+                  body=requests.StartManyBody),
+    ), "start"),
+    Route("/v1/observations/stop", observations.Observations, (
+        Operation("POST", "Stop observing many, each by itself", "observation:stop", StoppedMany,
+                  body=requests.StopManyBody),
+    ), "stop"),
     Route("/v1/observations/{observation_id}", observations.ObservationById, (
-        Operation("GET", "Show an observation", "observation:read", types.Observation, raises=(404,)),
+        Operation("GET", "Show an observation", "observation:read", types.Observation, raises=(404,),
+                  conditional=True),
         Operation("DELETE", "Stop observing", "observation:stop", None, 204, raises=(404,)),
     )),
     Route("/v1/observations/{observation_id}/wait", observations.ObservationWait, (
@@ -97,7 +110,7 @@ ROUTES: tuple[Route, ...] = (
     )),
     Route("/v1/resources/{resource_type}/{resource_id}", refs.ResourceByRef, (
         Operation("GET", "Read a resource's actual state, or wait for it", "resource:read", types.Resource,
-                  query=("region", "wait", "since", "until"), raises=(404, 409)),
+                  query=("region", "wait", "since", "until"), raises=(404, 409), conditional=True),
     )),
     Route("/v1/resources/{resource_type}/{resource_id}/check", refs.ResourceByRef, (
         Operation("POST", "Have a resource looked at now", "resource:check", Check, 202, query=("region",),

@@ -11,9 +11,10 @@ names; Unavailable when the API can't be reached.  Waits longer than one long po
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 #: Seconds of one long poll.
 POLL = 30.0
+
+#: Observations that one request starts or stops.
+BULK = 1000
 
 #: Seconds that a wait goes on without an answer, and between two tries.
 PATIENCE, PAUSE = 60.0, 0.5
@@ -51,6 +55,22 @@ class Client(Transport):
         answer = self.call("POST", "/v1/observations", dict, body={"stack": stack, "goal": goal})
         return typed(answer["observations"], tuple[types.Observation, ...])
 
+    def start_observations(self, items: Iterable[Mapping[str, Any]]) -> tuple[types.Started, ...]:
+        """Observe many, each as ``start_observation`` takes it; one result for each, in order: it, or its error."""
+        found: list[types.Started] = []
+        for some in batched(items, BULK):
+            answer = self.call("POST", "/v1/observations/start", dict, body={"observations": some})
+            found += typed(answer["results"], list[types.Started])
+        return tuple(found)
+
+    def stop_observations(self, observation_ids: Iterable[str]) -> tuple[types.Stopped, ...]:
+        """Stop many; one result for each, in order."""
+        found: list[types.Stopped] = []
+        for some in batched(observation_ids, BULK):
+            answer = self.call("POST", "/v1/observations/stop", dict, body={"observation_ids": some})
+            found += typed(answer["results"], list[types.Stopped])
+        return tuple(found)
+
     def stop_observation(self, observation_id: str) -> None:
         self.call("DELETE", f"/v1/observations/{_part(observation_id)}", None)
 
@@ -58,7 +78,8 @@ class Client(Transport):
         return self.call("GET", f"/v1/observations/{_part(observation_id)}", types.Observation)
 
     def observations(self, **filters: str | None) -> Iterator[types.Observation]:
-        """All, page by page; filters: resource_type, resource_id, region, stack_id, project_id."""
+        """All, page by page; filters: resource_type, resource_id, region, stack_id, project_id, label (KEY=VALUE),
+        condition, member."""
         return self.pages("/v1/observations", "observations", types.Observation, filters)
 
     def wait_observation(
@@ -279,6 +300,13 @@ def _until(once: Callable[[float], T], enough: Callable[[T], bool], timeout: flo
         found = once(left)
         if enough(found) or (end is not None and time.monotonic() >= end):
             return found
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """``items`` in lists of at most ``size``."""
+    some = iter(items)
+    while batch := list(itertools.islice(some, size)):
+        yield batch
 
 
 def _part(text: str) -> str:

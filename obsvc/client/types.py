@@ -29,6 +29,29 @@ class Observation(msgspec.Struct, frozen=True):
     met_at: float | None = None
 
 
+class Error(msgspec.Struct, frozen=True):
+    """code: stable.  expected, remedy: what would have been right, and what to do."""
+
+    code: str
+    message: str
+    expected: str = ""
+    remedy: str = ""
+
+
+class Started(msgspec.Struct, frozen=True):
+    """One of many: its observation, or why there is none."""
+
+    observation: Observation | None = None
+    error: Error | None = None
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """One of many; error: why it was not stopped."""
+
+    observation_id: str
+    error: Error | None = None
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     exists: bool
     condition: str

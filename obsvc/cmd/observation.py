@@ -73,12 +73,16 @@ class List(ApiLister):
         parser.add_argument("--id", help="Only of this resource.")
         parser.add_argument("--region", help="Only in this region.")
         parser.add_argument("--stack", metavar="ID", help="Only those of this stack (its id).")
+        parser.add_argument("--label", metavar="KEY=VALUE", help="Only with this label.")
+        parser.add_argument("--condition", choices=GOALS, help="Only of resources that are so.")
+        parser.add_argument("--member", metavar="NAME", help="Only of resources that this member owns.")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         return self.listed(parsed_args, self.client(parsed_args).observations(
             resource_type=parsed_args.type, resource_id=parsed_args.id, region=parsed_args.region,
-            stack_id=parsed_args.stack,
+            stack_id=parsed_args.stack, label=parsed_args.label, condition=parsed_args.condition,
+            member=parsed_args.member,
         ))
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from obsvc.engine import draining, fencing, observing
 from obsvc.engine.member_operations import WAIT_MAX
-from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of, resources_by_key
+from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of, resources_by_key, to_json
 from obsvc.engine.schema import core
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store, Transaction
@@ -50,18 +50,22 @@ class ObservationOperations:
         if len(request.observation_ids) > ITEMS_MAX:
             raise InvalidInput(f"expected at most {ITEMS_MAX} ids, got {len(request.observation_ids)}")
 
-        def work(tx: Transaction) -> tuple[list[str], list[str]]:
-            _refuse_of_stacks(tx, request)
-            return observing.stop(tx, request.observation_ids, project_id=request.project_id)
+        def work(tx: Transaction) -> observations.StopReply:
+            of_stacks = _of_stacks(tx, request)
+            if of_stacks and not request.partly:
+                one, stack = next(iter(of_stacks.items()))
+                raise Conflict(f"observation {one} belongs to stack {stack}: it ends with the stack, delete that")
+            ids = [each for each in request.observation_ids if each not in of_stacks]
+            stopped, missing = observing.stop(tx, ids, project_id=request.project_id)
+            return observations.StopReply(tuple(stopped), tuple(missing), tuple(of_stacks))
 
-        stopped, missing = self.store.run(work)
-        return observations.StopReply(tuple(stopped), tuple(missing))
+        return self.store.run(work)
 
     def list_observations(self, request: observations.ObservationsRequest) -> observations.ObservationsPage:
         _check_limit(request.limit)
         table = core.observation
         query = observing.select_observations().order_by(table.c.observation_id).limit(request.limit)
-        for name in ("resource_type", "resource_id", "region"):
+        for name in ("resource_type", "resource_id", "region", "condition"):
             value = getattr(request, name)
             if value is not None:
                 query = query.where(core.resource.c[name] == value)
@@ -69,10 +73,10 @@ class ObservationOperations:
             value = getattr(request, name)
             if value is not None:
                 query = query.where(table.c[name] == value)
-        if request.marker is not None:
-            query = query.where(table.c.observation_id > request.marker)
-        rows = self.store.read(lambda tx: tx.execute(query).all())
-        return observations.ObservationsPage(tuple(observation_of(row) for row in rows))
+        if request.member is not None:
+            query = query.join(core.partition, core.partition.c.partition_id == core.resource.c.partition_id).where(
+                core.partition.c.owner_name == request.member)
+        return observations.ObservationsPage(tuple(self.store.read(lambda tx: _labelled(tx, query, request))))
 
     def read_resource(self, request: ResourceRequest) -> Resource:
         """NotFound where nobody observes the ref."""
@@ -150,19 +154,37 @@ class ObservationOperations:
         return observations.PartitionsReply(tuple(self.store.read(lambda tx: _partitions(tx, request.partitions))))
 
 
-def _refuse_of_stacks(tx: Transaction, request: observations.StopRequest) -> None:
-    """A node waits for what its stack observes: stopped by hand, it would wait for ever."""
-    table = core.observation
+def _labelled(
+    tx: Transaction, query: sa.Select[Any], request: observations.ObservationsRequest
+) -> list[observations.Observation]:
+    """A page of those that have the label asked for.  The database finds its text, and that also where it is part of
+    another value: so the page is filled up from what follows."""
+    column, after = core.observation.c, request.marker
+    if request.label is not None:
+        name, value = (to_json(each) for each in request.label)
+        query = query.where(column.labels.contains(f"{name}:{value}", autoescape=True))
+    found: list[observations.Observation] = []
+    while True:
+        page = query if after is None else query.where(column.observation_id > after)
+        rows = [observation_of(row) for row in tx.execute(page)]
+        found += [each for each in rows
+                  if request.label is None or each.labels.get(request.label[0]) == request.label[1]]
+        if len(rows) < request.limit or len(found) >= request.limit:
+            return found[:request.limit]
+        after = rows[-1].observation_id
+
+
+def _of_stacks(tx: Transaction, request: observations.StopRequest) -> dict[str, str]:
+    """Those that belong to a stack, with its id.  A node waits for what its stack observes: stopped by hand, it would
+    wait for ever."""
+    table, found = core.observation, {}
     for some in chunks(sorted(set(request.observation_ids))):
         query = sa.select(table.c.observation_id, table.c.stack_id).where(
             table.c.observation_id.in_(some), table.c.stack_id.is_not(None))
         if request.project_id is not None:
             query = query.where(table.c.project_id == request.project_id)
-        row = tx.execute(query.limit(1)).first()
-        if row is not None:
-            raise Conflict(
-                f"observation {row.observation_id} belongs to stack {row.stack_id}: it ends with the stack, delete that"
-            )
+        found.update({row.observation_id: row.stack_id for row in tx.execute(query)})
+    return found
 
 
 def _observations_of(tx: Transaction, keys: Sequence[str]) -> dict[str, int]:

@@ -398,6 +398,26 @@ def starting_the_same_again_is_the_same_observation(engine: Engine) -> None:
 
 
 @_check
+def observations_are_found_by_label_condition_and_owner(engine: Engine) -> None:
+    one, other, actor = _new_ref(), _new_ref(), Actor(engine)
+    value = f"100%_\\'\"{uuid.uuid4()}"
+    engine.start(obs.StartRequest((
+        obs.StartItem(one, labels={"of": value}), obs.StartItem(other, labels={"other": f'"of":"{value}"', "OF": value}),
+    )))
+    actor.report(one, actor.take(one).generation, ACTIVE)
+
+    def found(**filters: Any) -> list[Ref]:
+        return [each.ref for each in engine.list_observations(obs.ObservationsRequest(**filters)).observations]
+
+    expect("with the label", [one], found(label=("of", value)))
+    expect("with another value", [], found(label=("of", value[:-1])))
+    expect("condition", ([one], []), tuple(
+        found(resource_id=one.resource_id, condition=each) for each in (Condition.ACTIVE, Condition.ERROR)))
+    expect("owner", ([one], []), tuple(
+        found(resource_id=one.resource_id, member=each) for each in (actor.member.name, "another")))
+
+
+@_check
 def a_goal_is_met_by_the_report_that_shows_it(engine: Engine) -> None:
     ref = _new_ref()
     observation = _start(engine, ref, Condition.ACTIVE)

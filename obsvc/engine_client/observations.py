@@ -53,19 +53,27 @@ class StartReply(msgspec.Struct, frozen=True):
 
 
 class StopRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """By ids.  ``project_id`` set: only that project's; others count as missing."""
+    """By ids.  ``project_id`` set: only that project's; others count as missing.
+
+    Those of stacks end with their stack: Conflict for one among the ids; with ``partly`` the reply names them, and the
+    others are stopped."""
 
     observation_ids: tuple[str, ...]
     project_id: str | None = None
+    partly: bool = False
 
 
 class StopReply(msgspec.Struct, frozen=True):
     stopped: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    of_stacks: tuple[str, ...] = ()
 
 
 class ObservationsRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A page, by observation id; ``marker`` is the last id of the page before."""
+    """A page, by observation id; ``marker`` is the last id of the page before.
+
+    label: its name and value.  condition: as the resource was last seen.  member: the name of its partition's owner.
+    """
 
     resource_type: str | None = None
     resource_id: str | None = None
@@ -73,6 +81,9 @@ class ObservationsRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     project_id: str | None = None
     stack_id: str | None = None
     observation_id: str | None = None
+    label: tuple[str, str] | None = None
+    condition: Condition | None = None
+    member: str | None = None
     marker: str | None = None
     limit: int = 100
 

@@ -5,16 +5,18 @@ from typing import Any
 
 import falcon
 
+from obsvc import web
 from obsvc.api import waiting
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller
-from obsvc.api.render import answer, plain
+from obsvc.api.render import answer, answer_once, plain
 from obsvc.api.requests import (
     START_MOST,
     Query,
     StartBody,
     StartManyBody,
     StartStackBody,
+    StopManyBody,
     check_timeout,
     read_as,
     read_json,
@@ -29,7 +31,7 @@ from obsvc.engine_client.observations import (
     StopRequest,
 )
 from obsvc.engine_client.stacks import StackRequest
-from obsvc.exceptions import InvalidInput, NotFound
+from obsvc.exceptions import Conflict, Forbidden, InvalidInput, NotFound, ObsvcError
 from obsvc.model import Condition, Ref
 
 
@@ -46,41 +48,100 @@ class Observations:
         single = isinstance(body, dict) and not keys & {"stack", "observations"}
         if "stack" in keys:
             items = self._stack_items(caller, read_as(body, StartStackBody))
-        elif single:
-            items = [self._item(caller, read_as(body, StartBody))]
         else:
-            bodies = read_as(body, StartManyBody).observations if keys else read_as(body, list[StartBody])
+            bodies = [read_as(body, StartBody)] if single else (
+                read_as(body, StartManyBody).observations if keys else read_as(body, list[StartBody]))
             items = [self._item(caller, one) for one in bodies]
+            for ref in self._api.foreign(caller, (item.ref for item in items)):
+                raise missing(ref)
         if not 1 <= len(items) <= START_MOST:
             raise InvalidInput(f"expected 1 to {START_MOST} resources to observe, got {len(items)}")
         started = self._api.engine.start(StartRequest(tuple(items))).observations
         answer(resp, started[0] if single else {"observations": started}, status=falcon.HTTP_201)
 
+    def on_post_start(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Each that can be observed is; the others are answered by their error.
+
+        The same resource and goal again is the same observation, its deadline and labels renewed.
+        """
+        caller = self._api.allow(req, "observation:start")
+        Query(req)
+        results: list[StartItem | ObsvcError] = []
+        for body in read_as(read_json(req), StartManyBody).observations:
+            try:
+                results.append(self._item(caller, body))
+            except InvalidInput as error:
+                results.append(error)
+        foreign = self._api.foreign(caller, (each.ref for each in results if isinstance(each, StartItem)))
+        results = [missing(each.ref) if isinstance(each, StartItem) and each.ref in foreign else each
+                   for each in results]
+        items = tuple(each for each in results if isinstance(each, StartItem))
+        started = iter(self._api.engine.start(StartRequest(items)).observations if items else ())
+        answer(resp, {"results": [
+            {"observation": next(started), "error": None} if isinstance(each, StartItem)
+            else {"observation": None, **web.error_body(each)} for each in results]})
+
+    def on_post_stop(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Each that is there is stopped; the others are answered by their error."""
+        caller = self._api.allow(req, "observation:stop")
+        Query(req)
+        ids = read_as(read_json(req), StopManyBody).observation_ids
+        reply = self._api.engine.stop(StopRequest(tuple(dict.fromkeys(ids)), caller.scope, partly=True))
+        stopped, of_stacks = set(reply.stopped), set(reply.of_stacks)
+
+        def result(each: str) -> dict[str, Any]:
+            if each in stopped:
+                return {"observation_id": each, "error": None}
+            return {"observation_id": each, **web.error_body(
+                Conflict(f"observation {each} belongs to a stack: it ends with the stack, delete that")
+                if each in of_stacks else NotFound(f"no observation {each}: list those there are"))}
+
+        answer(resp, {"results": [result(each) for each in ids]})
+
     def _item(self, caller: Caller, body: StartBody) -> StartItem:
         ref = Ref(body.region or self._api.region, self._api.check_type(body.resource_type), body.resource_id)
-        if self._api.foreign(caller, ref):
-            raise NotFound(f"no {ref.resource_type} {ref.resource_id}")
         return StartItem(ref, body.goal, check_timeout(body.timeout), body.labels, caller.project_id)
 
     def _stack_items(self, caller: Caller, body: StartStackBody) -> list[StartItem]:
         nodes = self._api.engine.stack_nodes(StackRequest(body.stack, caller.scope)).nodes
         refs = [Ref(node.region or self._api.region, node.resource_type, node.resource_id)
                 for node in nodes if node.resource_type and node.resource_id]
+        foreign = self._api.foreign(caller, refs)
         return [StartItem(ref, body.goal, check_timeout(body.timeout), body.labels, caller.project_id)
-                for ref in refs if not self._api.foreign(caller, ref)]
+                for ref in refs if ref not in foreign]
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """A page, by observation id; ``marker``: the last id of the page before."""
         caller = self._api.allow(req, "observation:read")
-        query = Query(req, "resource_type", "resource_id", "region", "stack_id", "project_id", "marker", "limit")
+        query = Query(req, "resource_type", "resource_id", "region", "stack_id", "project_id", "label", "condition",
+                      "member", "marker", "limit")
+        if query.text("member") is not None and not caller.privileged:
+            raise Forbidden("expected no 'member' of a caller who may not see the cluster: leave it out")
         page = self._api.engine.list_observations(ObservationsRequest(
             resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
             region=query.text("region"), stack_id=query.text("stack_id"), marker=query.text("marker"),
+            label=label(query.text("label")), condition=query.choice("condition", Condition),
+            member=query.text("member"),
             project_id=query.text("project_id") if caller.privileged else caller.scope, limit=query.limit(),
         )).observations
-        shown = [each for each in page
-                 if caller.privileged or (caller.sees(each.project_id) and not self._api.foreign(caller, each.ref))]
+        foreign = self._api.foreign(caller, (each.ref for each in page))
+        shown = [each for each in page if caller.sees(each.project_id) and each.ref not in foreign]
         answer(resp, {"observations": shown, "marker": page[-1].observation_id if page else None})
+
+
+def missing(ref: Ref) -> NotFound:
+    """What is told of a foreign ref."""
+    return NotFound(f"no {ref.resource_type} {ref.resource_id}")
+
+
+def label(text: str | None) -> tuple[str, str] | None:
+    """``KEY=VALUE`` as a pair."""
+    if text is None:
+        return None
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise InvalidInput(f"query parameter 'label': expected KEY=VALUE, got {text!r}")
+    return name, value
 
 
 class ObservationById:
@@ -90,7 +151,7 @@ class ObservationById:
     def on_get(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
         caller = self._api.allow(req, "observation:read")
         Query(req)
-        answer(resp, self._api.observation(caller, observation_id))
+        answer_once(req, resp, self._api.observation(caller, observation_id))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
         caller = self._api.allow(req, "observation:stop")

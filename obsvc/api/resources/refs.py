@@ -7,7 +7,7 @@ import falcon
 
 from obsvc.api import waiting
 from obsvc.api.context import Api
-from obsvc.api.render import answer, plain
+from obsvc.api.render import answer, answer_once, plain
 from obsvc.api.requests import Query
 from obsvc.api.resources.cluster import describe
 from obsvc.engine_client.observations import Resource, ResourceRequest, ResourcesRequest
@@ -60,7 +60,7 @@ class ResourceByRef:
             if found is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
             resource = found
-        answer(resp, described(resource))
+        answer_once(req, resp, described(resource))
 
     def on_post_check(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
         """Mark it, so that its owner looks now; answers the mark's number and the version before the look."""
