@@ -117,6 +117,16 @@ class StartManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     observations: StartList
 
 
+class StartEach(StartBody, frozen=True, forbid_unknown_fields=True):
+    """One of many, each answered by itself: also where its type can't be observed."""
+
+
+class StartEachBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Several observations to start, each by itself."""
+
+    observations: Annotated[list[StartEach], msgspec.Meta(min_length=1, max_length=START_MOST)]
+
+
 class StopManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Several observations to stop, by their ids."""
 

@@ -88,7 +88,7 @@ ROUTES: tuple[Route, ...] = (
     )),
     Route("/v1/observations/start", observations.Observations, (
         Operation("POST", "Start observing many, each by itself", "observation:start", StartedMany,
-                  body=requests.StartManyBody),
+                  body=requests.StartEachBody),
     ), "start"),
     Route("/v1/observations/stop", observations.Observations, (
         Operation("POST", "Stop observing many, each by itself", "observation:stop", StoppedMany,

@@ -402,7 +402,8 @@ def observations_are_found_by_label_condition_and_owner(engine: Engine) -> None:
     one, other, actor = _new_ref(), _new_ref(), Actor(engine)
     value = f"100%_\\'\"{uuid.uuid4()}"
     engine.start(obs.StartRequest((
-        obs.StartItem(one, labels={"of": value}), obs.StartItem(other, labels={"other": f'"of":"{value}"', "OF": value}),
+        obs.StartItem(one, labels={"of": value}),
+        obs.StartItem(other, labels={"other": f'"of":"{value}"', "OF": value}),
     )))
     actor.report(one, actor.take(one).generation, ACTIVE)
 

@@ -14,6 +14,7 @@ from obsvc.api.requests import (
     START_MOST,
     Query,
     StartBody,
+    StartEachBody,
     StartManyBody,
     StartStackBody,
     StopManyBody,
@@ -67,7 +68,7 @@ class Observations:
         caller = self._api.allow(req, "observation:start")
         Query(req)
         results: list[StartItem | ObsvcError] = []
-        for body in read_as(read_json(req), StartManyBody).observations:
+        for body in read_as(read_json(req), StartEachBody).observations:
             try:
                 results.append(self._item(caller, body))
             except InvalidInput as error:
