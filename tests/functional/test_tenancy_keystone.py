@@ -34,9 +34,9 @@ def behind_keystone(tmp_path_factory, keystone):
     projects = {name: keystone.project(name) for name in ("ours", "theirs", "third")}
     tokens = {}
     for caller, (role, name) in ROLES.items():
-        keystone.user(caller, role, f"projects/{projects[name]}" if name else "system")
+        keystone.user(f"user-{caller}", role, f"projects/{projects[name]}" if name else "system")
         scope = {"project": {"id": projects[name]}} if name else {"system": {"all": True}}
-        tokens[caller] = keystone.token(caller, scope)
+        tokens[caller] = keystone.token(f"user-{caller}", scope)
     deployment = Deployment(
         folder, database=f"sqlite:///{folder}/obsvc.sqlite", coordination=f"file://{folder}/members",
         bus=f"filesystem://{folder}/bus", cloud=SimulatedCloud(folder, None), observers=0, workers=0, partitions=8)
