@@ -1,4 +1,7 @@
-"""A real Keystone on SQLite, served by one process on a loopback port, with the users that a test wants."""
+"""A real Keystone on SQLite, served by one process on a loopback port, with the users that a test wants.
+
+It runs in a virtualenv of its own, ``.venv-keystone`` (``tools/make-keystone``), so that its dependencies are not ours.
+"""
 from __future__ import annotations
 
 import grp
@@ -7,13 +10,13 @@ import os
 import pathlib
 import pwd
 import subprocess
-import sys
 import urllib.request
 from typing import Any
 
-from tests.functional.servers import free_port, wait_until
+from tests.functional.servers import ServerMissing, free_port, wait_until
 
 PASSWORD = "only-for-tests"
+_PYTHON = pathlib.Path(__file__).parents[2] / ".venv-keystone" / "bin" / "python"
 _SERVE = """
 import socketserver, sys
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -28,6 +31,8 @@ class Keystone:
     """Made, bootstrapped and started; ``stop`` ends it."""
 
     def __init__(self, folder: pathlib.Path) -> None:
+        if not (_PYTHON.parents[1] / "installed.txt").exists():
+            raise ServerMissing("no Keystone in .venv-keystone: run tools/make-keystone")
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}/v3"
         for name in ("keys", "credentials"):
@@ -42,9 +47,10 @@ class Keystone:
         self._manage("fernet_setup", "--keystone-user", pwd.getpwuid(os.getuid()).pw_name,
                      "--keystone-group", grp.getgrgid(os.getgid()).gr_name)
         self._manage("bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url,
+                     "--bootstrap-internal-url", self.url, "--bootstrap-admin-url", self.url,
                      "--bootstrap-region-id", "RegionOne")
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _SERVE, str(self.port)], stdout=subprocess.DEVNULL,
+            [str(_PYTHON), "-W", "ignore", "-c", _SERVE, str(self.port)], stdout=subprocess.DEVNULL,
             stderr=(folder / "serve.log").open("wb"), env=self._environment())
         wait_until(self._answers, bound=120, what="Keystone")
         self._admin = self.token("admin", {"project": {"name": "admin", "domain": {"id": "default"}}})
@@ -88,7 +94,7 @@ class Keystone:
             return answer.headers, json.loads(text) if text else None
 
     def _manage(self, *arguments: str) -> None:
-        command = [sys.executable, "-W", "ignore", "-c", "from keystone.cmd.manage import main; main()",
+        command = [str(_PYTHON), "-W", "ignore", "-c", "from keystone.cmd.manage import main; main()",
                    "--config-file", str(self.config), *arguments]
         done = subprocess.run(command, env=self._environment(), cwd=self.folder, capture_output=True, text=True,
                               check=False, timeout=240)

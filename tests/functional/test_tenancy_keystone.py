@@ -14,6 +14,8 @@ from tests.functional.keystone import PASSWORD, Keystone
 from tests.functional.servers import free_port, wait_until
 from tests.tenancy import CALLERS, MATRIX, Stage, secrets
 
+pytestmark = pytest.mark.xdist_group("keystone")  # one Keystone for all
+
 #: The role of each caller, and what it is on.
 ROLES = {"other": ("member", "theirs"), "reader": ("reader", "ours"), "member": ("member", "ours"),
          "manager": ("manager", "ours"), "admin": ("admin", "third"), "service": ("service", "third"),
@@ -72,12 +74,25 @@ def test_who_may(behind_keystone, operation):
     assert found == dict(zip(CALLERS, row.statuses, strict=True))
 
 
+def test_what_keystone_did_not_give_is_no_identity(behind_keystone):
+    url, stage, tokens = behind_keystone
+    claims = {"X-Identity-Status": "Confirmed", "X-Roles": "admin", "X-Project-Id": stage.project, "X-User-Id": "me"}
+    for headers in (claims, claims | {"X-Auth-Token": "no-token"}, {"X-Auth-Token": tokens["admin"][:-2]}):
+        assert answer(f"{url}/v1/members", "GET", headers)[0] == 401
+    headers = claims | {"X-Auth-Token": tokens["other"]}
+    server = f"{url}/v1/resources/{stage.server.resource_type}/{stage.server.resource_id}"
+    assert [answer(each, "GET", headers)[0] for each in (f"{url}/v1/members", server)] == [403, 404]
+
+
 def ask(url, method, token, body):
-    headers = {"Content-Type": "application/json"} | ({"X-Auth-Token": token} if token else {})
-    data = None if body is None else json.dumps(body).encode()
+    return answer(url, method, {"X-Auth-Token": token} if token else {}, body)
+
+
+def answer(url, method, headers, body=None):
+    request = urllib.request.Request(url, method=method, headers={"Content-Type": "application/json"} | headers,
+                                     data=None if body is None else json.dumps(body).encode())
     try:
-        with urllib.request.urlopen(
-                urllib.request.Request(url, method=method, headers=headers, data=data), timeout=60) as answer:
-            return answer.status, answer.read().decode()
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, reply.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
