@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from benchmarks.engine_stacks import Builder
 from benchmarks.harness import Ratio, Results, main, progress
 from benchmarks.ownership import database
-from obsvc.engine.rows import store_snapshot
+from obsvc import collector
+from obsvc.engine.rows import SNAPSHOT_COLUMNS, store_snapshot
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
 from obsvc.engine.store import Store
@@ -63,6 +64,7 @@ def measure(asked: argparse.Namespace) -> Results:
         with database(kind) as url:
             upgrade(url, partitions=DEFAULT_PARTITIONS)
             bench = Bench(kind, url, asked.observations)
+            collector.settle()  # as the engine's processes do
             for run in range(asked.runs):
                 for size, (name, write) in itertools.product(BATCHES, bench.writers.items()):
                     took = bench.time(write, size)
@@ -142,7 +144,7 @@ class Bench:
         now = time.time()
         for one in batch:
             yield (
-                store_snapshot(one.snapshot) | {
+                dict(zip(SNAPSHOT_COLUMNS, store_snapshot(one.snapshot), strict=True)) | {
                     "generation": one.generation, "sequence": one.sequence, "verdict": "accepted", "mark": None,
                     "looked": 0, "reported_by": str(self._member), "reported_at": now},
                 {"at": now, "region": one.ref.region, "resource_type": one.ref.resource_type,

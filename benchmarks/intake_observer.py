@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from benchmarks.messages import SERVERS, server_ids
 from obsvc import catalog as catalogs
+from obsvc import collector
 from obsvc.clock import SystemClock
 from obsvc.engine_client.ownership import Grant, ObservedRef
 from obsvc.listeners.decode import Decoder
 from obsvc.listeners.listener import BusListener
 from obsvc.listeners.settings import BusSettings
 from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
-from obsvc.observer import collector, looks
+from obsvc.observer import looks
 from obsvc.observer.agenda import Agenda, AgendaSettings
 from obsvc.observer.held import Held
 from obsvc.observer.intake import Intake

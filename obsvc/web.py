@@ -28,7 +28,7 @@ import gunicorn.glogging
 import prometheus_client
 from oslo_middleware import basic_auth
 
-from obsvc import metrics_sharing, request_ids
+from obsvc import collector, metrics_sharing, request_ids
 from obsvc.exceptions import (
     ConfigError,
     InvalidInput,
@@ -161,6 +161,7 @@ def serve(
                 on_stop()
 
         signal.signal(signal.SIGTERM, ends)
+        collector.settle()
 
     options = {
         "bind": f"fd://{bound.fileno()}", "workers": processes, "threads": threads, "worker_class": "gthread",

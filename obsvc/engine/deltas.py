@@ -1,14 +1,13 @@
 """What a report changed, on its way from judgement to the feed: values only."""
 from __future__ import annotations
 
-import dataclasses
+import msgspec
 
 from obsvc.engine_client.observations import ObservationStatus, Standing
 from obsvc.model import Cause, Condition, Generation, Ref, Snapshot
 
 
-@dataclasses.dataclass(frozen=True)
-class TouchedObservation:
+class TouchedObservation(msgspec.Struct, frozen=True):
     """One observation of a ref, before and after a report.
 
     standing: how the report stands to this observation alone.  The statuses are equal where the report changed
@@ -24,8 +23,7 @@ class TouchedObservation:
     standing: Standing = Standing.NONE
 
 
-@dataclasses.dataclass(frozen=True)
-class DeltaDraft:
+class DeltaDraft(msgspec.Struct, frozen=True):
     """A delta that has no version yet.  before: None where nothing was known.  standing: of all observations
     taken together.  changed: names of compared attributes that differ, sorted.  observations: every one of the ref."""
 

@@ -4,8 +4,9 @@ Nothing here knows a database or a clock; every function may be called from any 
 """
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
+
+import msgspec
 
 from obsvc.engine.deltas import DeltaDraft, TouchedObservation
 from obsvc.engine_client.observations import ObservationStatus, Standing
@@ -16,8 +17,7 @@ from obsvc.model import Condition, Generation, Snapshot
 _WEIGHT = (Standing.NONE, Standing.TOWARDS, Standing.MET, Standing.DRIFT, Standing.FAILED)
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What the engine holds of a ref: the last report written, and the highest mark that one has named.
 
     snapshot: None before the first report.  verdict, version: of that last report.
@@ -31,8 +31,7 @@ class Known:
     looked: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True):
     """One observation as far as it decides.  start_mark: the look mark that its start set."""
 
     observation_id: str
@@ -43,8 +42,7 @@ class Watch:
     node_id: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """verdict; repeated: an equal report was written before (nothing is written now); draft: of the delta."""
 
     verdict: Verdict
@@ -77,11 +75,13 @@ def differences(before: Snapshot | None, after: Snapshot) -> tuple[bool, tuple[s
     """``(differs, changed)``: whether anything that counts differs, and the names of the attributes that do."""
     if before is None:
         return True, tuple(sorted(after.attributes))
-    names = before.attributes.keys() | after.attributes.keys()
-    absent = object()
-    changed = tuple(
-        sorted(name for name in names if before.attributes.get(name, absent) != after.attributes.get(name, absent))
-    )
+    changed: tuple[str, ...] = ()
+    if before.attributes != after.attributes:
+        names = before.attributes.keys() | after.attributes.keys()
+        absent = object()
+        changed = tuple(
+            sorted(name for name in names if before.attributes.get(name, absent) != after.attributes.get(name, absent))
+        )
     if gone(before) and gone(after):
         return before.condition is not after.condition or before.exists != after.exists, ()
     return bool(changed) or _counts(before) != _counts(after), changed
@@ -149,18 +149,20 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
         return Judgement(known.verdict or Verdict.UNCHANGED, repeated=True)
     touched = tuple(stand(watch, known, report) for watch in watches)
     differs, changed = differences(known.snapshot, report.snapshot)
-    moved = any(
-        one.before_status is not one.after_status or (one.standing is Standing.FAILED and not differs)
-        for one in touched
-    )
-    if not differs and not moved:
+    if not differs and not any(
+        one.before_status is not one.after_status or one.standing is Standing.FAILED for one in touched
+    ):
         return Judgement(Verdict.UNCHANGED)
     draft = DeltaDraft(
         ref=report.ref, before=known.snapshot, after=report.snapshot, project_id=_project(known, report.snapshot),
-        standing=max((one.standing for one in touched), key=_WEIGHT.index, default=Standing.NONE),
+        standing=touched[0].standing if len(touched) == 1 else _weightiest(touched),
         changed=changed, observations=touched, member=member, generation=report.generation, cause=report.cause,
     )
     return Judgement(Verdict.ACCEPTED, draft=draft)
+
+
+def _weightiest(touched: Iterable[TouchedObservation]) -> Standing:
+    return max((one.standing for one in touched), key=_WEIGHT.index, default=Standing.NONE)
 
 
 def _project(known: Known, after: Snapshot) -> str | None:

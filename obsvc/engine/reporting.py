@@ -6,7 +6,6 @@ partition), then what ``progress`` locks (stacks, nodes), the change counters, a
 from __future__ import annotations
 
 import collections
-import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -16,14 +15,15 @@ import sqlalchemy as sa
 
 from obsvc import metrics
 from obsvc.engine import due, outbox, progress
+from obsvc.engine.bulk import Bulk
 from obsvc.engine.deltas import DeltaDraft
 from obsvc.engine.fencing import Refusal, note_refused, refusal
 from obsvc.engine.judging import Judgement, Known, gone, judge
 from obsvc.engine.observing import DEADLINE
 from obsvc.engine.rows import (
+    SNAPSHOT_COLUMNS,
     StoredWatch,
-    known_of,
-    resources_by_key,
+    known_by_key,
     store_snapshot,
     to_json,
     waiting,
@@ -39,45 +39,62 @@ from obsvc.model import Condition, MemberId, Snapshot, Version, partition
 LOG = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass
-class _Ref:
-    """One ref while its batch is judged.  draft: index of the draft that the last report in the batch made."""
+#: Columns that a report writes, in the table's order.
+_WRITTEN = Bulk(
+    sa.update(core.resource).where(core.resource.c.ref_key == sa.bindparam("key")),
+    ("version", *SNAPSHOT_COLUMNS, "generation", "sequence", "verdict", "verdict_version", "reported_by",
+     "reported_at", "mark", "looked"),
+    "key",
+)
+_DELTAS = Bulk(sa.insert(core.delta), [column.name for column in core.delta.columns])
+
+
+#: What of a partition's row a report is checked against.
+_FENCED = core.partition.c["generation", "owner_name", "owner_incarnation", "observation_version"]
+
+
+class _Ref(msgspec.Struct):
+    """One ref while its batch is judged.  draft: index of the draft that the last report in the batch made.
+
+    version, verdict_version: of the ref and of its last report, as they stood before the batch."""
 
     key: str
-    row: Any
+    version: int
+    verdict_version: int | None
     known: Known
     watches: list[StoredWatch]
     mark: int | None
     written: Report | None = None
     draft: int | None = None
-    met: list[StoredWatch] = dataclasses.field(default_factory=list)
+    met: list[StoredWatch] = []
 
 
 def report(tx: Transaction, request: ReportRequest) -> ReportReply:
     """Judge and write a batch; one outcome for each report, in order."""
+    partitions, member = tx.partitions, str(request.member)
     for one in request.reports:
-        if one.partition != partition(one.ref, tx.partitions):
+        if one.partition != partition(one.ref, partitions):
             raise InvalidInput(
-                f"expected partition {partition(one.ref, tx.partitions)} for {one.ref}, got {one.partition}: the "
-                f"member must compute with {tx.partitions} partitions"
+                f"expected partition {partition(one.ref, partitions)} for {one.ref}, got {one.partition}: the "
+                f"member must compute with {partitions} partitions"
             )
-    parts = tx.lock_partitions(one.partition for one in request.reports)
-    refs = _read(tx, request.reports)
+    parts = tx.lock_partitions((one.partition for one in request.reports), *_FENCED)
+    keys = [core.ref_key(one.ref) for one in request.reports]
+    refs = _read(tx, keys)
     drafts: list[DeltaDraft] = []
     judged: list[tuple[Judgement, _Ref | None, int | None]] = []
     refused: list[tuple[Any, int, Refusal]] = []
-    for one in request.reports:
-        ref = refs.get(core.ref_key(one.ref))
+    fence: dict[tuple[int, int], Refusal | None] = {}  # of each partition and generation: the same for all its refs
+    for key, one in zip(keys, request.reports, strict=True):
+        ref = refs.get(key)
         row = parts[one.partition]
-        why = refusal(row, request.member, one.generation)
+        held = one.partition, one.generation
+        why = fence[held] if held in fence else fence.setdefault(held, refusal(row, request.member, one.generation))
         if why is not None:
             refused.append((row, one.generation, why))
         if ref is not None:
             one = _carried(one, ref.known.snapshot)
-        judgement = judge(
-            one, ref and ref.known, ref.watches if ref else (),
-            granted=why is None, member=str(request.member),
-        )
+        judgement = judge(one, ref and ref.known, ref.watches if ref else (), granted=why is None, member=member)
         if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             _note(ref, one, judgement, newest_mark=row.observation_version, draft=len(drafts))
             if judgement.draft is not None:
@@ -95,8 +112,9 @@ def _tell(
     """Metrics and log lines of a batch that is committed."""
     for verdict, count in collections.Counter(judgement.verdict for judgement in judged).items():
         metrics.VERDICTS.labels(verdict=verdict.value).inc(count)
-    for draft in drafts:
-        metrics.DELTAS.labels(resource_type=draft.ref.resource_type, standing=draft.standing.value).inc()
+    for (kind, standing), count in collections.Counter(
+            (draft.ref.resource_type, draft.standing) for draft in drafts).items():
+        metrics.DELTAS.labels(resource_type=kind, standing=standing.value).inc(count)
     note_refused("report", request.member, refused)
     for one, judgement in zip(request.reports, judged, strict=True):
         if judgement.repeated:
@@ -108,10 +126,11 @@ def _tell(
                      one.ref, one.sequence, request.member, one.partition, one.generation)
 
 
-def _read(tx: Transaction, reports: Sequence[Report]) -> dict[str, _Ref]:
-    rows = resources_by_key(tx, (core.ref_key(one.ref) for one in reports))
-    watches = watches_by_key(tx, rows)
-    return {key: _Ref(key, row, known_of(row), watches[key], row.mark) for key, row in rows.items()}
+def _read(tx: Transaction, keys: Sequence[str]) -> dict[str, _Ref]:
+    stored = known_by_key(tx, keys)
+    watches = watches_by_key(tx, stored)
+    return {key: _Ref(key, version, known.version, known, watches[key], mark)
+            for key, (known, version, mark) in stored.items()}
 
 
 def _carried(one: Report, before: Snapshot | None) -> Report:
@@ -134,10 +153,10 @@ def _note(ref: _Ref, one: Report, judgement: Judgement, *, newest_mark: int, dra
     ref.known = Known(one.generation, one.sequence, one.snapshot, judgement.verdict, None, looked)
     ref.written = one
     if judgement.draft is not None:
-        after = {touched.observation_id: touched.after_status for touched in judgement.draft.observations}
-        now = [dataclasses.replace(watch, status=after[watch.observation_id]) for watch in ref.watches]
-        ref.met += [new for old, new in zip(ref.watches, now, strict=True) if old.status is not new.status]
-        ref.watches = now
+        for index, touched in enumerate(judgement.draft.observations):  # one for each watch, in their order
+            if touched.before_status is not touched.after_status:
+                ref.watches[index] = msgspec.structs.replace(ref.watches[index], status=touched.after_status)
+                ref.met.append(ref.watches[index])
 
 
 def _write(tx: Transaction, member: MemberId, refs: Sequence[_Ref], drafts: Sequence[DeltaDraft]) -> int:
@@ -154,9 +173,10 @@ def _write(tx: Transaction, member: MemberId, refs: Sequence[_Ref], drafts: Sequ
     first = tx.next_versions(len(drafts))
     # a ref that changed and then was seen unchanged in one batch has its version from the earlier draft
     _write_resources(tx, member, [ref for ref in refs if ref.draft is not None], first)
-    deltas = [_delta(draft, Version(first + index), tx.now) for index, draft in enumerate(drafts)]
-    _write_deltas(tx, deltas)
-    outbox.put_many(tx, "obsvc.resource.changed", [msgspec.to_builtins(delta) for delta in deltas])
+    _DELTAS.execute(tx, [_delta_row(draft, first + index, tx.now) for index, draft in enumerate(drafts)])
+    if tx.emitting:
+        outbox.put_many(tx, "obsvc.resource.changed", [
+            msgspec.to_builtins(_delta(draft, Version(first + index), tx.now)) for index, draft in enumerate(drafts)])
     return first
 
 
@@ -176,27 +196,17 @@ def _write_met(tx: Transaction, met: Sequence[StoredWatch]) -> None:
 def _write_resources(tx: Transaction, member: MemberId, refs: Sequence[_Ref], first: int) -> None:
     if not refs:
         return
+    reporter = str(member)[:255]
     rows = []
     for ref in refs:
-        assert ref.written is not None and ref.known.verdict is not None
+        written = ref.written
+        assert written is not None and ref.known.verdict is not None
         version = None if ref.draft is None else first + ref.draft
-        rows.append({
-            "key": ref.key, **{f"new_{name}": value for name, value in store_snapshot(ref.written.snapshot).items()},
-            "new_generation": ref.written.generation, "new_sequence": ref.written.sequence,
-            "new_verdict": ref.known.verdict.value, "new_verdict_version": version, "new_mark": ref.mark,
-            "new_looked": ref.known.looked, "new_version": ref.row.version if version is None else version,
-        })
-    table = core.resource
-    columns = [name.removeprefix("new_") for name in rows[0] if name != "key"]
-    tx.execute(
-        sa.update(table)
-        .where(table.c.ref_key == sa.bindparam("key"))
-        .values(
-            {name: sa.bindparam(f"new_{name}") for name in columns}
-            | {"reported_by": str(member)[:255], "reported_at": tx.now}
-        ),
-        rows,
-    )
+        rows.append((
+            ref.version if version is None else version, *store_snapshot(written.snapshot), written.generation,
+            written.sequence, str(ref.known.verdict), version, reporter, tx.now, ref.mark, ref.known.looked, ref.key,
+        ))
+    _WRITTEN.execute(tx, rows)
 
 
 def _delta(draft: DeltaDraft, version: Version, now: float) -> Delta:
@@ -206,24 +216,25 @@ def _delta(draft: DeltaDraft, version: Version, now: float) -> Delta:
         before_condition=before.condition if before else Condition.UNKNOWN, standing=draft.standing,
         status=after.status, before_status=before.status if before else None, settled=after.settled,
         changed=draft.changed, project_id=draft.project_id,
-        stack_id=next((one.stack_id for one in draft.observations if one.stack_id), None),
+        stack_id=_stack_of(draft),
         member=draft.member, generation=draft.generation, cause=draft.cause and draft.cause.value,
         fetched_at=after.fetched_at,
     )
 
 
-def _write_deltas(tx: Transaction, deltas: Sequence[Delta]) -> None:
-    names = [column.name for column in core.delta.columns if column.name in Delta.__struct_fields__]
-    rows = []
-    for delta in deltas:
-        row = {name: getattr(delta, name) for name in names}
-        row |= {
-            "region": delta.ref.region, "resource_type": delta.ref.resource_type, "resource_id": delta.ref.resource_id,
-            "condition": delta.condition.value, "before_condition": delta.before_condition.value,
-            "standing": delta.standing.value, "changed": to_json(delta.changed),
-        }
-        rows.append(row)
-    tx.execute(sa.insert(core.delta), rows)
+def _delta_row(draft: DeltaDraft, version: int, now: float) -> tuple[Any, ...]:
+    """The same as a row of the table."""
+    ref, before, after = draft.ref, draft.before, draft.after
+    return (
+        version, now, ref.region, ref.resource_type, ref.resource_id, str(after.condition),
+        str(before.condition if before else Condition.UNKNOWN), str(draft.standing), after.status,
+        before.status if before else None, after.settled, to_json(draft.changed), draft.project_id, _stack_of(draft),
+        draft.member, draft.generation, draft.cause and str(draft.cause), after.fetched_at,
+    )
+
+
+def _stack_of(draft: DeltaDraft) -> str | None:
+    return next((one.stack_id for one in draft.observations if one.stack_id), None)
 
 
 def _outcome(judgement: Judgement, ref: _Ref | None, draft: int | None, first: int) -> ReportOutcome:
@@ -232,5 +243,5 @@ def _outcome(judgement: Judgement, ref: _Ref | None, draft: int | None, first: i
     wanted, deadline = waiting(ref.watches)
     version = None
     if judgement.verdict is Verdict.ACCEPTED:
-        version = ref.row.verdict_version if draft is None else first + draft
+        version = ref.verdict_version if draft is None else first + draft
     return ReportOutcome(judgement.verdict, version=version, wanted=wanted, deadline=deadline)

@@ -4,9 +4,8 @@ Functions that take a Transaction belong to its thread; the others are pure.
 """
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -25,9 +24,13 @@ T = TypeVar("T")
 #: Values in one IN list: every database takes that many, and plans stay small.
 CHUNK = 500
 
+#: By their values; looking one up is cheaper than making it, and this is done for each report.
+_VERDICTS = {str(one): one for one in Verdict}
+_CONDITIONS = {str(one): one for one in Condition}
+_STATUSES = {str(one): one for one in ObservationStatus}
+
 _encode = msgspec.json.Encoder().encode
 _snapshot = msgspec.json.Decoder(Snapshot).decode
-_attributes = msgspec.json.Decoder(dict[str, Any]).decode
 _labels = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -56,13 +59,14 @@ def ref_of(row: Any) -> Ref:
     return Ref(row.region, row.resource_type, row.resource_id)
 
 
-def store_snapshot(snapshot: Snapshot) -> dict[str, Any]:
-    """The columns that hold ``snapshot``."""
+#: The columns of a resource's row that hold its snapshot, in the table's order.
+SNAPSHOT_COLUMNS = ("condition", "project_id", "snapshot", "attributes")
+
+
+def store_snapshot(snapshot: Snapshot) -> tuple[str, str | None, str, str]:
+    """What the columns SNAPSHOT_COLUMNS hold of ``snapshot``."""
     head = msgspec.structs.replace(snapshot, attributes={})
-    return {
-        "snapshot": to_json(head), "attributes": to_json(snapshot.attributes),
-        "condition": snapshot.condition.value, "project_id": snapshot.project_id,
-    }
+    return str(snapshot.condition), snapshot.project_id, to_json(head), to_json(snapshot.attributes)
 
 
 def load_head(row: Any) -> Snapshot | None:
@@ -72,59 +76,89 @@ def load_head(row: Any) -> Snapshot | None:
 
 def load_snapshot(row: Any) -> Snapshot | None:
     """The whole snapshot of a resource's row."""
-    head = load_head(row)
-    return head and msgspec.structs.replace(head, attributes=_attributes(row.attributes or "{}"))
+    return _whole(row.snapshot, row.attributes)
 
 
-def known_of(row: Any) -> Known:
-    return Known(
-        generation=row.generation, sequence=row.sequence, snapshot=load_snapshot(row),
-        verdict=None if row.verdict is None else Verdict(row.verdict), version=row.verdict_version, looked=row.looked,
-    )
+def _whole(head: str | None, attributes: str | None) -> Snapshot | None:
+    if head is None:
+        return None
+    return _snapshot(f'{head[:-1]},"attributes":{attributes or "{}"}}}')  # a head is never empty
 
 
-@dataclasses.dataclass(frozen=True)
-class StoredWatch(Watch):
+class StoredWatch(Watch, frozen=True):
     """A Watch with its deadline."""
 
     deadline: float | None = None
 
 
 def watch_of(row: Any) -> StoredWatch:
-    return StoredWatch(
-        observation_id=row.observation_id, goal=row.goal and Condition(row.goal),
-        status=ObservationStatus(row.status), start_mark=row.start_mark, stack_id=row.stack_id, node_id=row.node_id,
-        deadline=row.deadline,
-    )
+    return _watch(*(getattr(row, name) for name in _WATCH))
+
+
+def _watch(observation_id: str, goal: str | None, status: str, *more: Any) -> StoredWatch:
+    return StoredWatch(observation_id, goal and _CONDITIONS[goal], _STATUSES[status], *more)
+
+
+#: Columns of an observation that decide, as StoredWatch has them.
+_WATCH = ("observation_id", "goal", "status", "start_mark", "stack_id", "node_id", "deadline")
+_WATCHES = (
+    sa.select(core.observation.c[("ref_key", *_WATCH)])
+    .where(core.observation.c.ref_key.in_(sa.bindparam("keys", expanding=True)))
+    .order_by(core.observation.c.started_at, core.observation.c.observation_id)
+)
 
 
 def watches_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, list[StoredWatch]]:
     """Every observation of these refs, by ref_key, oldest first."""
     found: dict[str, list[StoredWatch]] = {key: [] for key in keys}
-    table = core.observation
-    columns = (
-        table.c.ref_key, table.c.observation_id, table.c.goal, table.c.status, table.c.start_mark, table.c.stack_id,
-        table.c.node_id, table.c.deadline,
-    )
     for some in chunks(list(found)):
-        order = (table.c.started_at, table.c.observation_id)
-        for row in tx.execute(sa.select(*columns).where(table.c.ref_key.in_(some)).order_by(*order)):
-            found[row.ref_key].append(watch_of(row))
+        for key, *values in tx.execute(_WATCHES, {"keys": some}).all():
+            found[key].append(_watch(*values))
     return found
+
+
+_OF_KEYS = core.resource.c.ref_key.in_(sa.bindparam("keys", expanding=True))
+_RESOURCES = sa.select(core.resource).where(_OF_KEYS)
+_KNOWN = sa.select(core.resource.c[
+    "ref_key", "version", "mark", "snapshot", "attributes", "generation", "sequence", "verdict", "verdict_version",
+    "looked"]).where(_OF_KEYS)
 
 
 def resources_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, sa.Row[Any]]:
     """The rows of these refs that are observed, by ref_key."""
-    found: dict[str, sa.Row[Any]] = {}
+    return {row.ref_key: row for row in _of_keys(tx, _RESOURCES, keys)}
+
+
+class StoredKnown(NamedTuple):
+    """What is known of a ref, with its version and the mark of a look that waits."""
+
+    known: Known
+    version: int
+    mark: int | None
+
+
+def known_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, StoredKnown]:
+    """What these refs' reports are judged by, of those that are observed, by ref_key."""
+    return {
+        key: StoredKnown(
+            Known(generation, sequence, _whole(head, attributes), verdict and _VERDICTS[verdict], verdict_version,
+                  looked),
+            version, mark)
+        for key, version, mark, head, attributes, generation, sequence, verdict, verdict_version, looked
+        in _of_keys(tx, _KNOWN, keys)
+    }
+
+
+def _of_keys(tx: Transaction, query: sa.Select[Any], keys: Iterable[str]) -> Iterator[sa.Row[Any]]:
     for some in chunks(sorted(set(keys))):
-        for row in tx.execute(sa.select(core.resource).where(core.resource.c.ref_key.in_(some))):
-            found[row.ref_key] = row
-    return found
+        yield from tx.execute(query, {"keys": some}).all()
 
 
 def waiting(watches: Iterable[StoredWatch]) -> tuple[tuple[Condition, ...], float | None]:
     """``(wanted, deadline)`` of a ref: the goals still waited for, and the earliest deadline of those."""
     open_ones = [one for one in watches if one.status is ObservationStatus.WAITING and one.goal is not None]
+    if not open_ones:
+        return (), None
     deadlines = [one.deadline for one in open_ones if one.deadline is not None]
     return tuple(sorted({one.goal for one in open_ones if one.goal})), min(deadlines, default=None)
 

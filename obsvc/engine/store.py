@@ -85,15 +85,19 @@ class Transaction:
         """As ``connection.execute``; with a list of mappings it is an executemany."""
         return self.connection.execute(statement, parameters)
 
-    def lock_partitions(self, ids: Iterable[int]) -> dict[int, sa.Row[Any]]:
-        """Lock the rows of these partitions, ascending, until the commit; the rows as they stand now, by id."""
+    def lock_partitions(self, ids: Iterable[int], *columns: sa.Column[Any]) -> dict[int, sa.Row[Any]]:
+        """Lock the rows of these partitions, ascending, until the commit; the rows as they stand now, by id.
+
+        columns: what the rows have beside the id; all by default."""
         wanted = sorted(set(ids))
         if not wanted:
             return {}
         table = core.partition
         rows = self.execute(
-            sa.select(table).where(table.c.partition_id.in_(wanted)).order_by(table.c.partition_id).with_for_update()
-        )
+            sa.select(table.c.partition_id, *columns or [one for one in table.c if one is not table.c.partition_id])
+            .where(table.c.partition_id.in_(sa.bindparam("ids", expanding=True)))
+            .order_by(table.c.partition_id).with_for_update(), {"ids": wanted}
+        ).all()
         return {row.partition_id: row for row in rows}
 
     def touch(self, counter: str) -> None:

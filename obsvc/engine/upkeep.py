@@ -4,9 +4,9 @@ Importing this module registers the handlers.
 """
 from __future__ import annotations
 
-import dataclasses
 import logging
 
+import msgspec
 import sqlalchemy as sa
 
 from obsvc.engine import due, observing, progress
@@ -60,7 +60,7 @@ def deadline_passed(tx: Transaction, observation_id: str) -> None:
     tx.execute(here.values(status=ObservationStatus.EXPIRED.value))
     observing.announce(tx, [ref])
     tx.touch("observation")
-    watch = dataclasses.replace(watch_of(row), status=ObservationStatus.EXPIRED)
+    watch = msgspec.structs.replace(watch_of(row), status=ObservationStatus.EXPIRED)
     tx.after_commit(lambda: LOG.info("the deadline of %s passed before it was %s", ref, watch.goal))
     progress.expired(tx, [
         TouchedObservation(

@@ -14,8 +14,7 @@ from oslo_config import cfg
 
 import obsvc
 from obsvc import catalog as catalogs
-from obsvc import engine_client, web
-from obsvc.observer import collector
+from obsvc import collector, engine_client, web
 from obsvc.observer.wiring import Observer
 from obsvc.partitioning.ownership import check_engine, wait_for_engine
 from obsvc.signals import hear

@@ -1,8 +1,6 @@
 """Every verdict, and how deltas stand to goals: pure decisions."""
 from __future__ import annotations
 
-import dataclasses
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -58,7 +56,7 @@ def test_a_lower_sequence_under_a_newer_generation_is_newer():
 
 @pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.UNCHANGED])
 def test_an_equal_report_gets_the_same_verdict_and_no_second_delta(verdict):
-    before = dataclasses.replace(known(snapshot(status="A")), verdict=verdict)
+    before = msgspec.structs.replace(known(snapshot(status="A")), verdict=verdict)
     judgement = decide(report(snapshot(status="B"), sequence=4), before, watch())
     assert judgement == Judgement(verdict, repeated=True)
 
@@ -91,7 +89,7 @@ def test_a_goal_is_met_only_by_a_look_that_began_after_its_start():
     assert fresh.verdict is Verdict.ACCEPTED
     assert fresh.draft is not None and fresh.draft.standing is Standing.MET
     assert fresh.draft.observations[0].after_status is ObservationStatus.MET
-    later = decide(report(snapshot()), dataclasses.replace(before, looked=7), waits)
+    later = decide(report(snapshot()), msgspec.structs.replace(before, looked=7), waits)
     assert later.draft is not None and later.draft.standing is Standing.MET
 
 
@@ -119,7 +117,7 @@ def test_an_error_that_was_there_before_fails_a_goal_once():
     ],
 )
 def test_standings(before, after, goal, status, standing):
-    one = dataclasses.replace(watch(goal), status=status)
+    one = msgspec.structs.replace(watch(goal), status=status)
     judgement = decide(report(snapshot(after)), known(snapshot(before)), one)
     assert judgement.draft is not None and judgement.draft.standing is standing
 
@@ -184,6 +182,6 @@ def test_the_same_news_twice_makes_one_delta(before, after, some, mark):
     now = Known(1, 5, after, first.verdict, 1, max(0, mark or 0))
     if first.draft is not None:
         statuses = [touched.after_status for touched in first.draft.observations]
-        some = [dataclasses.replace(one, status=status) for one, status in zip(some, statuses, strict=True)]
+        some = [msgspec.structs.replace(one, status=status) for one, status in zip(some, statuses, strict=True)]
     second = decide(report(after, sequence=6, mark=mark), now, *some)
     assert second.verdict is Verdict.UNCHANGED
