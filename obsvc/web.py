@@ -350,7 +350,8 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         request_id = request_ids.begin(environ)
-        if environ.get("PATH_INFO") in self._open_paths or self._remembered(environ):
+        digest = self._digest(environ)  # now: oslo.middleware takes the header out of the environment
+        if environ.get("PATH_INFO") in self._open_paths or self._remembered(digest):
             return self.application(environ, start_response)
         try:
             username, password = basic_auth.parse_token(basic_auth.parse_header(environ))
@@ -358,17 +359,21 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here means: not let in
             LOG.info("a request for %s was refused: %s", environ.get("PATH_INFO"), error)
             return self._refuse(start_response, request_id)
-        self._good[self._digest(environ)] = (time.monotonic() + self.MEMORY, self._changed_at())
-        return self.application(environ, start_response)
-
-    def _remembered(self, environ: dict[str, Any]) -> bool:
-        found = self._good.get(self._digest(environ))
-        return found is not None and found[0] > time.monotonic() and found[1] == self._changed_at()
-
-    def _digest(self, environ: dict[str, Any]) -> bytes:
         if len(self._good) > 1000:
             self._good.clear()
-        return hashlib.sha256(environ.get("HTTP_AUTHORIZATION", "").encode("utf-8", "surrogateescape")).digest()
+        if digest is not None:
+            self._good[digest] = (time.monotonic() + self.MEMORY, self._changed_at())
+        return self.application(environ, start_response)
+
+    def _remembered(self, digest: bytes | None) -> bool:
+        found = self._good.get(digest) if digest is not None else None
+        return found is not None and found[0] > time.monotonic() and found[1] == self._changed_at()
+
+    @staticmethod
+    def _digest(environ: dict[str, Any]) -> bytes | None:
+        """Of the request's credentials; None where it has none."""
+        header = environ.get("HTTP_AUTHORIZATION")
+        return hashlib.sha256(header.encode("utf-8", "surrogateescape")).digest() if header else None
 
     def _changed_at(self) -> float:
         with contextlib.suppress(OSError):

@@ -1,6 +1,7 @@
 """``obsvc engine`` and ``obsvc db upgrade`` as processes: starts, wrong starts, stops, and the contract over HTTP."""
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 
+import bcrypt
 import psutil
 import pytest
 
@@ -20,6 +22,7 @@ from obsvc.engine_client import conformance, conformance_duties
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import ChangesRequest, StartItem, StartRequest
+from obsvc.exceptions import Unauthorized
 from obsvc.model import Condition, Ref
 from tests.functional.servers import PostgreSQL, free_port, wait_until
 
@@ -63,8 +66,8 @@ class Engine:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
-    def client(self) -> HttpEngine:
-        return HttpEngine([f"http://127.0.0.1:{self.port}"], timeout=10.0, user_agent="test")
+    def client(self, **options: str) -> HttpEngine:
+        return HttpEngine([f"http://127.0.0.1:{self.port}"], timeout=10.0, user_agent="test", **options)
 
     def family(self) -> list[psutil.Process]:
         assert self.process is not None
@@ -148,6 +151,23 @@ def test_a_port_in_use(make):
 def test_a_user_file_that_is_not_there(make):
     engine = make(auth_strategy="http_basic", http_basic_auth_user_file="/nonexistent").upgrade()
     assert "/nonexistent" in one_line(engine.run("engine"))
+
+
+def test_the_engine_has_users_of_its_own_and_takes_no_token(make, tmp_path):
+    users = tmp_path / "htpasswd"
+    users.write_text("observer:" + bcrypt.hashpw(b"open", bcrypt.gensalt(4)).decode() + "\n")
+    engine = make(auth_strategy="http_basic", http_basic_auth_user_file=users).upgrade().start()
+    assert engine.client(username="observer", password="open").info(Empty()).partitions == 16
+    for wrong in ({}, {"username": "observer", "password": "shut"}, {"username": "tenant", "password": "open"}):
+        with pytest.raises(Unauthorized):
+            engine.client(**wrong).info(Empty())
+    password = "Basic " + base64.b64encode(b"observer:open").decode()
+    for token in ("X-Auth-Token", "X-Service-Token"):
+        for headers, status in (({token: "t"}, 401), ({token: "t", "Authorization": password}, 403)):
+            request = urllib.request.Request(f"http://127.0.0.1:{engine.port}/v1/info", b"{}", headers)
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, timeout=BOUND)
+            assert caught.value.code == status
 
 
 def test_a_bad_option_value(make):

@@ -109,6 +109,15 @@ def test_basic_authentication(service, user_file):
     assert error_of(client.simulate_post("/v1/info", headers=_basic("obs:wrong")))[:2] == (401, "unauthorized")
     for _ in range(2):
         assert client.simulate_post("/v1/info", headers=_basic("obs:geheim")).status_code == 200
+    for refused in (None, {"Authorization": ""}, {"Authorization": "Basic"}, _basic("obs:wrong"), _basic("obs:")):
+        assert client.simulate_post("/v1/info", headers=refused).status_code == 401
+
+
+def test_a_right_password_is_checked_once_in_a_while(service, user_file, monkeypatch):
+    client = falcon.testing.TestClient(web.BasicAuth(http.make_app(service), str(user_file)))
+    assert client.simulate_post("/v1/info", headers=_basic("obs:geheim")).status_code == 200
+    monkeypatch.setattr(web.basic_auth, "authenticate", None)  # who comes to it now is refused
+    assert client.simulate_post("/v1/info", headers=_basic("obs:geheim")).status_code == 200
     assert client.simulate_post("/v1/info", headers=_basic("obs:wrong")).status_code == 401
 
 
