@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
+from obsvc import metrics
 from obsvc.engine.databases import make_engine
 from obsvc.engine.schema import core
 from obsvc.engine.schema.all import metadata
@@ -275,6 +276,38 @@ def test_the_feed_has_no_gap_and_no_late_version_with_many_writers(service, data
             raise
         reader.result(60)
     assert seen == list(range(1, expected + 1))
+
+
+@pytest.mark.parametrize("kind, before", [
+    ("postgresql", "SELECT 1"), ("mariadb", "SET SESSION innodb_snapshot_isolation = ON")])
+def test_a_serialization_failure_is_run_again(request, kind, before):
+    """One that has read finds, as it writes, that another has written meanwhile: the database refuses, for real."""
+    url = request.getfixturevalue(f"{kind}_url")
+    upgrade(url, partitions=PARTITIONS)
+    opened = Store(url)
+    opened.engine = opened.engine.execution_options(isolation_level="REPEATABLE READ")  # where this can happen
+    table = core.partition
+    one = table.c.partition_id == 1
+    raised = sa.update(table).where(one).values(observation_version=table.c.observation_version + 1)
+    seen = []
+    retries = metrics.TRANSACTION_RETRIES.labels(reason="serialization")
+    counted = retries._value.get()
+
+    def work(tx):
+        tx.execute(sa.text(before))
+        seen.append(tx.execute(sa.select(table.c.observation_version).where(one)).scalar_one())
+        if len(seen) == 1:
+            with opened.engine.begin() as other:
+                other.execute(raised)
+        tx.execute(raised)
+
+    try:
+        opened.run(work)
+        assert seen == [0, 1] and retries._value.get() == counted + 1
+        assert opened.read(
+            lambda tx: tx.execute(sa.select(table.c.observation_version).where(one)).scalar_one()) == 2
+    finally:
+        opened.close()
 
 
 def test_a_dead_lock_is_run_again(store):
