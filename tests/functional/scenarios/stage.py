@@ -115,6 +115,12 @@ class Script:
         self._ask(self._path, "PUT", {"template": template_of(goal, self.name), **more})
         self.goal = goal
 
+    def foretold(self, goal: Goal) -> dict[str, str]:
+        """Node → what an update to this goal would do to it."""
+        plan = self.stage.deployment.api(
+            f"{self._path}/preview", method="POST", body={"template": template_of(goal, self.name)})
+        return {each["name"]: each["change"] for each in plan["nodes"]}
+
     def delete(self) -> None:
         self._ask(self._path, "DELETE")
         self.goal = {}
