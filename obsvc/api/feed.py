@@ -59,7 +59,8 @@ def entry(delta: Delta) -> Entry:
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Which changes one caller asked for; None: any."""
+    """Which changes one caller asked for; None: any.  label: one that the resource is observed with, by the caller's
+    project; the engine alone knows of which that is true, so these changes are never taken from memory."""
 
     caller: Caller
     resource_type: str | None = None
@@ -67,9 +68,11 @@ class Filter(msgspec.Struct, frozen=True):
     region: str | None = None
     stack_id: str | None = None
     project_id: str | None = None
+    label: tuple[str, str] | None = None
 
     def passes(self, delta: Delta) -> bool:
-        """Whether the caller asked for ``delta`` and may see it: by the project in the snapshot alone."""
+        """Whether the caller asked for ``delta`` and may see it: by the project in the snapshot alone.  Of the label
+        it says nothing."""
         return (
             self.caller.sees(delta.project_id)
             and self.resource_type in (None, delta.ref.resource_type)
@@ -81,7 +84,8 @@ class Filter(msgspec.Struct, frozen=True):
         """The same asked of the engine."""
         return ChangesRequest(
             since=since, limit=limit, resource_type=self.resource_type, resource_id=self.resource_id,
-            stack_id=self.stack_id, project_id=self.project_id if self.caller.privileged else self.caller.scope)
+            stack_id=self.stack_id, project_id=self.project_id if self.caller.privileged else self.caller.scope,
+            label=self.label, labelled_by=self.caller.scope)
 
 
 class Page(NamedTuple):
@@ -162,10 +166,9 @@ class Feed:
 
     def page(self, asked: Filter, since: int, limit: int) -> Page:
         """Changes after ``since`` that pass, at most ``limit``.  FeedTruncated for a version that is not kept."""
-        found = self._after(since)
+        found = self._after(since) if asked.label is None else None
         if found is None:
-            answer = self._engine.changes(asked.request(since, limit))
-            return Page([entry(delta) for delta in answer.deltas if asked.passes(delta)], answer.next)
+            return self._asked_for(asked, since, limit)
         passing = []
         for each in found:
             if asked.passes(each.delta):
@@ -174,6 +177,15 @@ class Feed:
                     break
         reached = passing[-1] if len(passing) == limit else found[-1] if found else None
         return Page(passing, reached.delta.version if reached else since)
+
+    def _asked_for(self, asked: Filter, since: int, limit: int) -> Page:
+        """The engine's; past pages of which nothing passes, since nobody is woken for what lies behind them."""
+        while True:
+            answer = self._engine.changes(asked.request(since, limit))
+            passing = [entry(delta) for delta in answer.deltas if asked.passes(delta)]
+            if passing or answer.next == since:
+                return Page(passing, answer.next)
+            since = answer.next
 
     def newest(self) -> int:
         """The newest version, as the engine says."""

@@ -87,6 +87,16 @@ class Query:
             names = [str(each.value) for each in kind]
             raise InvalidInput(f"query parameter {name!r}: expected {_either(names)}, got {text!r}") from None
 
+    def label(self) -> tuple[str, str] | None:
+        """The parameter ``label``, ``KEY=VALUE``, as a pair."""
+        text = self.text("label")
+        if text is None:
+            return None
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise InvalidInput(f"query parameter 'label': expected KEY=VALUE, got {text!r}")
+        return name, value
+
     def truth(self, name: str) -> bool | None:
         text = self.text(name)
         if text is None:

@@ -105,8 +105,8 @@ ROUTES: tuple[Route, ...] = (
     )),
     Route("/v1/resources", refs.Resources, (
         Operation("GET", "List resources as they were last seen", "resource:read", Resources, query=(
-            "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "since", "marker",
-            "limit")),
+            "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "label", "since",
+            "marker", "limit")),
     )),
     Route("/v1/resources/{resource_type}/{resource_id}", refs.ResourceByRef, (
         Operation("GET", "Read a resource's actual state, or wait for it", "resource:read", types.Resource,
@@ -121,13 +121,13 @@ ROUTES: tuple[Route, ...] = (
     ), "owner"),
     Route("/v1/changes", changes.Changes, (
         Operation("GET", "Changes after a version", "changes:read", types.Changes, query=(
-            "since", "wait", "limit", "resource_type", "resource_id", "region", "stack_id", "project_id"),
-            raises=(410,)),
+            "since", "wait", "limit", "resource_type", "resource_id", "region", "stack_id", "project_id",
+            "label"), raises=(410,)),
     )),
     Route("/v1/watch", changes.Watch, (
         Operation("GET", "Changes as they come", "changes:read", query=(
-            "since", "timeout", "heartbeat", "resource_type", "resource_id", "region", "stack_id", "project_id"),
-            raises=(410,), headers=("Last-Event-ID",), events=sse.EVENTS),
+            "since", "timeout", "heartbeat", "resource_type", "resource_id", "region", "stack_id", "project_id",
+            "label"), raises=(410,), headers=("Last-Event-ID",), events=sse.EVENTS),
     )),
     Route("/v1/stacks", stacks.Stacks, (
         Operation("GET", "List stacks", "stack:read", Stacks, query=("project_id", "marker", "limit")),

@@ -113,7 +113,7 @@ class Client(Transport):
     def listing(self, *, since: int | None = None, **filters: str | None) -> types.Listing:
         """What the engine has seen, as it is now.  since: only what has changed after that version.
 
-        filters: resource_type, resource_id, region, condition, stack_id, project_id.
+        filters: resource_type, resource_id, region, condition, stack_id, project_id, label (KEY=VALUE).
         """
         found: list[types.Resource] = []
         version, marker = None, None
@@ -135,7 +135,10 @@ class Client(Transport):
     def changes(
         self, since: int = 0, *, wait: float = 0.0, limit: int = PAGE, **filters: str | None
     ) -> types.Changes:
-        """Deltas after ``since``; pass ``next`` on.  FeedTruncated when ``since`` is older than what is kept."""
+        """Deltas after ``since``; pass ``next`` on.  FeedTruncated when ``since`` is older than what is kept.
+
+        filters: as of ``watch``.
+        """
         params = {"since": since, "wait": wait or None, "limit": limit, **filters}
         return self.call("GET", "/v1/changes", types.Changes, params=params, wait=wait)
 
@@ -146,7 +149,8 @@ class Client(Transport):
 
         since: the version after which to begin; None: from now on.  heartbeat: seconds; a stream that is silent for
         three of them is given up and taken up anew.  patience: seconds without a stream until Unavailable is raised;
-        None: never.  filters: resource_type, resource_id, region, stack_id, project_id.
+        None: never.  filters: resource_type, resource_id, region, stack_id, project_id, label (KEY=VALUE: of what is
+        observed with it as the change is read).
         """
         def connect(after: int | None) -> Source:
             return self.stream("/v1/watch", {**filters, "since": after, "heartbeat": heartbeat}, silence=3 * heartbeat)

@@ -31,6 +31,7 @@ class Watch(ApiCommand, command.Command):
         parser.add_argument("--region", help="Only in this region.")
         parser.add_argument("--stack", metavar="ID", help="Only of this stack (its id).")
         parser.add_argument("--project", metavar="ID", help="Only of this project; for the roles admin and service.")
+        parser.add_argument("--label", metavar="KEY=VALUE", help="Only of what is observed with this label.")
         parser.add_argument("--limit", type=int, metavar="N", help="End after as many changes.")
         parser.add_argument("-f", "--format", choices=("text", "json"), default="text",
                             help="json: one object a line. Default: text.")
@@ -41,6 +42,7 @@ class Watch(ApiCommand, command.Command):
         for change in self.client(parsed_args).watch(
             parsed_args.since, patience=PATIENCE, resource_type=parsed_args.type, resource_id=parsed_args.id,
             region=parsed_args.region, stack_id=parsed_args.stack, project_id=parsed_args.project,
+            label=parsed_args.label,
         ):
             self.app.stdout.write((json.dumps(fields(change)) if parsed_args.format == "json" else line(change)) + "\n")
             self.app.stdout.flush()

@@ -9,7 +9,16 @@ import sqlalchemy as sa
 
 from obsvc.engine import draining, fencing, observing
 from obsvc.engine.member_operations import WAIT_MAX
-from obsvc.engine.rows import check_ref, chunks, observation_of, ref_of, resource_of, resources_by_key, to_json
+from obsvc.engine.rows import (
+    check_ref,
+    chunks,
+    labels_of,
+    observation_of,
+    ref_of,
+    resource_of,
+    resources_by_key,
+    to_json,
+)
 from obsvc.engine.schema import core
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store, Transaction
@@ -24,6 +33,9 @@ from obsvc.model import Condition, Generation, MemberId, PartitionId, Ref, Versi
 #: Rows of one page, and items of one start or stop, at most.
 PAGE_MAX = 1000
 ITEMS_MAX = 5000
+
+#: Pages that are searched for a label in one answer.
+LABEL_PAGES = 20
 
 _beat = msgspec.json.Decoder(Beat).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -119,12 +131,19 @@ class ObservationOperations:
 
         def check() -> ChangesPage | None:
             nonlocal since
-            page = self.store.read(lambda tx: _changes(tx, msgspec.structs.replace(request, since=since)))
-            since = page.next
-            return page if page.deltas else None
+            for _ in range(LABEL_PAGES):
+                before = since
+                page = self._page(request, since)
+                since = page.next
+                if page.deltas or request.label is None or since == before:
+                    return page if page.deltas else None
+            return page
 
         found = self.waiters.wait({"feed"}, check, min(request.wait, WAIT_MAX))
         return found or ChangesPage((), Version(since))
+
+    def _page(self, request: ChangesRequest, since: int) -> ChangesPage:
+        return self.store.read(lambda tx: _changes(tx, msgspec.structs.replace(request, since=since)))
 
     def members(self, request: Empty) -> observations.MembersReply:
         """Every member that beats, holds something, or is the newest start of its name (drained or not)."""
@@ -161,8 +180,7 @@ def _labelled(
     another value: so the page is filled up from what follows."""
     column, after = core.observation.c, request.marker
     if request.label is not None:
-        name, value = (to_json(each) for each in request.label)
-        query = query.where(column.labels.contains(f"{name}:{value}", autoescape=True))
+        query = query.where(_has_text(request.label))
     found: list[observations.Observation] = []
     while True:
         page = query if after is None else query.where(column.observation_id > after)
@@ -172,6 +190,23 @@ def _labelled(
         if len(rows) < request.limit or len(found) >= request.limit:
             return found[:request.limit]
         after = rows[-1].observation_id
+
+
+def _has_text(label: tuple[str, str]) -> sa.ColumnElement[bool]:
+    """Whether the label's text is in an observation's: where it is, the value is still to be compared."""
+    name, value = (to_json(each) for each in label)
+    return core.observation.c.labels.contains(f"{name}:{value}", autoescape=True)
+
+
+def _with_label(tx: Transaction, keys: Sequence[str], label: tuple[str, str], project_id: str | None) -> set[str]:
+    """Those of these refs that somebody (of that project) observes with the label."""
+    table, found = core.observation, set()
+    for some in chunks(keys):
+        query = sa.select(table.c.ref_key, table.c.labels).where(table.c.ref_key.in_(some), _has_text(label))
+        if project_id is not None:
+            query = query.where(table.c.project_id == project_id)
+        found |= {row.ref_key for row in tx.execute(query) if labels_of(row).get(label[0]) == label[1]}
+    return found
 
 
 def _of_stacks(tx: Transaction, request: observations.StopRequest) -> dict[str, str]:
@@ -220,6 +255,9 @@ def _listed(tx: Transaction, request: observations.ResourcesRequest) -> observat
     if request.stack_id is not None:
         of_stack = sa.select(core.observation.c.ref_key).where(core.observation.c.stack_id == request.stack_id)
         query = query.where(table.c.ref_key.in_(of_stack))
+    if request.label is not None:
+        labelled = sa.select(core.observation.c.ref_key).where(_has_text(request.label))
+        query = query.where(table.c.ref_key.in_(labelled))
     if request.since is not None:
         query = query.where(table.c.version > request.since)
     if request.marker is not None:
@@ -227,6 +265,9 @@ def _listed(tx: Transaction, request: observations.ResourcesRequest) -> observat
     rows = tx.execute(query).all()
     marker = rows[request.limit - 1].ref_key if len(rows) > request.limit else None
     rows = rows[:request.limit]
+    if request.label is not None:
+        kept = _with_label(tx, [row.ref_key for row in rows], request.label, request.labelled_by)
+        rows = [row for row in rows if row.ref_key in kept]
     counts = _observations_of(tx, [row.ref_key for row in rows])
     found = tuple(resource_of(row, counts.get(row.ref_key, 0)) for row in rows)
     return observations.ResourcesPage(found, Version(version), marker)
@@ -251,6 +292,10 @@ def _changes(tx: Transaction, request: ChangesRequest) -> ChangesPage:
     if tx.execute(sa.select(core.feed.c.pruned_version)).scalar_one() > request.since:
         raise _truncated(feed, request.since)
     following = rows[-1].version if len(rows) == request.limit else feed.version
+    if request.label is not None:
+        keys = [core.ref_key(ref_of(row)) for row in rows]
+        kept = _with_label(tx, sorted(set(keys)), request.label, request.labelled_by)
+        rows = [row for key, row in zip(keys, rows, strict=True) if key in kept]
     return ChangesPage(tuple(_delta(row) for row in rows), Version(following))
 
 

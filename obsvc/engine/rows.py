@@ -55,6 +55,10 @@ def check_ref(ref: Ref) -> None:
             raise InvalidInput(f"expected a {what} of 1 to {longest} characters, got {text[:80]!r} ({len(text)})")
 
 
+def labels_of(row: Any) -> dict[str, str]:
+    return _labels(row.labels)
+
+
 def ref_of(row: Any) -> Ref:
     return Ref(row.region, row.resource_type, row.resource_id)
 
@@ -183,7 +187,7 @@ def observation_of(row: Any) -> Observation:
     return Observation(
         observation_id=row.observation_id, ref=ref_of(row), status=ObservationStatus(row.status),
         started_at=row.started_at, goal=row.goal and Condition(row.goal), deadline=row.deadline,
-        labels=_labels(row.labels), project_id=row.project_id, stack_id=row.stack_id, node_id=row.node_id,
+        labels=labels_of(row), project_id=row.project_id, stack_id=row.stack_id, node_id=row.node_id,
         met_at=row.met_at,
     )
 

@@ -455,6 +455,33 @@ def the_feed_has_every_delta_once_in_order_without_a_gap(engine: Engine) -> None
 
 
 @_check
+def changes_and_resources_are_found_by_label(engine: Engine) -> None:
+    one, other, actor = _new_ref(), _new_ref(), Actor(engine)
+    value = f"100%_'\"{uuid.uuid4()}"
+    since = _end_of_feed(engine)
+    mine = engine.start(obs.StartRequest((
+        obs.StartItem(one, labels={"of": value}, project_id="ours"),
+        obs.StartItem(other, labels={"of": f"{value}.", "other": f'"of":"{value}"'}, project_id="ours"),
+    ))).observations[0]
+    versions = [actor.report(ref, actor.take(ref).generation, snapshot).version
+                for ref, snapshot in ((other, ACTIVE), (other, BUILD), (other, ACTIVE), (one, ACTIVE), (other, BUILD))]
+
+    def found(**filters: Any) -> tuple[list[int], list[Ref]]:
+        page = engine.changes(obs.ChangesRequest(since=since, **filters))
+        expect("it moves on", True, versions[3] <= page.next <= versions[4])
+        listed = engine.list_resources(obs.ResourcesRequest(since=since, **filters)).resources
+        return [each.version for each in page.deltas], [each.ref for each in listed]
+
+    expect("with the label", ([versions[3]], [one]), found(label=("of", value)))
+    expect("behind pages without it", ([versions[3]], [one]), found(label=("of", value), limit=1))
+    expect("of this project", ([versions[3]], [one]), found(label=("of", value), labelled_by="ours"))
+    expect("of another project", ([], []), found(label=("of", value), labelled_by="theirs"))
+    expect("with a part of the value", ([], []), found(label=("of", value[:-1])))
+    engine.stop(obs.StopRequest((mine.observation_id,)))
+    expect("observed no more", ([], []), found(label=("of", value)))
+
+
+@_check
 def resources_are_listed_once_over_pages_with_the_version_to_follow_from(engine: Engine) -> None:
     refs = sorted(_new_ref() for _ in range(5))
     actor = Actor(engine)

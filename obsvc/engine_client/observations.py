@@ -129,7 +129,7 @@ class ResourcesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page of the engine's copies, in an order of its own; ``marker``: that of the page before.
 
     project_id: of the snapshot, so what nobody has looked at yet is of no project.  stack_id: observed for that stack.
-    since: only what has changed after this version.
+    since: only what has changed after this version.  label, labelled_by: as of ChangesRequest.
     """
 
     resource_type: str | None = None
@@ -138,6 +138,8 @@ class ResourcesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     condition: Condition | None = None
     project_id: str | None = None
     stack_id: str | None = None
+    label: tuple[str, str] | None = None
+    labelled_by: str | None = None
     since: int | None = None
     marker: str | None = None
     limit: int = 100
@@ -203,7 +205,11 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
 class ChangesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Deltas after ``since``, oldest first; ``wait``: seconds to wait for the first one.
 
-    since None: after the newest there is, whose version an answer without deltas names as ``next``."""
+    since None: after the newest there is, whose version an answer without deltas names as ``next``.
+
+    label: name and value; of what is observed with it when the request is answered.  labelled_by: only by observations
+    of this project.  After many deltas without the label the answer may come with none of them before the time is
+    over: ``next`` has moved on."""
 
     since: int | None = 0
     wait: float = 0.0
@@ -212,6 +218,8 @@ class ChangesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     resource_id: str | None = None
     project_id: str | None = None
     stack_id: str | None = None
+    label: tuple[str, str] | None = None
+    labelled_by: str | None = None
 
 
 class ChangesPage(msgspec.Struct, frozen=True):

@@ -100,6 +100,26 @@ def test_a_filter_leaves_out_and_moves_on(house, in_memory):
         assert versions(page(Filter(ann, project_id="p2"), 0, 500)) == []
 
 
+def test_pages_of_which_nothing_passes_are_passed_over(house):
+    for _ in range(3):
+        change(house, TWO)
+    change(house, ONE)
+    house.engine.start(StartRequest((StartItem(Ref("Two", "compute.server", "one")),)))
+    change(house, Ref("Two", "compute.server", "one"))
+    assert versions(house.feed.page(Filter(OPERATOR, region="Two"), 0, 1)) == [5]
+    assert house.feed.page(Filter(OPERATOR, region="Three"), 0, 1) == ([], 5)
+
+
+def test_what_is_asked_for_by_its_label_is_not_taken_from_memory(house):
+    with house.feed.signal():
+        followed(house, 0)
+        house.engine.start(StartRequest((StartItem(TWO, labels={"a": "b"}),)))
+        change(house, ONE)
+        upto = change(house, TWO)
+        followed(house, upto)
+        assert versions(house.feed.page(Filter(OPERATOR, label=("a", "b")), 0, 500)) == [upto]
+
+
 def test_who_waits_for_a_resource_is_woken_by_its_change_alone(house):
     with house.feed.signal(ONE) as one, house.feed.signal(TWO) as two:
         followed(house, 0)

@@ -10,7 +10,7 @@ from obsvc.api import sse
 from obsvc.api.app import make_app
 from obsvc.api.limits import Limits
 from obsvc.client.watching import events
-from obsvc.model import Condition
+from obsvc.model import Condition, Ref
 from tests.unit.test_api import SERVER, House, project
 
 
@@ -54,6 +54,26 @@ def test_it_begins_after_what_the_caller_has(house):
 def test_a_filter_that_leaves_everything_out_moves_on_with_the_heartbeats(house):
     assert watch(house, "since=0&timeout=0&resource_id=other") == [("heartbeat", {"next": 3})]
     assert versions(watch(house, "since=0&timeout=0&resource_id=srv-1&region=RegionOne")) == [1, 2, 3]
+
+
+def test_a_label_is_one_that_the_callers_project_gave(house):
+    house.see(SERVER, Condition.ACTIVE, project_id="p1")
+    operator, house.caller = house.caller, project("p1")
+    assert house.start(labels={"app": "shop"}).status_code == 201
+    house.caller = project("p2")
+    house.start(Ref("RegionOne", "compute.server", "srv-2"), labels={"app": "shop"})
+    house.see(Ref("RegionOne", "compute.server", "srv-2"), Condition.ACTIVE, project_id="p2")
+    for caller, label, seen, listed in (
+        (operator, "app=shop", [1, 2, 3, 4, 5], ["srv-1", "srv-2"]), (operator, "app=sho", [], []),
+        (project("p1"), "app=shop", [1, 2, 3, 4], ["srv-1"]), (project("p2"), "app=shop", [5], ["srv-2"]),
+    ):
+        house.caller = caller
+        found = house.get(f"/v1/changes?since=0&label={label}").json
+        assert ([each["version"] for each in found["changes"]], found["next"]) == (seen, 5)
+        assert versions(watch(house, f"since=0&timeout=0&label={label}")) == seen
+        resources = house.get(f"/v1/resources?label={label}").json["resources"]
+        assert sorted(each["resource_id"] for each in resources) == listed
+    assert house.get("/v1/changes?label=app").status_code == 400
 
 
 def test_more_than_a_piece_comes_in_several(house, monkeypatch):

@@ -21,7 +21,8 @@ BEAT, BEAT_MIN, BEAT_MAX = 15.0, 1.0, 60.0
 def asked(caller: Caller, query: Query) -> Filter:
     """What the query wants of the feed."""
     return Filter(caller, resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
-                  region=query.text("region"), stack_id=query.text("stack_id"), project_id=query.text("project_id"))
+                  region=query.text("region"), stack_id=query.text("stack_id"), project_id=query.text("project_id"),
+                  label=query.label())
 
 
 class Changes:
@@ -31,7 +32,8 @@ class Changes:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Deltas after ``since``, oldest first; pass ``next`` as the next ``since``."""
         caller = self._api.allow(req, "changes:read")
-        query = Query(req, "since", "wait", "limit", "resource_type", "resource_id", "region", "stack_id", "project_id")
+        query = Query(req, "since", "wait", "limit", "resource_type", "resource_id", "region", "stack_id", "project_id",
+                      "label")
         wanted, limit = asked(caller, query), query.limit(500)
         wait = query.seconds("wait", 0.0, self._api.max_wait)
         clock = self._api.clock
@@ -59,7 +61,7 @@ class Watch:
         """
         caller = self._api.allow(req, "changes:read")
         query = Query(req, "since", "timeout", "heartbeat", "resource_type", "resource_id", "region", "stack_id",
-                      "project_id")
+                      "project_id", "label")
         wanted = asked(caller, query)
         lasts = query.seconds("timeout", self._api.max_watch, self._api.max_watch)
         beat = max(BEAT_MIN, query.seconds("heartbeat", BEAT, BEAT_MAX))

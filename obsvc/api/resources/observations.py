@@ -121,7 +121,7 @@ class Observations:
         page = self._api.engine.list_observations(ObservationsRequest(
             resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
             region=query.text("region"), stack_id=query.text("stack_id"), marker=query.text("marker"),
-            label=label(query.text("label")), condition=query.choice("condition", Condition),
+            label=query.label(), condition=query.choice("condition", Condition),
             member=query.text("member"),
             project_id=query.text("project_id") if caller.privileged else caller.scope, limit=query.limit(),
         )).observations
@@ -133,16 +133,6 @@ class Observations:
 def missing(ref: Ref) -> NotFound:
     """What is told of a foreign ref."""
     return NotFound(f"no {ref.resource_type} {ref.resource_id}")
-
-
-def label(text: str | None) -> tuple[str, str] | None:
-    """``KEY=VALUE`` as a pair."""
-    if text is None:
-        return None
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise InvalidInput(f"query parameter 'label': expected KEY=VALUE, got {text!r}")
-    return name, value
 
 
 class ObservationById:

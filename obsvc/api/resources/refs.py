@@ -26,13 +26,14 @@ class Resources:
         Before its first look a resource is of no project, and only admin and service find it here.
         """
         caller = self._api.allow(req, "resource:read")
-        query = Query(req, "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "since",
-                      "marker", "limit")
+        query = Query(req, "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "label",
+                      "since", "marker", "limit")
         page = self._api.engine.list_resources(ResourcesRequest(
             resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
             region=query.text("region"), condition=query.choice("condition", Condition),
             project_id=query.text("project_id") if caller.privileged else caller.scope,
-            stack_id=query.text("stack_id"), since=query.whole("since", 0) if query.text("since") is not None else None,
+            stack_id=query.text("stack_id"), label=query.label(), labelled_by=caller.scope,
+            since=query.whole("since", 0) if query.text("since") is not None else None,
             marker=query.text("marker"), limit=query.limit(),
         ))
         shown = [described(each) for each in page.resources if self._api.shows(caller, each)]
