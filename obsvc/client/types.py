@@ -27,6 +27,7 @@ class Observation(msgspec.Struct, frozen=True):
     stack_id: str | None = None
     node_id: str | None = None
     met_at: float | None = None
+    selected: bool = False
 
 
 class Error(msgspec.Struct, frozen=True):

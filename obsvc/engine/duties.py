@@ -18,6 +18,7 @@ from obsvc.engine import fencing
 from obsvc.engine.rows import to_json
 from obsvc.engine.schema import core
 from obsvc.engine.schema.duties import duty as table
+from obsvc.engine.schema.selectors import selector
 from obsvc.engine.store import Transaction
 from obsvc.engine_client.duties import (
     DutiesReply,
@@ -168,9 +169,15 @@ def begin(tx: Transaction, request: DutyBegin) -> DutyBegun:
     )
     return DutyBegun(
         Verdict.ACCEPTED, began_at=began_at, cursor=row.cursor_text,
-        observed={each.resource_type: each.count for each in counted},
+        observed=dict.fromkeys(_selected(tx, row.region) & set(request.types), 1)
+        | {each.resource_type: each.count for each in counted},
         requested=row.requested_at is not None and row.requested_at <= began_at,
     )
+
+
+def _selected(tx: Transaction, region: str) -> set[str]:
+    """The resource types of which selectors of the region want all: they are listed also where nothing is observed."""
+    return set(tx.execute(sa.select(selector.c.resource_type).where(selector.c.region == region)).scalars())
 
 
 def end(tx: Transaction, request: DutyEnd) -> DutyEnded:

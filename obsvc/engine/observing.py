@@ -18,7 +18,7 @@ from obsvc.engine.schema import core
 from obsvc.engine.store import Transaction
 from obsvc.engine_client.observations import Observation, ObservationStatus, StartItem
 from obsvc.exceptions import InvalidInput
-from obsvc.model import Condition, Ref, partition
+from obsvc.model import Condition, PartitionId, Ref, partition
 
 #: The kind of due work that a deadline is; handled in :mod:`obsvc.engine.deadlines`.
 DEADLINE = "observation_deadline"
@@ -70,12 +70,14 @@ class _List:
 
 
 def start(
-    tx: Transaction, items: Sequence[StartItem], *, stack_id: str | None = None, node_id: str | None = None
+    tx: Transaction, items: Sequence[StartItem], *, stack_id: str | None = None, node_id: str | None = None,
+    selected: bool = False,
 ) -> list[Observation]:
     """Start observing; one observation for each item, in order.
 
     The same (ref, goal, project, stack, node) again is the same observation, its deadline and labels renewed; for
-    a stack it waits for its goal anew (an update of a node), as does one that had expired.  Every start asks for a
+    a stack it waits for its goal anew (an update of a node), as does one that had expired.  selected: for selectors.
+    Every start asks for a
     look: only a look that began after it can meet the goal.
     """
     for item in items:
@@ -85,7 +87,7 @@ def start(
     lists = _List(tx, (item.ref for item in items))
     keys = {item.ref: core.ref_key(item.ref) for item in items}
     there = resources_by_key(tx, keys.values())
-    known = _matching(tx, keys, stack_id, node_id)
+    known = _matching(tx, keys, stack_id, node_id, selected=selected)
     fresh: dict[str, Observation] = {}
     renewed: dict[str, Observation] = {}
     marks: dict[str, int] = {}
@@ -100,6 +102,7 @@ def start(
             one = Observation(
                 observation_id=str(uuid.uuid4()), ref=item.ref, status=status, started_at=tx.now, goal=item.goal,
                 deadline=deadline, labels=item.labels, project_id=item.project_id, stack_id=stack_id, node_id=node_id,
+                selected=selected,
             )
             fresh[one.observation_id] = one
         else:
@@ -120,6 +123,11 @@ def start(
     return [fresh.get(one) or renewed[one] for one in answers]
 
 
+def partitions_of(tx: Transaction, refs: Iterable[Ref]) -> set[PartitionId]:
+    """The partitions whose lists name ``refs``."""
+    return {partition(ref, tx.partitions) for ref in refs}
+
+
 def _waits_again(before: Observation) -> bool:
     return before.goal is not None and (before.stack_id is not None or before.status is ObservationStatus.EXPIRED)
 
@@ -132,7 +140,7 @@ def _renewed(before: Observation, item: StartItem, deadline: float | None, again
 
 
 def _matching(
-    tx: Transaction, keys: Mapping[Ref, str], stack_id: str | None, node_id: str | None
+    tx: Transaction, keys: Mapping[Ref, str], stack_id: str | None, node_id: str | None, *, selected: bool
 ) -> dict[tuple[Ref, Condition | None, str | None], Observation]:
     found = {}
     for some in chunks(sorted(set(keys.values()))):
@@ -140,7 +148,7 @@ def _matching(
         for row in tx.execute(
             select_observations().where(
                 table.c.ref_key.in_(some), table.c.stack_id.is_not_distinct_from(stack_id),
-                table.c.node_id.is_not_distinct_from(node_id),
+                table.c.node_id.is_not_distinct_from(node_id), table.c.selected == selected,
             )
         ):
             one = observation_of(row)
@@ -203,6 +211,7 @@ def _write_observations(
                     "status": one.status.value, "started_at": one.started_at, "deadline": one.deadline,
                     "labels": to_json(one.labels), "project_id": one.project_id, "stack_id": one.stack_id,
                     "node_id": one.node_id, "met_at": None, "start_mark": marks[one.observation_id],
+                    "selected": one.selected,
                 }
                 for one in fresh.values()
             ],

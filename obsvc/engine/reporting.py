@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import collections
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from obsvc import metrics
-from obsvc.engine import due, outbox, progress
+from obsvc.engine import due, observing, outbox, progress, selecting
 from obsvc.engine.bulk import Bulk
 from obsvc.engine.deltas import DeltaDraft
 from obsvc.engine.fencing import Refusal, note_refused, refusal
@@ -81,6 +81,8 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
     parts = tx.lock_partitions((one.partition for one in request.reports), *_FENCED)
     keys = [core.ref_key(one.ref) for one in request.reports]
     refs = _read(tx, keys)
+    projects = selecting.projects_of(tx, _kinds_selected(request.reports, keys, refs))
+    leaving: list[str] = []
     drafts: list[DeltaDraft] = []
     judged: list[tuple[Judgement, _Ref | None, int | None]] = []
     refused: list[tuple[Any, int, Refusal]] = []
@@ -95,14 +97,44 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
         if ref is not None:
             one = _carried(one, ref.known.snapshot)
         judgement = judge(one, ref and ref.known, ref.watches if ref else (), granted=why is None, member=member)
+        if ref is not None and _leaves(ref, one, judgement, projects):
+            leaving += [watch.observation_id for watch in ref.watches if watch.selected]
+            if all(watch.selected for watch in ref.watches):
+                del refs[ref.key]  # nothing is written of it but that it is gone
+                if not gone(one.snapshot) or ref.known.snapshot is None:
+                    judgement, ref = Judgement(Verdict.NOT_OBSERVED), None
         if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             _note(ref, one, judgement, newest_mark=row.observation_version, draft=len(drafts))
             if judgement.draft is not None:
                 drafts.append(judgement.draft)
         judged.append((judgement, ref, ref.draft if ref else None))
+    if leaving:
+        observing.stop(tx, leaving)
     first = _write(tx, request.member, [ref for ref in refs.values() if ref.written is not None], drafts)
     tx.after_commit(lambda: _tell(request, [judgement for judgement, _, _ in judged], refused, drafts))
     return ReportReply(tuple(_outcome(judgement, ref, draft, first) for judgement, ref, draft in judged))
+
+
+def _kinds_selected(
+    reports: Sequence[Report], keys: Sequence[str], refs: Mapping[str, _Ref]
+) -> set[selecting.Kind]:
+    """The kinds of those that are observed for selectors."""
+    return {
+        (one.ref.region, one.ref.resource_type) for one, key in zip(reports, keys, strict=True)
+        if key in refs and any(watch.selected for watch in refs[key].watches)
+    }
+
+
+def _leaves(
+    ref: _Ref, one: Report, judgement: Judgement, projects: Mapping[selecting.Kind, selecting.Projects]
+) -> bool:
+    """Whether no selector wants the ref any more, for which it is observed: it is gone, or another project's."""
+    if judgement.repeated or judgement.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
+        return False
+    if not any(watch.selected for watch in ref.watches):
+        return False
+    project_id = one.snapshot.project_id
+    return gone(one.snapshot) or not projects[one.ref.region, one.ref.resource_type].select(project_id)
 
 
 def _tell(

@@ -90,9 +90,10 @@ def _whole(head: str | None, attributes: str | None) -> Snapshot | None:
 
 
 class StoredWatch(Watch, frozen=True):
-    """A Watch with its deadline."""
+    """A Watch with its deadline.  selected: for selectors."""
 
     deadline: float | None = None
+    selected: bool = False
 
 
 def watch_of(row: Any) -> StoredWatch:
@@ -104,7 +105,7 @@ def _watch(observation_id: str, goal: str | None, status: str, *more: Any) -> St
 
 
 #: Columns of an observation that decide, as StoredWatch has them.
-_WATCH = ("observation_id", "goal", "status", "start_mark", "stack_id", "node_id", "deadline")
+_WATCH = ("observation_id", "goal", "status", "start_mark", "stack_id", "node_id", "deadline", "selected")
 _WATCHES = (
     sa.select(core.observation.c[("ref_key", *_WATCH)])
     .where(core.observation.c.ref_key.in_(sa.bindparam("keys", expanding=True)))
@@ -188,7 +189,7 @@ def observation_of(row: Any) -> Observation:
         observation_id=row.observation_id, ref=ref_of(row), status=ObservationStatus(row.status),
         started_at=row.started_at, goal=row.goal and Condition(row.goal), deadline=row.deadline,
         labels=labels_of(row), project_id=row.project_id, stack_id=row.stack_id, node_id=row.node_id,
-        met_at=row.met_at,
+        met_at=row.met_at, selected=row.selected,
     )
 
 

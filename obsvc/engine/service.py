@@ -10,6 +10,7 @@ from obsvc.engine.job_operations import JobOperations
 from obsvc.engine.member_operations import MemberOperations
 from obsvc.engine.observation_operations import ObservationOperations
 from obsvc.engine.schema.version import check_schema
+from obsvc.engine.selector_operations import SelectorOperations
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stack_operations import StackOperations
 from obsvc.engine.store import Store
@@ -18,7 +19,9 @@ from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN,
 from obsvc.exceptions import ObsvcError
 
 
-class EngineService(MemberOperations, DutyOperations, ObservationOperations, StackOperations, JobOperations):
+class EngineService(
+    MemberOperations, DutyOperations, ObservationOperations, SelectorOperations, StackOperations, JobOperations
+):
     """Implements :class:`obsvc.engine_client.contract.Engine`.
 
     settings: those of the store unless given.  waiters_limit: long polls at once; more are cut short.

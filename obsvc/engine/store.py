@@ -48,7 +48,7 @@ RETRY_PATIENCE = 20.0
 CONFLICT_RETRIES = 3
 
 #: Change counters that somebody may wait for.
-COUNTERS = ("feed", "partition", "job", "stack", "observation")
+COUNTERS = ("feed", "partition", "job", "stack", "observation", "selector")
 
 _AGAIN = {Trouble.DEADLOCK, Trouble.SERIALIZATION, Trouble.LOCK_TIMEOUT, Trouble.BUSY}
 

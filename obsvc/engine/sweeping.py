@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from obsvc import metrics
-from obsvc.engine import duties, observing
+from obsvc.engine import duties, observing, selecting
 from obsvc.engine.judging import gone
 from obsvc.engine.rows import load_head, ref_of
 from obsvc.engine.schema import core
@@ -21,7 +21,7 @@ from obsvc.engine.store import Transaction
 from obsvc.engine_client.duties import BATCH_MAX, SWEPT, SweepBatch, SweepItem, SweepReply
 from obsvc.engine_client.reports import Verdict
 from obsvc.exceptions import InvalidInput, NotFound
-from obsvc.model import Condition, Ref, Snapshot, partition
+from obsvc.model import Condition, Ref, Snapshot
 
 _COLUMNS = (
     core.resource.c.ref_key, core.resource.c.region, core.resource.c.resource_type, core.resource.c.resource_id,
@@ -53,7 +53,8 @@ def sweep(tx: Transaction, request: SweepBatch) -> SweepReply:
         raise NotFound(f"no duty {request.name!r}")
     compared, changed = _changed(tx, region, request)
     absent = _absent(tx, region, request) if request.whole else {}
-    row, leads = duties.lead(tx, request, {partition(ref, tx.partitions) for ref in {*changed, *absent}})
+    new = selecting.listed(tx, region, request)
+    row, leads = duties.lead(tx, request, observing.partitions_of(tx, {*changed, *absent, *new}))
     if not leads:
         return SweepReply(Verdict.STALE_GENERATION)
     if row.run_id != request.run_id or row.running_since is None:
@@ -67,10 +68,11 @@ def sweep(tx: Transaction, request: SweepBatch) -> SweepReply:
         absent = {ref: waits for ref, waits in now.items() if ref in absent}
     to_mark = sorted(ref for ref, waits in {**changed, **absent}.items() if not waits)
     marked = sum(number is not None for number in observing.mark(tx, to_mark, SWEPT)) if to_mark else 0
+    admitted = selecting.admit(tx, new)
     if request.cursor is not None:
         tx.execute(sa.update(duty_table).where(duty_table.c.name == request.name).values(cursor_text=request.cursor))
     tx.after_commit(lambda: _count(request.resource_type, len(changed), len(absent), marked))
-    return SweepReply(Verdict.ACCEPTED, compared, len(changed), len(absent), marked)
+    return SweepReply(Verdict.ACCEPTED, compared, len(changed), len(absent), marked, admitted)
 
 
 def _changed(

@@ -127,7 +127,9 @@ class DutyBegun(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SweepItem(msgspec.Struct, frozen=True, array_like=True):
-    """One resource as a list has it.  gone: the list itself says that it is deleted.  listed_at: when its page was
+    """One resource as a list has it.  project_id: None where the list does not say.
+
+    gone: the list itself says that it is deleted.  listed_at: when its page was
     asked for."""
 
     resource_id: str
@@ -135,6 +137,7 @@ class SweepItem(msgspec.Struct, frozen=True, array_like=True):
     updated_at: str | None
     gone: bool
     listed_at: float
+    project_id: str | None = None
 
 
 class SweepBatch(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -161,13 +164,14 @@ class SweepBatch(msgspec.Struct, frozen=True, omit_defaults=True):
 class SweepReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """verdict: ``accepted``; ``stale_generation``, ``superseded`` (another leads, or it is another's run): nothing was
     written.  compared: observed refs in the batch; changed, absent: what differs of them; marked: those that a look
-    was asked for (no look waited yet)."""
+    was asked for (no look waited yet); admitted: those that are observed from now on, for selectors."""
 
     verdict: Verdict
     compared: int = 0
     changed: int = 0
     absent: int = 0
     marked: int = 0
+    admitted: int = 0
 
 
 class DutyEnd(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -32,7 +32,9 @@ class StartRequest(msgspec.Struct, frozen=True):
 
 
 class Observation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A standing request to watch one ref.  Starting the same (ref, goal, project, stack) again returns the
+    """A standing request to watch one ref.  selected: selectors may want it.
+
+    Starting the same (ref, goal, project, stack) again returns the
     same observation with its deadline and labels renewed."""
 
     observation_id: str
@@ -46,6 +48,7 @@ class Observation(msgspec.Struct, frozen=True, omit_defaults=True):
     stack_id: str | None = None
     node_id: str | None = None
     met_at: float | None = None
+    selected: bool = False
 
 
 class StartReply(msgspec.Struct, frozen=True):

@@ -117,7 +117,7 @@ resource = table(
 )
 
 #: Standing requests.  start_mark: the look mark that its start set: only a report that names it, or one after
-#: such a report, can meet the goal.  last_look_mark: set when the deadline has passed.
+#: such a report, can meet the goal.  last_look_mark: set when the deadline has passed.  selected: for selectors.
 observation = table(
     "observation",
     sa.Column("observation_id", ID, primary_key=True),
@@ -133,6 +133,7 @@ observation = table(
     sa.Column("met_at", TIME),
     sa.Column("start_mark", NUMBER, nullable=False),
     sa.Column("last_look_mark", NUMBER),
+    sa.Column("selected", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_observation_ref_key", "ref_key"),
     sa.Index("ix_observation_stack_id", "stack_id"),
     sa.Index("ix_observation_project_id", "project_id"),

@@ -70,7 +70,7 @@ def items(resource_type: ResourceType, bodies: Iterable[Any], listed_at: float) 
         seen = snapshot(resource_type, body)
         gone = not seen.exists or seen.condition is Condition.DELETED
         name = str(place).rstrip("/").rpartition("/")[2] if "://" in str(place) else str(place)
-        yield SweepItem(name, seen.status, seen.updated_at, gone, listed_at)
+        yield SweepItem(name, seen.status, seen.updated_at, gone, listed_at, seen.project_id)
 
 
 def batches(

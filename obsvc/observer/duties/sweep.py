@@ -161,7 +161,7 @@ class Sweeper:
             ))
             if reply.verdict is not Verdict.ACCEPTED:
                 raise Abandoned(f"a batch was refused as {reply.verdict.value}")
-            for word in ("compared", "changed", "absent", "marked"):
+            for word in ("compared", "changed", "absent", "marked", "admitted"):
                 run.counts[word] += getattr(reply, word)
 
     def _end(self, run: _Run, evidence: Evidence) -> bool:
