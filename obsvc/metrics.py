@@ -16,7 +16,7 @@ NOTIFICATIONS = Counter("obsvc_notifications_total", "Notifications taken from a
 NOTIFICATIONS_BY_FATE = Counter(
     "obsvc_notifications_fate_total",
     "What became of notifications, once per ref: queued, coalesced, told (payload taken), not_owned, not_observed, "
-    "dirty (list not complete yet), no_resource, no_look, dead_letter",
+    "found (for a selector), dirty (list not complete yet), no_resource, no_look, dead_letter",
     ["fate"],
 )
 GUESSED = Counter(
@@ -27,6 +27,7 @@ DEAD_LETTERS = Counter("obsvc_dead_letters_total", "Messages that could not be r
 GAPS = Counter("obsvc_bus_gaps_total", "Times that notifications may have been missed", ["bus", "reason"])
 BUS_CONNECTED = _gauge("obsvc_bus_connected", "1 while consuming the bus", ["bus"])
 UNSETTLED = _gauge("obsvc_unsettled_deliveries", "Deliveries taken from the buses and not settled yet")
+DISCOVERED = Counter("obsvc_discovered_total", "Resources observed for selectors since a notification told of them")
 MARKS = Counter("obsvc_marks_total", "Look marks stored at the engine", ["reason"])
 
 # partitioning

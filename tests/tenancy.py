@@ -15,6 +15,7 @@ from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.observations import ResourceRequest, StartItem, StartRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.engine_client.reports import BuryRequest, DeadLetter, DeadLettersRequest, Report, ReportRequest
+from obsvc.engine_client.selectors import SelectorStart
 from obsvc.engine_client.stacks import StackCreate
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 
@@ -50,6 +51,10 @@ class Stage:
         """The id of the project's observation; a new one where the last one was stopped."""
         item = StartItem(self.server, Condition.ACTIVE, labels={"of": "the stage"}, project_id=self.project)
         return self.engine.start(StartRequest((item,))).observations[0].observation_id
+
+    def selector(self) -> str:
+        """The id of the project's selector; a new one where the last one was stopped."""
+        return self.engine.start_selector(SelectorStart("RegionOne", "network.port", self.project)).selector_id
 
     def stack(self) -> str:
         """The id of a stack of the project that was just begun."""
@@ -118,6 +123,11 @@ MATRIX: dict[tuple[str, str], Row] = {
         _write(204, lambda stage: f"/v1/observations/{stage.observation()}"),
     ("GET", "/v1/observations/{observation_id}/wait"):
         _read(lambda stage: f"/v1/observations/{stage.observation()}/wait?timeout=0"),
+    ("GET", "/v1/selectors"): _list("/v1/selectors"),
+    ("POST", "/v1/selectors"): _write(
+        201, lambda stage: "/v1/selectors", lambda stage: {"resource_type": stage.server.resource_type}, other=201),
+    ("GET", "/v1/selectors/{selector_id}"): _read(lambda stage: f"/v1/selectors/{stage.selector()}"),
+    ("DELETE", "/v1/selectors/{selector_id}"): _write(204, lambda stage: f"/v1/selectors/{stage.selector()}"),
     ("GET", "/v1/resources/{resource_type}/{resource_id}"): _read(_server),
     ("POST", "/v1/resources/{resource_type}/{resource_id}/check"): _write(202, lambda stage: _server(stage) + "/check"),
     ("GET", "/v1/resources/{resource_type}/{resource_id}/owner"): _cluster(lambda stage: _server(stage) + "/owner"),

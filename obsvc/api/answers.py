@@ -61,6 +61,10 @@ class StoppedMany(msgspec.Struct, frozen=True):
     results: list[Stopped]
 
 
+class Selectors(msgspec.Struct, frozen=True):
+    selectors: list[types.Selector]
+
+
 class Resources(msgspec.Struct, frozen=True):
     """version: of the changes feed, from which to follow.  marker: for the next page; null: this was the last."""
 

@@ -66,7 +66,8 @@ def document(types: Collection[str] | None = None) -> bytes:
                           *(kind for _, kind in each.events))]
     schemas = openapi.Schemas(named)
     if types:
-        schemas.components["StartBody"]["properties"]["resource_type"] = {"type": "string", "enum": sorted(types)}
+        for name in ("StartBody", "SelectorBody"):
+            schemas.components[name]["properties"]["resource_type"] = {"type": "string", "enum": sorted(types)}
     paths: dict[str, Any] = {}
     for route in ROUTES:
         item = paths.setdefault(route.path, {})

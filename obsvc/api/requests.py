@@ -152,6 +152,14 @@ class StartStackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: dict[str, str] = {}
 
 
+class SelectorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Observe all of a type.  project_id: for admin and service, null: of all projects; else the caller's own."""
+
+    resource_type: str
+    region: Region | None = None
+    project_id: Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\u0000]*$")] | None = None
+
+
 class StackBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stack to create.  template: HOT as text, or as the object that it stands for."""
 

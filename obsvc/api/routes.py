@@ -25,6 +25,7 @@ from obsvc.api.answers import (
     Partitions,
     Replayed,
     Resources,
+    Selectors,
     StackPlan,
     Stacks,
     StartedMany,
@@ -32,7 +33,7 @@ from obsvc.api.answers import (
     Versions,
 )
 from obsvc.api.context import Api
-from obsvc.api.resources import changes, cluster, dead_letters, observations, refs, stacks, versions
+from obsvc.api.resources import changes, cluster, dead_letters, observations, refs, selectors, stacks, versions
 from obsvc.client import types
 
 
@@ -103,6 +104,15 @@ ROUTES: tuple[Route, ...] = (
         Operation("GET", "Wait for an observation's goal", "observation:read", types.Waited,
                   query=("timeout", "since"), raises=(404,)),
     )),
+    Route("/v1/selectors", selectors.Selectors, (
+        Operation("GET", "List selectors", "selector:read", Selectors),
+        Operation("POST", "Observe all of a type in a project", "selector:start", types.Selector, 201,
+                  body=requests.SelectorBody),
+    )),
+    Route("/v1/selectors/{selector_id}", selectors.Selectors, (
+        Operation("GET", "Show a selector", "selector:read", types.Selector, raises=(404,), conditional=True),
+        Operation("DELETE", "Stop a selector", "selector:stop", None, 204, raises=(404,)),
+    ), "one"),
     Route("/v1/resources", refs.Resources, (
         Operation("GET", "List resources as they were last seen", "resource:read", Resources, query=(
             "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "label", "since",

@@ -100,6 +100,23 @@ class Client(Transport):
 
         return _until(once, lambda waited: not waited.timed_out, timeout)
 
+    # selectors
+
+    def start_selector(
+        self, resource_type: str, *, region: str | None = None, project_id: str | None = None
+    ) -> types.Selector:
+        """Observe all of a type in the project, also what comes to be; then ``listing`` and ``watch`` have them.
+
+        project_id: for admin and service; None: of all projects."""
+        body = {"resource_type": resource_type, "region": region, "project_id": project_id}
+        return self.call("POST", "/v1/selectors", types.Selector, body=body)
+
+    def selectors(self) -> tuple[types.Selector, ...]:
+        return typed(self.call("GET", "/v1/selectors", dict)["selectors"], tuple[types.Selector, ...])
+
+    def stop_selector(self, selector_id: str) -> None:
+        self.call("DELETE", f"/v1/selectors/{_part(selector_id)}", None)
+
     # resources
 
     def resource(

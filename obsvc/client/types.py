@@ -30,6 +30,16 @@ class Observation(msgspec.Struct, frozen=True):
     selected: bool = False
 
 
+class Selector(msgspec.Struct, frozen=True):
+    """All resources of a type in a region; project_id: of that project, None: of all."""
+
+    selector_id: str
+    region: str
+    resource_type: str
+    started_at: float
+    project_id: str | None = None
+
+
 class Error(msgspec.Struct, frozen=True):
     """code: stable.  expected, remedy: what would have been right, and what to do."""
 

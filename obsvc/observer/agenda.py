@@ -37,7 +37,8 @@ class Agenda:
     """engine_time: the engine's clock now, seconds since the epoch; may ask it.  heard_since: monotonic time since
     which every bus was heard without a gap, None when one is not.  share: our part of the cluster's budget, above 0 up
     to 1.  put_off: told of a ref of which a notification may wait long for its look: it is to be marked.  wall: the
-    engine's clock as well as this member knows it without asking."""
+    engine's clock as well as this member knows it without asking.  wants, found: what selectors select
+    (:class:`obsvc.observer.selecting.Selecting`)."""
 
     def __init__(
         self,
@@ -53,12 +54,15 @@ class Agenda:
         clock: Clock,
         share: Callable[[], float] = lambda: 1.0,
         put_off: Callable[[Ref], None] = lambda ref: None,
+        wants: Callable[[Ref], bool] = lambda ref: False,
+        found: Callable[[list[Ref]], None] = lambda refs: None,
         wall: Callable[[], float] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._share = share
         self._put_off = put_off
+        self._wants, self._found = wants, found
         self._wall = wall or clock.time
         self._looks = look_settings
         self._held = held
@@ -158,8 +162,12 @@ class Agenda:
             takeover = takeovers.get(number)
             for ref in one.dirty:
                 self._due(ref, Cause.NOTIFIED)
+            heard = {*one.dirty_unobserved, *remembered.get(number, ())} - {each.ref for each in one.applied.new}
+            wanted = [ref for ref in heard if self._wants(ref)]
+            if wanted:
+                self._found(wanted)  # what was delivered of them waits for that
             if one.dirty_unobserved:
-                self.unobserved(one.dirty_unobserved)
+                self.unobserved([ref for ref in one.dirty_unobserved if ref not in wanted])
             if takeover is None:  # read again, not gained
                 self.applied(one.applied)
                 continue

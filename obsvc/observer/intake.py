@@ -26,6 +26,11 @@ Notified = Callable[[Ref, Notification], bool]
 #: its report settles the delivery.
 Tell = Callable[[Ref, Told, Delivery], bool]
 
+#: Whether selectors want a ref of ours that nobody observes, of a project (as far as a payload names one); and who has
+#: it observed then.
+Wants = Callable[[Ref, str | None], bool]
+Found = Callable[[list[Ref]], None]
+
 #: Looked up once: every notification is compared with them.
 _NOT_OWNED, _NOT_OBSERVED = Standing.NOT_OWNED, Standing.NOT_OBSERVED
 
@@ -34,7 +39,8 @@ class Intake:
     """Decides the fate of each notification.
 
     notified: makes a look due.  hurry: has a ref marked at the engine as soon as may be.  tell: takes payloads that
-    are trusted (:class:`obsvc.observer.telling.Telling`).
+    are trusted (:class:`obsvc.observer.telling.Telling`).  wants, found: what selectors select
+    (:class:`obsvc.observer.selecting.Selecting`).
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class Intake:
         notified: Notified,
         hurry: Callable[[Ref], None],
         tell: Tell = lambda ref, told, delivery: False,
+        wants: Wants = lambda ref, project_id: False,
+        found: Found = lambda refs: None,
         clock: Clock | None = None,
     ) -> None:
         self._held = held
@@ -54,17 +62,22 @@ class Intake:
         self._notified = notified
         self._hurry = hurry
         self._tell = tell
+        self._wants, self._found = wants, found
         self._twins, self._now = Twins(), (clock or SystemClock()).monotonic
         fate = metrics.NOTIFICATIONS_BY_FATE.labels
         self._count = {
             name: fate(name).inc
-            for name in ("queued", "coalesced", "told", "not_owned", "not_observed", "dirty", "no_resource", "no_look")
+            for name in ("queued", "coalesced", "told", "not_owned", "not_observed", "found", "dirty", "no_resource",
+                         "no_look")
         }
 
     def passes(self, ref: Ref, asks: bool) -> str | None:
         """What becomes of a notification that is about ``ref`` alone, where nothing is to be done for it: its fate,
         which the caller counts.  None: :meth:`take` decides.  asks: whether it asks for a look."""
-        return _fate(self._standing(ref)) if asks else "no_look"
+        if not asks:
+            return "no_look"
+        fate = _fate(self._standing(ref))
+        return None if fate == "not_observed" and self._wants(ref, None) else fate
 
     def take(self, notification: Notification, delivery: Delivery) -> None:
         """Settle ``delivery``, or hold it until looks at its refs have settled it."""
@@ -76,15 +89,18 @@ class Intake:
             self._count["no_look"]()
             delivery.settle()
             return
-        ours = []
+        ours, found = [], []
         for ref in notification.refs:
             standing = self._standing(ref)
             fate = _fate(standing)
             if fate is None:
                 ours.append((ref, standing))
+            elif fate == "not_observed" and self._wants(ref, notification.project_id):
+                found.append(ref)
+                self._count["found"]()
             else:
                 self._count[fate]()
-        if not ours:
+        if not ours and not found:
             delivery.settle()
             return
         if len(ours) == 1 == len(notification.refs) and ours[0][1] is Standing.OBSERVED:
@@ -96,7 +112,9 @@ class Intake:
                 self._count["told"]()
                 return
         # Registered before anything is made due: a look that is over before the registration would settle nothing.
-        self._unsettled.register(delivery, [ref for ref, _ in ours])
+        self._unsettled.register(delivery, [*(ref for ref, _ in ours), *found])
+        if found:
+            self._found(found)
         for ref, standing in ours:
             self._make_due(ref, standing, notification)
 
@@ -128,8 +146,12 @@ class Intake:
         if standing is Standing.OBSERVED:
             self._count["queued" if self._notified(ref, notification) else "coalesced"]()
         elif standing is Standing.NOT_OBSERVED:
-            self._count["not_observed"]()
             self._memory.drop(ref)
+            if self._wants(ref, notification.project_id):
+                self._count["found"]()
+                self._found([ref])
+                return
+            self._count["not_observed"]()
             self._unsettled.dismiss([ref])
         else:  # being handed over, or lost just now: the next owner shall look at it
             self._count["not_owned"]()

@@ -34,7 +34,7 @@ from obsvc.observer.engine_clock import EngineClock
 from obsvc.observer.fetcher import Fetcher
 from obsvc.observer.following import Follower, Loader
 from obsvc.observer.gate import GateSettings, ServiceGate
-from obsvc.observer.held import Held
+from obsvc.observer.held import Held, Standing
 from obsvc.observer.holder import Holder
 from obsvc.observer.intake import Intake
 from obsvc.observer.looking import Looking
@@ -44,6 +44,7 @@ from obsvc.observer.queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.recall import Recall
 from obsvc.observer.reporter import Reporter
+from obsvc.observer.selecting import Selecting
 from obsvc.observer.telling import Telling
 from obsvc.observer.unsettled import Unsettled
 from obsvc.partitioning.membership import Membership, MembershipView
@@ -99,7 +100,8 @@ class Observer:
         )
         self.duties = make_leader(
             conf, engine=engine, member=self.member, catalog=catalog, sessions=self._sessions, gate=self.gate,
-            held=self.held, leads=self.ownership.leads, heard=self.buses.hears, wall=self._wall.time, clock=self._clock,
+            kinds=lambda: self.held.kinds() | self.selecting.kinds(), leads=self.ownership.leads,
+            heard=self.buses.hears, wall=self._wall.time, clock=self._clock,
         )
         self._loops = self._make_loops()
         self._rates = Rates(self._clock)
@@ -148,16 +150,20 @@ class Observer:
             held=self.held, memory=self.memory, unsettled=self.unsettled, queue=self.queue,
             engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
             share=lambda: self.gate.rate / requests_per_second, put_off=lambda ref: self.marker.put_off(ref),
-            wall=self._wall.time,
+            wall=self._wall.time, wants=lambda ref: self.selecting.wants(ref),
+            found=lambda refs: self.selecting.found(refs),
         )
         self.marker = Marker(
             engine=self._engine, member=self.member, held=self.held, unsettled=self.unsettled,
             due=self.agenda.marked, mark_after=options.mark_after, clock=self._clock,
         )
+        self.selecting = Selecting(engine=self._engine, unsettled=self.unsettled, dropped=self._dropped,
+                                   clock=self._clock)
         self.intake = Intake(
             held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self._notified,
             hurry=lambda ref: self.marker.hurry([ref]), clock=self._clock,
             tell=lambda ref, told, delivery: self.telling.take(ref, told, delivery),
+            wants=self.selecting.wants, found=self.selecting.found,
         )
         self.reporter = Reporter(
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
@@ -191,6 +197,12 @@ class Observer:
             drain_timeout=self._options.drain_timeout, clock=self._clock,
         )
 
+    def _dropped(self) -> list[Ref]:
+        """What was heard lately in our partitions and is not observed, as far as it is remembered."""
+        remembered = self.memory.recall({number: float("-inf") for number, _, _ in self.held.known()})
+        return [ref for refs in remembered.values() for ref in refs
+                if self.held.standing(ref) is Standing.NOT_OBSERVED]
+
     def _completed(self, completed: list[Any]) -> None:
         self.agenda.completed(completed)
         self.follower.completed()
@@ -199,7 +211,8 @@ class Observer:
         loops = [
             Loop("loader", self.loader.run), Loop("follow-steady", self.follower.run_steady),
             Loop("follow-fresh", self.follower.run_fresh), Loop("marker", self.marker.run),
-            Loop("hand-over", self.holder.run),
+            Loop("hand-over", self.holder.run), Loop("follow-selectors", self.selecting.run_follow),
+            Loop("discover", self.selecting.run),
             *(Loop(f"duties-{place}", self.duties.run) for place in range(leader.THREADS)),
         ]
         return loops + [Loop(f"fetch-{place}", self.looking.run) for place in range(self._options.fetch_threads)]

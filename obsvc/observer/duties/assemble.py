@@ -1,7 +1,7 @@
 """The parts of a member's duties, put together."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from obsvc.catalog import Catalog
@@ -14,13 +14,12 @@ from obsvc.observer.duties.pace import PaceSettings
 from obsvc.observer.duties.sweep import Sweeper
 from obsvc.observer.fetcher import Sessions
 from obsvc.observer.gate import ServiceGate
-from obsvc.observer.held import Held
 
 
 def make_leader(
     conf: Any, *, engine: Engine, member: MemberId, catalog: Catalog, sessions: Sessions, gate: ServiceGate,
-    held: Held, leads: Callable[[str], Generation | None], heard: Callable[[str], bool], wall: Callable[[], float],
-    clock: Clock,
+    kinds: Callable[[], Iterable[tuple[str, str]]], leads: Callable[[str], Generation | None],
+    heard: Callable[[str], bool], wall: Callable[[], float], clock: Clock,
 ) -> Leader:
     """As ``[sweep]`` says; the arguments are those of the parts."""
     pace = PaceSettings.from_conf(conf)
@@ -30,5 +29,5 @@ def make_leader(
     )
     return Leader(
         LeaderSettings(pace, enabled=conf.sweep.enabled), engine=engine, catalog=catalog, sweeper=sweeper,
-        kinds=held.kinds, leads=leads, heard=heard, clock=clock,
+        kinds=kinds, leads=leads, heard=heard, clock=clock,
     )

@@ -1,0 +1,63 @@
+"""``/v1/selectors``: observe all of a type in a project."""
+from __future__ import annotations
+
+import falcon
+
+from obsvc.api.context import Api
+from obsvc.api.policy import Caller
+from obsvc.api.render import answer, answer_once
+from obsvc.api.requests import Query, SelectorBody, read_as, read_json
+from obsvc.engine_client.selectors import Selector, SelectorsRequest, SelectorStart, SelectorStop
+from obsvc.exceptions import Forbidden, NotFound
+
+
+class Selectors:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Observe every resource of a type that the project has, and each that it comes to have, until it is gone.
+
+        List them by `GET /v1/resources`, follow them by `GET /v1/watch`.  The same again is the same selector.  Admin
+        and service name a project, or none for all.
+        """
+        caller = self._api.allow(req, "selector:start")
+        Query(req)
+        body = read_as(read_json(req), SelectorBody)
+        project = body.project_id if caller.privileged else caller.scope
+        if body.project_id not in (None, project):
+            raise Forbidden("expected the caller's own project, or none, got another: leave it out")
+        kind = self._api.check_type(body.resource_type)
+        answer(resp, self._api.engine.start_selector(SelectorStart(
+            body.region or self._api.region, kind, project, self._service(kind))), status=falcon.HTTP_201)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Every selector that the caller may see, oldest first."""
+        caller = self._api.allow(req, "selector:read")
+        Query(req)
+        answer(resp, {"selectors": self._shown(caller)})
+
+    def _service(self, resource_type: str) -> str | None:
+        """The service whose sweep lists the type."""
+        catalog = self._api.catalog
+        known = catalog is not None and resource_type in catalog.types
+        return catalog.service_of(resource_type).service if catalog is not None and known else None
+
+    def _shown(self, caller: Caller) -> list[Selector]:
+        found = self._api.engine.selectors(SelectorsRequest()).selectors
+        return [each for each in found if caller.sees(each.project_id)]
+
+    def on_get_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str) -> None:
+        caller = self._api.allow(req, "selector:read")
+        Query(req)
+        for each in self._shown(caller):
+            if each.selector_id == selector_id:
+                return answer_once(req, resp, each)
+        raise NotFound(f"no selector {selector_id}: list those there are")
+
+    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str) -> None:
+        """What no other selector and no observation wants is observed no more."""
+        caller = self._api.allow(req, "selector:stop")
+        Query(req)
+        self._api.engine.stop_selector(SelectorStop(selector_id, caller.scope))
+        resp.status = falcon.HTTP_204
