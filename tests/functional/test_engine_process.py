@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from obsvc.cmd import demo_summary
-from obsvc.engine_client import conformance, conformance_duties
+from obsvc.engine_client import conformance, conformance_duties, conformance_selectors
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import ChangesRequest, StartItem, StartRequest
@@ -104,7 +104,9 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("check", [*conformance.CHECKS, *conformance_duties.CHECKS], ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check", [*conformance.CHECKS, *conformance_duties.CHECKS, *conformance_selectors.CHECKS],
+    ids=lambda check: check.__name__)
 def test_the_contract_holds_over_http_and_each_database(check, served):
     check(served)
 

@@ -105,7 +105,7 @@ def test_servers_appear_and_vanish_by_themselves(deploy, cloud):
         assert client.start_selector("compute.server") == selector and client.selectors() == (selector,)
         assert deployment.run_json("selector", "list")[0]["selector_id"] == selector.selector_id
         changes: list[types.Delta] = []
-        watch = client.watch(since=client.changes(0, limit=1).next, resource_type="compute.server")
+        watch = client.watch(since=client.listing().version, resource_type="compute.server")
         threading.Thread(target=lambda: changes.extend(watch), daemon=True).start()
         watching.create_servers(20)
         wait_equal(client, cloud, 60)
@@ -143,7 +143,7 @@ def test_two_thousand_servers(deploy, cloud, notify):
         client.start_selector("compute.server")
         print(f"2,000 that were there: {wait_equal(client, cloud, 300):.1f} s")
         cloud.dial(lost_share=0.0 if notify else 1.0)
-        since = client.changes(0, limit=1).next
+        since = client.listing(resource_type="compute.server").version
         count = live(watching, cloud, 60, notify=notify, seed=3, pace=0.3)
         print(f"{count} created and deleted: equal after {wait_equal(client, cloud, SWEPT):.1f} s")
         watching.wait_built(60)
