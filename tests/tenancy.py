@@ -148,6 +148,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/v1/stacks/{stack}/cancel"):
         _write(202, lambda stage: f"/v1/stacks/{stage.stack()}/cancel", lambda stage: {"rollback": False}),
     ("POST", "/v1/stacks/{stack}/resume"): _write(202, lambda stage: f"/v1/stacks/{stage.stack()}/resume"),
+    ("GET", "/v1/status"): _cluster(lambda stage: "/v1/status"),
     ("GET", "/v1/members"): _cluster(lambda stage: "/v1/members"),
     ("PUT", "/v1/members/{name}/drain"): _cluster(lambda stage: f"/v1/members/{MEMBER.name}/drain", system=403),
     ("DELETE", "/v1/members/{name}/drain"): _cluster(lambda stage: f"/v1/members/{MEMBER.name}/drain", system=403),

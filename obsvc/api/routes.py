@@ -163,6 +163,8 @@ ROUTES: tuple[Route, ...] = (
     _turn("rollback", "Take a stack back to the last goal that was reached"),
     _turn("cancel", "Stop what a stack has in progress", requests.StackCancelBody),
     _turn("resume", "Go on with what has failed in a stack"),
+    Route("/v1/status", cluster.ClusterStatus, (
+        Operation("GET", "How the cluster stands", "cluster:read", types.Status),)),
     Route("/v1/members", cluster.Members, (Operation("GET", "List members", "cluster:read", Members),)),
     Route("/v1/members/{name}/drain", cluster.Members, (
         Operation("PUT", "Have a member hand over what it owns", "member:drain", Drained, raises=(404,)),

@@ -289,6 +289,10 @@ class Client(Transport):
         """Have a member hand over what it owns and take nothing, until ``drained=False``; NotFound without one."""
         return self.call("PUT" if drained else "DELETE", f"/v1/members/{_part(name)}/drain", dict)
 
+    def status(self) -> types.Status:
+        """How the cluster stands: one sentence, what needs attention, and numbers."""
+        return self.call("GET", "/v1/status", types.Status)
+
     def duties(self) -> tuple[types.Duty, ...]:
         """What one member does for all of them, with its leader and its runs."""
         return typed(self.call("GET", "/v1/duties", dict)["duties"], tuple[types.Duty, ...])

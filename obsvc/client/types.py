@@ -235,6 +235,41 @@ class Member(msgspec.Struct, frozen=True):
     last_error: str | None = None
 
 
+class BusSummary(msgspec.Struct, frozen=True):
+    """members: that listen to it.  connected: of those.  last_error: of one that is not."""
+
+    members: int
+    connected: int
+    last_error: str | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How the cluster stands.
+
+    verdict: one sentence.  ok: there is no problem.  problems: what somebody should look into, a sentence each.
+    members: that are alive; drained: names of those that an operator has drained.  owned: partitions that are granted;
+    moving: of those, granted to another member than the ring proposes.  observed: resources.  unsettled,
+    oldest_unsettled: messages taken in and not settled yet, and the age of the oldest in seconds.
+    """
+
+    verdict: str
+    ok: bool
+    problems: tuple[str, ...]
+    members: int
+    members_caught_up: int
+    drained: tuple[str, ...]
+    partitions: int
+    owned: int
+    moving: int
+    observed: int
+    unsettled: int
+    oldest_unsettled: float
+    buses: dict[str, BusSummary]
+    duties: int
+    duties_led: int
+    engine_time: float
+
+
 class Duty(msgspec.Struct, frozen=True):
     """leader: name and incarnation.  lag: seconds that the next run is overdue.  recall: share of the changes lately
     found that a notification told of, None without any; seen, missed: those changes."""

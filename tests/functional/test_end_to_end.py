@@ -87,6 +87,9 @@ def _commands_tell_the_truth(deployment: Deployment) -> None:
     members = {each["name"]: each for each in deployment.run_json("member", "list")}
     assert set(members) == set(held)
     assert {name: each["granted"] for name, each in members.items()} == held
+    status = deployment.run_json("status")
+    assert status["ok"] and status["verdict"] == (
+        f"{len(held)} members agree on one view; all {deployment.partitions} partitions owned")
 
     server = next(node for node in deployment.nodes("tiers") if node["resource_type"] == "compute.server")
     who = deployment.run_json("who", "compute.server", server["resource_id"])

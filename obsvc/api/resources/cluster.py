@@ -1,4 +1,4 @@
-"""``/v1/members``, ``/v1/partitions`` and ``/v1/duties``: what SREs ask of the cluster itself."""
+"""``/v1/status``, ``/v1/members``, ``/v1/partitions`` and ``/v1/duties``: what SREs ask of the cluster itself."""
 from __future__ import annotations
 
 from collections import Counter
@@ -11,11 +11,27 @@ import msgspec
 from obsvc.api.context import Api
 from obsvc.api.render import answer, plain
 from obsvc.api.requests import Query
+from obsvc.api.status import status
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.observations import PartitionsRequest
 from obsvc.engine_client.ownership import DrainRequest, PartitionRecord
 from obsvc.exceptions import InvalidInput, NotFound
 from obsvc.model import PartitionId
+
+
+class ClusterStatus:
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """One sentence that says how the cluster stands, what somebody should look into, and numbers."""
+        self._api.allow(req, "cluster:read")
+        Query(req)
+        engine = self._api.engine
+        members, duties = engine.members(Empty()), engine.duties(Empty())
+        found = status(members.members, engine.partitions(PartitionsRequest(None)).partitions, duties.duties,
+                       self._api.ring.proposal(self._api.partitions()), members.engine_time)
+        answer(resp, msgspec.to_builtins(found))
 
 
 class Members:

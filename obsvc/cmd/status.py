@@ -1,0 +1,23 @@
+"""``obsvc status``."""
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from obsvc.cmd.display import ApiShow
+
+
+class Show(ApiShow):
+    """Say how the cluster stands: one sentence, what needs attention, numbers.
+
+    It fails (with 1) when something needs attention.
+    """
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        super().run(parsed_args)
+        return 0 if self._ok else 1
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        status = self.client(parsed_args).status()
+        self._ok = status.ok
+        return self.shown(status)
