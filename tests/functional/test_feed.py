@@ -28,10 +28,10 @@ MEMBER = MemberId("a", "1")
 SLOWEST = 0.02
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
-def engines(request):
+@pytest.fixture
+def engines(kind, request, tmp_path):
     """Two engines on one database, whose transactions are slowed at random before their last steps."""
-    url = request.getfixturevalue(f"{request.param}_url")
+    url = f"sqlite:///{tmp_path / 'obsvc.sqlite'}" if kind == "sqlite" else request.getfixturevalue(f"{kind}_url")
     upgrade(url, partitions=PARTITIONS)
     stores = [Store(url, pool_size=WRITERS + READERS) for _ in range(2)]
     for store in stores:
@@ -114,7 +114,9 @@ def run(engines: list[EngineService], seconds: float) -> tuple[int, list[Reader]
     return made, readers
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("kind", "seconds"), [
+    ("sqlite", 5), ("postgresql", 5), ("mariadb", 5),
+    *(pytest.param(kind, 60, marks=pytest.mark.long) for kind in ("postgresql", "mariadb"))])
 @pytest.mark.timeout(300)
 def test_no_version_is_missed_or_late_for_any_reader(engines, seconds):
     made, readers = run(engines, seconds)
@@ -124,6 +126,7 @@ def test_no_version_is_missed_or_late_for_any_reader(engines, seconds):
     print(f"{made} versions by {WRITERS} writers, {READERS} readers")
 
 
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_versions_that_are_taken_as_from_a_sequence_are_missed(engines, monkeypatch):
     """The proof of the test above: numbers that are in nobody's transaction are committed in another order."""
     def from_a_sequence(self: Transaction, count: int) -> int:

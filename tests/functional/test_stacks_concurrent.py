@@ -8,10 +8,13 @@ import random
 import threading
 
 import pytest
+import sqlalchemy as sa
 
 from obsvc.clock import SystemClock
 from obsvc.engine import due
+from obsvc.engine.databases import make_engine
 from obsvc.engine.emitter import Emitter
+from obsvc.engine.schema import core
 from obsvc.engine.store import Store
 from obsvc.engine_client.jobs import JobDone, JobReplace
 from obsvc.engine_client.stacks import StackCancel, StackRequest, StackUpdate
@@ -21,7 +24,7 @@ from obsvc.model import Condition, Ref
 from tests.functional.servers import wait_until
 from tests.unit.engine.life import Life, template
 from tests.unit.engine.reality import random_goal, text_of
-from tests.unit.engine_store import new_store
+from tests.unit.engine_store import new_store, runs_again
 
 
 @pytest.fixture
@@ -163,6 +166,79 @@ def test_goals_that_change_while_many_work(life, seed):
             **properties, **{f"ref_{other}": ids[other] for other in refers},
             **{f"attr_{other}": f"of {ids[other]}" for other in refers}}
     assert life.observed() == len(goal)
+
+
+@contextlib.contextmanager
+def locking_backwards(store):
+    """Somebody takes the locks of obsvc in the opposite order, again and again, in large transactions."""
+    over, engine = threading.Event(), make_engine(store.url)
+    scratch = sa.Table("scratch", sa.MetaData(), sa.Column("number", sa.Integer))
+    scratch.create(engine)
+
+    def run():
+        while not over.wait(random.uniform(0, 0.05)):
+            with engine.connect() as connection, contextlib.suppress(sa.exc.OperationalError):
+                connection.execute(sa.insert(scratch), [{"number": number} for number in range(300)])  # no small victim
+                connection.execute(sa.select(core.feed).with_for_update())
+                over.wait(random.uniform(0, 0.1))  # others have their locks, and come for this one
+                connection.execute(sa.select(core.partition).with_for_update())
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        try:
+            yield
+        finally:
+            over.set()
+            running.result(timeout=60)
+            engine.dispose()
+
+
+@contextlib.contextmanager
+def serializable(store):
+    """Every transaction at the strictest isolation, where what obsvc reads beside its locks can fail too."""
+    store.engine = store.engine.execution_options(isolation_level="SERIALIZABLE")
+    yield
+
+
+@pytest.mark.parametrize(("kind", "disturbance", "why"), [
+    ("postgresql", locking_backwards, "deadlock"), ("postgresql", serializable, "serialization"),
+    ("mariadb", locking_backwards, "deadlock"), ("mariadb", serializable, "deadlock"),
+])
+def test_reports_and_updates_of_one_stack_are_run_again_until_they_commit(kind, disturbance, why, request):
+    """4 threads are workers and observers of one stack whose goal changes, until a transaction has been run again."""
+    life = Life(store=new_store(clock=SystemClock(), url=request.getfixturevalue(f"{kind}_url")),
+                job_retry_initial=0.01)
+    rng, things, over = random.Random(1), Things(life), threading.Event()
+    goal, before = random_goal(rng, 8), runs_again(why)
+    life.create(text_of(goal))
+
+    def work(number):
+        while not over.is_set():
+            for job in life.claim(limit=2, worker=f"w{number}").values():
+                things.work(job)
+            due.run_due(life.store)
+
+    def changed():
+        nonlocal goal
+        goal = random_goal(rng, 8)
+        life.update_stack(StackUpdate("s", text_of(goal)))
+        return runs_again(why) > before
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(work, number) for number in range(4)]
+        try:
+            with disturbance(life.store):
+                wait_until(changed, bound=60, what=f"a {why}", interval=0.1)
+            wait_until(lambda: life.stack().status == "UPDATE_COMPLETE", bound=60, what="the last goal is reached")
+        finally:
+            over.set()
+        for one in running:
+            one.result(timeout=60)
+    ids = {name: node.resource_id for name, node in life.nodes().items()}
+    assert ids.keys() == goal.keys()
+    assert {name: one for one, (name, _) in things.there.items()} == ids and len(things.there) == len(ids)
+    assert life.observed() == len(goal)
+    life.store.close()
 
 
 def test_due_work_is_carried_out_once_by_several_runs(life):

@@ -241,43 +241,6 @@ def test_claims_race_and_generations_only_rise(service):
     assert sorted(granted) == list(range(1, 21))
 
 
-def test_the_feed_has_no_gap_and_no_late_version_with_many_writers(service, database_url):
-    """A reader that always passes on ``next`` sees every version once, in order, while four write."""
-    wanted = refs(64)
-    service.start(StartRequest(tuple(StartItem(ref) for ref in wanted)))
-    held = claim_all(service, A, "one")
-    rounds = 6
-    expected = rounds * len(wanted)
-    seen: list[int] = []
-    failed = threading.Event()
-
-    def write(part: int) -> None:
-        mine = [ref for ref in wanted if partition(ref, PARTITIONS) % 4 == part]
-        for number in range(rounds):
-            batch = tuple(report_of(ref, held, number + 1, status=f"S{number}") for ref in mine)
-            outcomes = service.report(ReportRequest(A, batch)).outcomes
-            assert {one.verdict for one in outcomes} <= {Verdict.ACCEPTED}
-
-    def read() -> None:
-        since = 0
-        while len(seen) < expected and not failed.is_set():
-            page = service.changes(ChangesRequest(since=since, wait=1.0))
-            seen.extend(one.version for one in page.deltas)
-            since = page.next
-
-    with ThreadPoolExecutor(5) as pool:
-        reader = pool.submit(read)
-        writers = [pool.submit(write, part) for part in range(4)]
-        try:
-            for writer in writers:
-                writer.result(60)
-        except BaseException:
-            failed.set()
-            raise
-        reader.result(60)
-    assert seen == list(range(1, expected + 1))
-
-
 @pytest.mark.parametrize("kind, before", [
     ("postgresql", "SELECT 1"), ("mariadb", "SET SESSION innodb_snapshot_isolation = ON")])
 def test_a_serialization_failure_is_run_again(request, kind, before):

@@ -1,6 +1,7 @@
 """Stores for unit tests: SQLite in memory, every table, virtual time."""
 from __future__ import annotations
 
+from obsvc import metrics
 from obsvc.clock import ManualClock
 from obsvc.engine import bootstrap
 from obsvc.engine.schema.all import metadata
@@ -14,3 +15,9 @@ def new_store(*, partitions: int = 8, clock: ManualClock | None = None, url: str
         metadata.create_all(connection)
         bootstrap.fill(connection, partitions=partitions, now=store.clock.time())
     return store
+
+
+def runs_again(reason: str) -> float:
+    """How many transactions of this process have been run again for this reason."""
+    return sum(sample.value for family in metrics.TRANSACTION_RETRIES.collect() for sample in family.samples
+               if sample.name.endswith("_total") and sample.labels["reason"] == reason)

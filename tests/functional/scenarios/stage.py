@@ -10,7 +10,8 @@ import contextlib
 import json
 import pathlib
 import signal
-from collections.abc import Collection, Mapping
+import urllib.error
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tests.functional.deployment import Deployment, SimulatedCloud, http_json
@@ -117,9 +118,19 @@ class Script:
 
     def foretold(self, goal: Goal) -> dict[str, str]:
         """Node → what an update to this goal would do to it."""
-        plan = self.stage.deployment.api(
-            f"{self._path}/preview", method="POST", body={"template": template_of(goal, self.name)})
-        return {each["name"]: each["change"] for each in plan["nodes"]}
+        return {each["name"]: each["change"] for each in self.preview(goal)}
+
+    def preview(self, goal: Goal) -> list[dict[str, Any]]:
+        """What an update to the goal would do, node by node."""
+        return self._ask(f"{self._path}/preview", "POST", {"template": template_of(goal, self.name)})["nodes"]
+
+    def refused(self, ask: Callable[[], object]) -> int:
+        """The status with which the API refuses it."""
+        try:
+            ask()
+        except urllib.error.HTTPError as error:
+            return error.code
+        raise AssertionError("it was not refused")
 
     def delete(self) -> None:
         self._ask(self._path, "DELETE")
@@ -258,8 +269,8 @@ class Script:
     def _path(self) -> str:
         return f"/v1/stacks/{self.name}"
 
-    def _ask(self, path: str, method: str, body: object = None) -> None:
-        self.stage.deployment.api(path, method=method, body=body)
+    def _ask(self, path: str, method: str, body: object = None) -> Any:
+        return self.stage.deployment.api(path, method=method, body=body)
 
     def _wait(self, check: Any, what: str, bound: float = BOUND) -> Any:
         try:
