@@ -1,7 +1,9 @@
-"""The changes feed under many writers: no reader misses a version, or sees one late, however slow a commit is."""
+"""The changes feed under many writers: no reader misses a version, or sees one late, however slow a commit is; and what
+becomes of one who was away for longer than changes are kept."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 import time
@@ -10,15 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from obsvc.clock import ManualClock
+from obsvc.engine import due, upkeep
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
 from obsvc.engine.store import Store, Transaction
 from obsvc.engine.upgrade import upgrade
-from obsvc.engine_client.observations import ChangesRequest, StartItem, StartRequest
+from obsvc.engine_client.observations import ChangesRequest, ResourcesRequest, StartItem, StartRequest
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, PartitionClaim
 from obsvc.engine_client.reports import Report, ReportRequest, Verdict
+from obsvc.exceptions import FeedTruncated
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 from tests.functional.servers import wait_until
+from tests.unit.engine_store import new_store
 
 PARTITIONS = 16
 WRITERS, READERS = 8, 4
@@ -145,3 +151,43 @@ def test_versions_that_are_taken_as_from_a_sequence_are_missed(engines, monkeypa
     monkeypatch.setattr(Transaction, "next_versions", from_a_sequence)
     made, readers = run(engines, 3)
     assert any(reader.seen != list(range(1, made + 1)) for reader in readers)
+
+
+def test_due_work_forgets_in_batches_and_who_was_away_lists_and_then_follows(database_url, monkeypatch):
+    monkeypatch.setattr(upkeep, "RETENTION_BATCH", 2)
+    store = new_store(partitions=PARTITIONS, clock=ManualClock(), url=database_url)
+    service, numbers = EngineService(store), itertools.count(1)
+    service.prepare()
+    one, other = Ref("R", "sim.resource", "one"), Ref("R", "sim.resource", "other")
+    service.start(StartRequest((StartItem(one), StartItem(other))))
+    claims = tuple(PartitionClaim(number, ClaimReason.VACANT) for number in range(PARTITIONS))
+    held = {grant.partition: grant.generation
+            for grant in service.claim(ClaimRequest(MEMBER, "one", claims)).grants}
+
+    def change(ref: Ref) -> int:
+        number, where = next(numbers), partition(ref, PARTITIONS)
+        snapshot = Snapshot(exists=True, condition=Condition.ACTIVE, status=f"S{number}")
+        report = Report(ref, where, held[where], number, snapshot, Cause.NOTIFIED, 1000)
+        return service.report(ReportRequest(MEMBER, (report,))).outcomes[0].version
+
+    def runs(seconds: float) -> int:
+        store.clock.advance(seconds)
+        return due.run_due(store)
+
+    assert [change(one) for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert runs(store.settings.retention - 1) == 1, "nothing is old, and it goes on"
+    assert len(service.changes(ChangesRequest(since=0)).deltas) == 5
+    assert change(other) == 6
+    for forgotten in (2, 4, 5):
+        assert runs(upkeep.RETENTION_INTERVAL if forgotten == 2 else 1.0) == 1
+        with pytest.raises(FeedTruncated, match=f"from {forgotten} to 6"):
+            service.changes(ChangesRequest(since=forgotten - 1))
+        assert [each.version for each in service.changes(ChangesRequest(since=forgotten)).deltas] == list(
+            range(forgotten + 1, 7))
+    assert runs(1.0) == 0, "no more is due before the next interval"
+    listed = service.list_resources(ResourcesRequest(since=3))
+    assert {each.ref: each.version for each in listed.resources} == {one: 5, other: 6} and listed.version == 6
+    assert change(one) == 7
+    assert [each.version for each in service.changes(ChangesRequest(since=listed.version)).deltas] == [7]
+    service.shutdown()
+    store.close()
