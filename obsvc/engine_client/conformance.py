@@ -461,7 +461,7 @@ def changes_and_resources_are_found_by_label(engine: Engine) -> None:
     since = _end_of_feed(engine)
     mine = engine.start(obs.StartRequest((
         obs.StartItem(one, labels={"of": value}, project_id="ours"),
-        obs.StartItem(other, labels={"of": f"{value}.", "other": f'"of":"{value}"'}, project_id="ours"),
+        obs.StartItem(other, labels={"of": f"{value}.", "OF": value, 'not"of': value}, project_id="ours"),
     ))).observations[0]
     versions = [actor.report(ref, actor.take(ref).generation, snapshot).version
                 for ref, snapshot in ((other, ACTIVE), (other, BUILD), (other, ACTIVE), (one, ACTIVE), (other, BUILD))]
@@ -469,6 +469,7 @@ def changes_and_resources_are_found_by_label(engine: Engine) -> None:
     def found(**filters: Any) -> tuple[list[int], list[Ref]]:
         page = engine.changes(obs.ChangesRequest(since=since, **filters))
         expect("it moves on", True, versions[3] <= page.next <= versions[4])
+        filters.pop("limit", 0)
         listed = engine.list_resources(obs.ResourcesRequest(since=since, **filters)).resources
         return [each.version for each in page.deltas], [each.ref for each in listed]
 

@@ -132,7 +132,8 @@ class ResourcesRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """A page of the engine's copies, in an order of its own; ``marker``: that of the page before.
 
     project_id: of the snapshot, so what nobody has looked at yet is of no project.  stack_id: observed for that stack.
-    since: only what has changed after this version.  label, labelled_by: as of ChangesRequest.
+    since: only what has changed after this version.  label, labelled_by: as of ChangesRequest;
+    a page may have fewer then, the marker says whether it is the last.
     """
 
     resource_type: str | None = None

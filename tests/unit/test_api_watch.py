@@ -58,6 +58,7 @@ def test_a_filter_that_leaves_everything_out_moves_on_with_the_heartbeats(house)
 
 def test_a_label_is_one_that_the_callers_project_gave(house):
     house.see(SERVER, Condition.ACTIVE, project_id="p1")
+    house.start(goal="active", labels={"app": "audit"})  # an operator's
     operator, house.caller = house.caller, project("p1")
     assert house.start(labels={"app": "shop"}).status_code == 201
     house.caller = project("p2")
@@ -65,6 +66,7 @@ def test_a_label_is_one_that_the_callers_project_gave(house):
     house.see(Ref("RegionOne", "compute.server", "srv-2"), Condition.ACTIVE, project_id="p2")
     for caller, label, seen, listed in (
         (operator, "app=shop", [1, 2, 3, 4, 5], ["srv-1", "srv-2"]), (operator, "app=sho", [], []),
+        (operator, "app=audit", [1, 2, 3, 4], ["srv-1"]), (project("p1"), "app=audit", [], []),
         (project("p1"), "app=shop", [1, 2, 3, 4], ["srv-1"]), (project("p2"), "app=shop", [5], ["srv-2"]),
     ):
         house.caller = caller
