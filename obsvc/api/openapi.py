@@ -36,6 +36,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "since": ("Only what is newer than this version.", _WHOLE),
     "stack_id": ("Only of this stack.", _TEXT),
     "timeout": ("Seconds to wait.", _SECONDS),
+    "trail": ("Whether the owner's trail is asked for.", {"type": "string", "enum": ["true", "false", "1", "0"]}),
     "until": ("The condition to wait for.", _CONDITION),
     "wait": ("Seconds to wait for something new.", _SECONDS),
 }

@@ -120,7 +120,7 @@ ROUTES: tuple[Route, ...] = (
     )),
     Route("/v1/resources/{resource_type}/{resource_id}", refs.ResourceByRef, (
         Operation("GET", "Read a resource's actual state, or wait for it", "resource:read", types.Resource,
-                  query=("region", "wait", "since", "until"), raises=(404, 409), conditional=True),
+                  query=("region", "wait", "since", "until", "trail"), raises=(404, 409), conditional=True),
     )),
     Route("/v1/resources/{resource_type}/{resource_id}/check", refs.ResourceByRef, (
         Operation("POST", "Have a resource looked at now", "resource:check", Check, 202, query=("region",),

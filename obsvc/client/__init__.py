@@ -127,6 +127,11 @@ class Client(Transport):
         params = {"region": region, "wait": wait or None, "since": since, "until": until}
         return self.call("GET", _ref_path(resource_type, resource_id), types.Resource, params=params, wait=wait)
 
+    def explain(self, resource_type: str, resource_id: str, *, region: str | None = None) -> types.Resource:
+        """It with its trail: who owns it, what was notified, looked at and reported, what is due and why."""
+        params = {"region": region, "trail": "true"}
+        return self.call("GET", _ref_path(resource_type, resource_id), types.Resource, params=params)
+
     def listing(self, *, since: int | None = None, **filters: str | None) -> types.Listing:
         """What the engine has seen, as it is now.  since: only what has changed after that version.
 

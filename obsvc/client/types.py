@@ -77,8 +77,35 @@ class Snapshot(msgspec.Struct, frozen=True):
     request_id: str | None = None
 
 
+class TrailEvent(msgspec.Struct, frozen=True):
+    """what: notified, look, seen, verdict, marked or held."""
+
+    at: float
+    what: str
+    text: str
+
+
+class Trail(msgspec.Struct, frozen=True):
+    """What became of a resource's notifications and looks.  why: what is due now, or why nothing is.  ownership: how
+    proposal and grant of its partition stand.  told_by: the member whose memory the events are of, oldest first."""
+
+    partition: int
+    owner: MemberId | None
+    intended: str | None
+    generation: int
+    since: float | None
+    ownership: str
+    why: str
+    told_by: MemberId | None
+    told_at: float | None
+    next_at: float | None
+    next_cause: str | None
+    events: tuple[TrailEvent, ...]
+
+
 class Resource(msgspec.Struct, frozen=True):
-    """condition: that of the snapshot; ``unknown`` before the first look."""
+    """condition: that of the snapshot; ``unknown`` before the first look.  trail: where it was asked for and is the
+    caller's to see."""
 
     region: str
     resource_type: str
@@ -92,6 +119,7 @@ class Resource(msgspec.Struct, frozen=True):
     mark: int | None = None
     observations: int = 0
     condition: str = "unknown"
+    trail: Trail | None = None
 
 
 class Waited(msgspec.Struct, frozen=True):

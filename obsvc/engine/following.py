@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
+from obsvc.engine import trails
 from obsvc.engine.fencing import asked_since, check_partitions, holds
 from obsvc.engine.rows import chunks, observed_refs, ref_of, resources_by_key
 from obsvc.engine.schema import core
@@ -127,7 +128,7 @@ def changes_since(tx: Transaction, request: FollowRequest) -> FollowReply:
         if row.observation_version > known[number][1]:
             moved.append(row)
     changes = _changes(tx, moved, {number: version for number, (_, version) in known.items()})
-    return FollowReply(tuple(changes), tuple(asked), tuple(lost))
+    return FollowReply(tuple(changes), tuple(asked), tuple(lost), trails.asked(tx, set(known) - set(lost)))
 
 
 def _is_asked(tx: Transaction, row: Any) -> bool:

@@ -6,12 +6,13 @@ import time
 from typing import Any
 
 from obsvc import metrics
-from obsvc.engine import dead_letters, draining, fencing, following, observing, reporting
+from obsvc.engine import dead_letters, draining, fencing, following, observing, reporting, trails
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.store import Store
 from obsvc.engine.waiters import Waiters
 from obsvc.engine_client import ownership, reports
 from obsvc.engine_client.contract import CONTRACT_VERSION_MIN, Empty
+from obsvc.engine_client.trails import TellTrailsRequest
 from obsvc.exceptions import IncompatibleContract
 
 #: Longest wait of one request, seconds: below what proxies and load balancers cut off.
@@ -66,7 +67,7 @@ class MemberOperations:
         def check() -> ownership.FollowReply | None:
             nonlocal last
             last = self.store.read(lambda tx: following.changes_since(tx, request))
-            news = last.changes or last.lost or self._told.news(request.member, last.asked)
+            news = last.changes or last.lost or last.explain or self._told.news(request.member, last.asked)
             return last if news else None
 
         found = self.waiters.wait({"partition"}, check, min(request.wait, WAIT_MAX)) or last
@@ -86,6 +87,11 @@ class MemberOperations:
         marks = self.store.run(lambda tx: observing.mark(tx, request.refs, request.reason))
         metrics.MARKS.labels(reason=request.reason[:32]).inc(sum(number is not None for number in marks))
         return reports.MarkReply(tuple(marks))
+
+    def tell_trails(self, request: TellTrailsRequest) -> Empty:
+        if request.trails:
+            self.store.run(lambda tx: trails.tell(tx, request))
+        return Empty()
 
     def bury(self, request: reports.BuryRequest) -> Empty:
         if request.letters:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine import draining, fencing, observing
+from obsvc.engine import draining, fencing, observing, trails
 from obsvc.engine.member_operations import WAIT_MAX
 from obsvc.engine.rows import (
     check_ref,
@@ -27,6 +27,7 @@ from obsvc.engine_client import observations
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.observations import ChangesPage, ChangesRequest, Delta, Resource, ResourceRequest, Standing
 from obsvc.engine_client.ownership import Beat, MemberRecord, PartitionRecord
+from obsvc.engine_client.trails import TrailReply, TrailRequest
 from obsvc.exceptions import Conflict, FeedTruncated, InvalidInput, NotFound
 from obsvc.model import Condition, Generation, MemberId, PartitionId, Ref, Version
 
@@ -111,6 +112,13 @@ class ObservationOperations:
             check_ref(ref)
         keys = sorted({core.ref_key(ref) for ref in request.refs})
         return self.store.read(lambda tx: _resources(tx, list(resources_by_key(tx, keys).values())))
+
+    def trail(self, request: TrailRequest) -> TrailReply:
+        """NotFound where nobody observes the ref; no trail where its owner does not tell it in time."""
+        asked_at = self.store.run(lambda tx: trails.ask(tx, request.ref))
+        return self.waiters.wait(
+            {"partition"}, lambda: self.store.read(lambda tx: trails.read(tx, request.ref, asked_at)),
+            min(request.wait, WAIT_MAX)) or TrailReply()
 
     def find_resources(self, request: observations.FindRequest) -> observations.ResourcesReply:
         table = core.resource

@@ -9,7 +9,7 @@ import logging
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine import due, observing, progress
+from obsvc.engine import due, observing, progress, trails
 from obsvc.engine.deltas import TouchedObservation
 from obsvc.engine.observing import DEADLINE
 from obsvc.engine.rows import observation_of, watch_of
@@ -76,9 +76,10 @@ def ensure_retention(tx: Transaction) -> None:
 
 @due.handler(RETENTION)
 def forget(tx: Transaction, key: str) -> None:
-    """Forget a batch of old partition changes, deltas and members; runs again, sooner while there is more."""
+    """Forget a batch of old partition changes, deltas, members and trails; runs again, sooner while there is more."""
     more = _forget_changes(tx)
     _forget_members(tx)
+    trails.forget(tx)
     more = _forget_deltas(tx) or more
     due.schedule(tx, RETENTION, key, tx.now + (1.0 if more else RETENTION_INTERVAL))
 

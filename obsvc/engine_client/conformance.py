@@ -14,6 +14,7 @@ Duties have checks of their own: ``obsvc.engine_client.conformance_duties.CHECKS
 """
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ import msgspec
 
 from obsvc.engine_client import observations as obs
 from obsvc.engine_client import ownership as own
-from obsvc.engine_client import reports
+from obsvc.engine_client import reports, trails
 from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, Engine
 from obsvc.engine_client.ownership import ClaimReason
 from obsvc.exceptions import InvalidInput, NotFound, ObsvcError
@@ -385,6 +386,28 @@ def a_follower_sees_starts_marks_stops_and_losses(engine: Engine) -> None:
     expect("nothing more", own.FollowReply(), actor.follow(grant.partition, grant.generation, version))
     Actor(engine).take(ref)
     expect("the loss", (grant.partition,), actor.follow(grant.partition, grant.generation, version, wait=5.0).lost)
+
+
+@_check
+def a_trail_is_told_by_the_owner_that_is_asked_and_by_nobody_else(engine: Engine) -> None:
+    ref = _new_ref()
+    _start(engine, ref)
+    actor = Actor(engine)
+    grant = actor.take(ref)
+    expect("nobody tells it", trails.TrailReply(), engine.trail(trails.TrailRequest(ref, wait=0.0)))
+    reply = actor.follow(grant.partition, grant.generation, grant.observation_version, wait=5.0)
+    expect("the owner is asked", (ref,), reply.explain)
+    trail = trails.Trail(1.0, "why", events=(trails.TrailEvent(1.0, "look", "now"),))
+    told = []
+    asker = threading.Thread(target=lambda: told.append(engine.trail(trails.TrailRequest(ref, wait=5.0))))
+    asker.start()
+    while asker.is_alive():
+        for generation, one in ((grant.generation - 1, msgspec.structs.replace(trail, why="old")),
+                                (grant.generation, trail)):
+            engine.tell_trails(trails.TellTrailsRequest(actor.member, (trails.ToldTrail(ref, generation, one),)))
+        asker.join(0.05)
+    expect("the trail", [trails.TrailReply(trail, actor.member)], told)
+    _expect_error("of what nobody observes", NotFound, lambda: engine.trail(trails.TrailRequest(_new_ref(), wait=0.0)))
 
 
 @_check

@@ -242,11 +242,13 @@ class PartitionChanges(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FollowReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """asked: partitions that another member waits for.  lost: no longer granted under the known generation."""
+    """asked: partitions that another member waits for.  lost: no longer granted under the known generation.
+    explain: refs whose trail somebody waits for (``tell_trails``)."""
 
     changes: tuple[PartitionChanges, ...] = ()
     asked: tuple[PartitionId, ...] = ()
     lost: tuple[PartitionId, ...] = ()
+    explain: tuple[Ref, ...] = ()
 
 
 class PartitionRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRequest
+from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail
 from obsvc.exceptions import ObsvcError, Unavailable
-from obsvc.model import Generation, MemberId, PartitionId
+from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.observer.held import Applied, Completed, Held
 from obsvc.observer.trouble import Trouble
 
@@ -109,16 +110,19 @@ class Loader:
 
 
 class Follower:
-    """Follows the complete partitions.  applied: takes what changed; reload: a list must be read again."""
+    """Follows the complete partitions.  applied: takes what changed; reload: a list must be read again; explain: the
+    trails of refs that somebody asked for."""
 
     def __init__(
         self, *, engine: Engine, member: MemberId, held: Held, owner: Callable[[], Owner],
         applied: Callable[[Applied], None], reload: Callable[[], None],
+        explain: Callable[[Sequence[Ref]], Sequence[ToldTrail]] = lambda refs: (),
     ) -> None:
         self._engine = engine
         self._member = member
         self._held = held
         self._owner = owner
+        self._explain = explain
         self._applied = applied
         self._reload = reload
         self._trouble = Trouble(LOG, "started and stopped observations can't be followed")
@@ -160,8 +164,18 @@ class Follower:
             return
         self._trouble.over()
         self.take(reply, {number: generation for number, generation, _version in known})
+        if reply.explain:
+            self._tell(reply.explain, stop)
         if reply.asked or reply.lost:
             stop.wait(HANDING_PAUSE)  # till they are handed over each poll answers at once
+
+    def _tell(self, refs: Sequence[Ref], stop: threading.Event) -> None:
+        """Somebody asked for trails; till they are told, each poll answers at once."""
+        try:
+            self._engine.tell_trails(TellTrailsRequest(self._member, tuple(self._explain(refs))))
+        except ObsvcError as error:
+            LOG.info("%d trails can't be told: %s", len(refs), error)
+            stop.wait(PAUSE)
 
     def take(self, reply: FollowReply, generations: dict[PartitionId, Generation]) -> None:
         """Apply what a poll under ``generations`` brought."""

@@ -23,7 +23,7 @@ from obsvc import failpoints, metrics
 from obsvc.clock import Clock
 from obsvc.engine_client.reports import Report, ReportOutcome, Verdict
 from obsvc.model import Cause, Generation, PartitionId, Ref, Snapshot
-from obsvc.observer import looks
+from obsvc.observer import looks, trail
 from obsvc.observer.absence import AbsenceWatch
 from obsvc.observer.agenda import Agenda
 from obsvc.observer.fetched import Fetched, Outcome
@@ -76,6 +76,7 @@ class Looking:
     fetch: one request.  together: requests for several refs at once; None: there are none.  submit: hands a report
     to the reporter.  hurry: has refs marked at the engine.  stale: is told of a partition whose reports are refused.
     wall: the engine's clock as well as this member knows it.  recall: counts what was found without a notification.
+    note: keeps the trail of each ref.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Looking:
         clock: Clock,
         together: Together | None = None,
         recall: Recall | None = None,
+        note: Callable[[Ref, str, str], None] = lambda ref, what, text: None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
@@ -108,6 +110,7 @@ class Looking:
         self._fetch = fetch
         self._together = together
         self._recall = recall
+        self._note = note
         self._alone: set[Ref] = set()  # a list did not have them: the next look asks for each by itself
         self._submit = submit
         self._hurry = hurry
@@ -186,6 +189,7 @@ class Looking:
             return None
         if self._recall is not None:
             self._recall.begun(work.ref, work.cause, task.observed.mark_reason)
+        self._note(work.ref, "look", trail.begun(work, task))
         return Begun(work, task, self._sequence.next())
 
     def _conclude(self, begun: Begun, fetched: Fetched) -> None:
@@ -193,6 +197,7 @@ class Looking:
         work, task = begun.work, begun.task
         metrics.LOOKS.labels(work.ref.resource_type, work.cause.value).inc()
         decision = self._decide(work, fetched)
+        self._note(work.ref, "seen", trail.seen(fetched, decision))
         if decision is None:
             self._queue.done(work)
         elif decision.retry:
@@ -281,6 +286,7 @@ class Looking:
 
     def _judged(self, seen: Seen, snapshot: Snapshot, outcome: ReportOutcome) -> None:
         task = seen.task
+        self._note(task.ref, "verdict", trail.judged(task, outcome))
         if outcome.verdict is Verdict.STALE_GENERATION:
             self._refused(task)
             return

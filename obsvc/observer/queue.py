@@ -231,6 +231,16 @@ class WorkQueue:
         with self._lock:
             return len(self._core.entries)
 
+    def plan(self, ref: Ref) -> tuple[bool, tuple[float, Cause] | None]:
+        """Whether a look at ``ref`` is being made now; seconds to the next one (0 or less: it waits for its turn) and
+        its cause, None where none is due."""
+        with self._lock:
+            entry = self._core.entries.get(ref)
+            if entry is None:
+                return ref in self._core.processing, None
+            due = entry.when
+            return ref in self._core.processing, (0.0 if due is None else due - self._now(), entry.cause)
+
     @property
     def processing(self) -> frozenset[Ref]:
         with self._lock:

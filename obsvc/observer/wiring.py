@@ -34,7 +34,7 @@ from obsvc.observer.engine_clock import EngineClock
 from obsvc.observer.fetcher import Fetcher
 from obsvc.observer.following import Follower, Loader
 from obsvc.observer.gate import GateSettings, ServiceGate
-from obsvc.observer.held import Held, Standing
+from obsvc.observer.held import Applied, Held, Standing
 from obsvc.observer.holder import Holder
 from obsvc.observer.intake import Intake
 from obsvc.observer.looking import Looking
@@ -46,6 +46,7 @@ from obsvc.observer.recall import Recall
 from obsvc.observer.reporter import Reporter
 from obsvc.observer.selecting import Selecting
 from obsvc.observer.telling import Telling
+from obsvc.observer.trail import Teller, Trails
 from obsvc.observer.unsettled import Unsettled
 from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
@@ -115,6 +116,7 @@ class Observer:
             window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
         )
         self.unsettled = Unsettled(clock=self._clock)
+        self.trails = Trails(self._wall.time)
         metrics.UNSETTLED.set_function(lambda: len(self.unsettled))
 
     def _new_look(self, observed: ObservedRef) -> looks.LookState:
@@ -140,7 +142,18 @@ class Observer:
 
     def _notified(self, ref: Ref, notification: Notification) -> bool:
         self.recall.notified(ref)
-        return self.agenda.notified(ref, notification)
+        due = self.agenda.notified(ref, notification)
+        self.trails.notified(ref, notification, due=due)
+        return due
+
+    def _marked(self, ref: Ref) -> None:
+        self.trails.note(ref, "marked", "no look was reported in time: a mark was stored")
+        self.agenda.marked(ref)
+
+    def _applied(self, applied: Applied) -> None:
+        self.trails.observed((*applied.new, *applied.wider), "an observation was started")
+        self.trails.observed(applied.marked, "it was marked")
+        self.agenda.applied(applied)
 
     def _decisions(self, requests_per_second: float) -> None:
         options = self._options
@@ -155,7 +168,7 @@ class Observer:
         )
         self.marker = Marker(
             engine=self._engine, member=self.member, held=self.held, unsettled=self.unsettled,
-            due=self.agenda.marked, mark_after=options.mark_after, clock=self._clock,
+            due=self._marked, mark_after=options.mark_after, clock=self._clock,
         )
         self.selecting = Selecting(engine=self._engine, unsettled=self.unsettled, dropped=self._dropped,
                                    clock=self._clock)
@@ -174,7 +187,7 @@ class Observer:
             absences=AbsenceWatch(), lane_of=self.fetcher.lane_of, fetch=self.fetcher.fetch, together=self.fetcher,
             submit=self.reporter.submit, hurry=self.marker.hurry,
             stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
-            clock=self._clock, recall=self.recall,
+            clock=self._clock, recall=self.recall, note=self.trails.note,
         )
         self.telling = Telling(
             self._look_settings, held=self.held, queue=self.queue, unsettled=self.unsettled, looking=self.looking,
@@ -182,13 +195,17 @@ class Observer:
         )
 
     def _carriers(self, partitions: int) -> None:
+        self.teller = Teller(
+            self.trails, held=self.held, queue=self.queue, wall=self._wall.time,
+            shut=lambda: self.gate.open_breakers(self._clock.monotonic()),
+        )
         self.loader = Loader(
             engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
             completed=self._completed,
         )
         self.follower = Follower(
             engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
-            applied=self.agenda.applied, reload=self.loader.wake,
+            applied=self._applied, reload=self.loader.wake, explain=self.teller.tell,
         )
         self.holder = Holder(
             partitions=partitions, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
@@ -204,6 +221,9 @@ class Observer:
                 if self.held.standing(ref) is Standing.NOT_OBSERVED]
 
     def _completed(self, completed: list[Any]) -> None:
+        for one in completed:
+            moved = f"partition {one.grant.partition} is held under generation {one.grant.generation}"
+            self.trails.observed(one.applied.new, moved)
         self.agenda.completed(completed)
         self.follower.completed()
 

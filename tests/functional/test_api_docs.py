@@ -76,7 +76,7 @@ def test_the_documents_were_searched():
 
 def test_the_commands(deployment, user):
     [server] = user.create_servers()
-    wait_until(lambda: not Client(deployment.api_url).status().troubles, bound=BOUND, what="all is well")
+    wait_until(lambda: not Client(deployment.api_url).status().problems, bound=BOUND, what="all is well")
     for line in COMMANDS:
         done = subprocess.run(
             ["bash", "-c", line], capture_output=True, text=True, timeout=2 * BOUND, check=False,

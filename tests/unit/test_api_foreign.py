@@ -61,6 +61,7 @@ def compare(house, asked, method, path, foreign, missing, **fields):
     ("GET", "/v1/resources/compute.server/{}?region=RegionOne"),
     ("GET", "/v1/resources/compute.server/{}?region=Elsewhere"),
     ("GET", "/v1/resources/compute.server/{}?wait=5&since=0"),
+    ("GET", "/v1/resources/compute.server/{}?trail=true"),
     ("GET", "/v1/resources/compute.server/{}?wait=5&until=active"),
     ("POST", "/v1/resources/compute.server/{}/check"),
     ("POST", "/v1/resources/compute.server/{}/check?region=RegionOne"),

@@ -10,6 +10,7 @@ from obsvc.api.context import Api
 from obsvc.api.render import answer, answer_once, plain
 from obsvc.api.requests import Query
 from obsvc.api.resources.cluster import describe
+from obsvc.api.trail import trail
 from obsvc.engine_client.observations import Resource, ResourceRequest, ResourcesRequest
 from obsvc.engine_client.reports import MarkRequest
 from obsvc.exceptions import NotFound
@@ -45,9 +46,13 @@ class ResourceByRef:
         self._api = api
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
-        """The engine's copy; with ``wait`` waits for a version above ``since``, or for the condition ``until``."""
+        """The engine's copy; with ``wait`` waits for a version above ``since``, or for the condition ``until``.
+
+        With ``trail`` also what its owner did with it lately and will do, where its snapshot is shown to the caller.
+        """
         caller = self._api.allow(req, "resource:read")
-        query = Query(req, "region", "wait", "since", "until")
+        query = Query(req, "region", "wait", "since", "until", "trail")
+        trailed = query.truth("trail")
         wait, until = query.seconds("wait", 0.0, self._api.max_wait), query.choice("until", Condition)
         since = query.whole("since", 0) if query.text("since") is not None else None
         resource = self._api.resource(caller, resource_type, resource_id, query.text("region"))
@@ -61,7 +66,11 @@ class ResourceByRef:
             if found is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
             resource = found
-        answer_once(req, resp, described(resource))
+        if trailed:
+            shown = self._api.shows(caller, resource)  # before the first look it is the project's of nobody
+            answer(resp, {**described(resource), "trail": trail(self._api, resource) if shown else None})
+        else:
+            answer_once(req, resp, described(resource))
 
     def on_post_check(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
         """Mark it, so that its owner looks now; answers the mark's number and the version before the look."""

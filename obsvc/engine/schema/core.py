@@ -190,6 +190,19 @@ change_counter = table(
     sa.Column("value", NUMBER, nullable=False),
 )
 
+#: Trails that were asked for: a row until it is told, and a while longer (``obsvc.engine.trails``).
+trail = table(
+    "trail",
+    sa.Column("ref_key", ID, primary_key=True),
+    *_ref_columns(),
+    sa.Column("partition_id", sa.Integer, nullable=False),
+    sa.Column("asked_at", TIME, nullable=False),
+    sa.Column("told_at", TIME),
+    sa.Column("name", NAME),
+    sa.Column("incarnation", NAME),
+    sa.Column("body", LONG_TEXT),
+)
+
 dead_letter = table(
     "dead_letter",
     sa.Column("letter_id", SERIAL, primary_key=True, autoincrement=True),

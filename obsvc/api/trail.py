@@ -1,0 +1,31 @@
+"""The trail of one ref: who owns it and why, and what its owner says that it did and will do.
+
+Its caller has seen to it that the resource is shown to who asks: by its snapshot, as everything of it.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from obsvc.api.context import Api
+from obsvc.api.render import plain
+from obsvc.api.resources.cluster import describe
+from obsvc.engine_client.observations import Resource
+from obsvc.engine_client.trails import TrailRequest
+
+#: Seconds that the owner has to tell it: it hears of the ask with its long poll, within tenths of a second.
+PATIENCE = 3.0
+
+
+def trail(api: Api, resource: Resource) -> dict[str, Any]:
+    """As ``obsvc.client.types.Trail``; NotFound where the ref is observed no more."""
+    owned = describe(api, [resource.partition])[0]
+    found = {name: owned[name] for name in ("partition", "intended", "owner", "generation", "since")}
+    found |= {"ownership": owned["why"], "told_by": None, "told_at": None, "next_at": None, "next_cause": None,
+              "events": []}
+    if owned["owner"] is None:
+        return {**found, "why": "nobody owns its partition: nothing is looked at until somebody does; see the members"}
+    reply = api.engine.trail(TrailRequest(resource.ref, wait=PATIENCE))
+    if reply.trail is None:
+        return {**found, "why": f"its owner {owned['owner']['name']} did not say within {PATIENCE:g} s: it is away, "
+                                "reads its lists, or is of a version that does not know trails"}
+    return {**found, **plain(reply.trail), "told_by": plain(reply.member)}
