@@ -18,14 +18,20 @@ PATIENCE = 3.0
 
 def trail(api: Api, resource: Resource) -> dict[str, Any]:
     """As ``obsvc.client.types.Trail``; NotFound where the ref is observed no more."""
-    owned = describe(api, [resource.partition])[0]
-    found = {name: owned[name] for name in ("partition", "intended", "owner", "generation", "since")}
-    found |= {"ownership": owned["why"], "told_by": None, "told_at": None, "next_at": None, "next_cause": None,
-              "events": []}
-    if owned["owner"] is None:
+    found = _owned(api, resource)
+    if found["owner"] is None:
         return {**found, "why": "nobody owns its partition: nothing is looked at until somebody does; see the members"}
     reply = api.engine.trail(TrailRequest(resource.ref, wait=PATIENCE))
+    found = _owned(api, resource)  # it may have moved meanwhile
     if reply.trail is None:
-        return {**found, "why": f"its owner {owned['owner']['name']} did not say within {PATIENCE:g} s: it is away, "
-                                "reads its lists, or is of a version that does not know trails"}
+        return {**found, "why": f"its owner {found['owner'] and found['owner']['name']} did not say within "
+                                f"{PATIENCE:g} s: it is away, reads its lists, or does not know trails yet"}
     return {**found, **plain(reply.trail), "told_by": plain(reply.member)}
+
+
+def _owned(api: Api, resource: Resource) -> dict[str, Any]:
+    """Who owns it; nothing told yet."""
+    owned = describe(api, [resource.partition])[0]
+    found = {name: owned[name] for name in ("partition", "intended", "owner", "generation", "since")}
+    return {**found, "ownership": owned["why"], "told_by": None, "told_at": None, "next_at": None, "next_cause": None,
+            "events": []}

@@ -6,6 +6,7 @@ verdicts; nothing else of a payload.  Any thread may call; nothing blocks but th
 """
 from __future__ import annotations
 
+import heapq
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -19,18 +20,23 @@ from obsvc.observer.held import Held, Standing, Task
 from obsvc.observer.looks import Decision
 from obsvc.observer.queue import Work, WorkQueue
 
-#: Events kept of a ref; refs of which they are kept.  Two kilobytes a ref: forty megabytes.
-EVENTS = 24
+#: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
+#: they are kept.  Three kilobytes a ref, sixty megabytes at most.
+NOTIFICATIONS, EVENTS = 16, 24
 REFS = 20_000
+
+
+_Event = tuple[float, str, str]
 
 
 class Trails:
     """The newest events of each ref.  wall: seconds since the epoch by the engine's clock."""
 
-    def __init__(self, wall: Callable[[], float], *, events: int = EVENTS, refs: int = REFS) -> None:
-        self._wall, self._events, self._refs = wall, events, refs
+    def __init__(self, wall: Callable[[], float], *, events: int = EVENTS, notifications: int = NOTIFICATIONS,
+                 refs: int = REFS) -> None:
+        self._wall, self._lengths, self._refs = wall, (notifications, events), refs
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Ref, deque[tuple[float, str, str]]] = OrderedDict()
+        self._kept: OrderedDict[Ref, tuple[deque[_Event], deque[_Event]]] = OrderedDict()
 
     def note(self, ref: Ref, what: str, text: str) -> None:
         """Something happened to ``ref``."""
@@ -38,12 +44,12 @@ class Trails:
         with self._lock:
             kept = self._kept.get(ref)
             if kept is None:
-                kept = self._kept[ref] = deque(maxlen=self._events)
+                kept = self._kept[ref] = (deque(maxlen=self._lengths[0]), deque(maxlen=self._lengths[1]))
                 if len(self._kept) > self._refs:
                     self._kept.popitem(last=False)
             else:
                 self._kept.move_to_end(ref)
-            kept.append((at, what, text))
+            kept[what != "notified"].append((at, what, text))
 
     def notified(self, ref: Ref, notification: Notification, *, due: bool) -> None:
         """A notification named an observed ref of ours; due: it made a look due, else it joined one."""
@@ -61,7 +67,8 @@ class Trails:
     def events(self, ref: Ref) -> tuple[TrailEvent, ...]:
         """Oldest first."""
         with self._lock:
-            return tuple(TrailEvent(*one) for one in self._kept.get(ref, ()))
+            heard, others = self._kept.get(ref, ((), ()))
+            return tuple(TrailEvent(*one) for one in heapq.merge(heard, others, key=lambda one: one[0]))
 
 
 def why(standing: Standing, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,

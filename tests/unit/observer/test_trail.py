@@ -28,6 +28,17 @@ def test_the_newest_events_of_the_refs_that_something_happened_to_last():
     assert trails.events(other(1)) == () and len(trails.events(REF)) == 3 and len(trails.events(other(2))) == 1
 
 
+def test_a_storm_of_notifications_hides_nothing_else():
+    now = iter(range(100))
+    trails = Trails(lambda: float(next(now)), notifications=2)
+    trails.note(REF, "held", "first")
+    for number in range(5):
+        trails.note(REF, "notified", str(number))
+        if number == 3:
+            trails.note(REF, "look", "looked")
+    assert [one.text for one in trails.events(REF)] == ["first", "3", "looked", "4"]
+
+
 def test_a_notification_is_named_by_its_event_and_state():
     trails = Trails(lambda: 1.0)
     said = Notification("instance.update", "nova", Family.VERSIONED, (REF,), state="active", under_way=True)
