@@ -147,7 +147,7 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
         return Judgement(Verdict.SUPERSEDED)
     if age == 0:
         return Judgement(known.verdict or Verdict.UNCHANGED, repeated=True)
-    touched = tuple(stand(watch, known, report) for watch in watches)
+    touched = tuple([stand(watch, known, report) for watch in watches])
     differs, changed = differences(known.snapshot, report.snapshot)
     if not differs and not any(
         one.before_status is not one.after_status or one.standing is Standing.FAILED for one in touched

@@ -56,7 +56,8 @@ _FENCED = core.partition.c["generation", "owner_name", "owner_incarnation", "obs
 class _Ref(msgspec.Struct):
     """One ref while its batch is judged.  draft: index of the draft that the last report in the batch made.
 
-    version, verdict_version: of the ref and of its last report, as they stood before the batch."""
+    version, verdict_version: of the ref and of its last report, as they stood before the batch.  selected: one of its
+    observations is for selectors."""
 
     key: str
     version: int
@@ -64,6 +65,7 @@ class _Ref(msgspec.Struct):
     known: Known
     watches: list[StoredWatch]
     mark: int | None
+    selected: bool
     written: Report | None = None
     draft: int | None = None
     met: list[StoredWatch] = []
@@ -81,8 +83,7 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
     parts = tx.lock_partitions((one.partition for one in request.reports), *_FENCED)
     keys = [core.ref_key(one.ref) for one in request.reports]
     refs = _read(tx, keys)
-    projects = selecting.projects_of(tx, _kinds_selected(request.reports, keys, refs))
-    leaving: list[str] = []
+    selected = _Selected(tx, request.reports, keys, refs)
     drafts: list[DeltaDraft] = []
     judged: list[tuple[Judgement, _Ref | None, int | None]] = []
     refused: list[tuple[Any, int, Refusal]] = []
@@ -97,44 +98,43 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
         if ref is not None:
             one = _carried(one, ref.known.snapshot)
         judgement = judge(one, ref and ref.known, ref.watches if ref else (), granted=why is None, member=member)
-        if ref is not None and _leaves(ref, one, judgement, projects):
-            leaving += [watch.observation_id for watch in ref.watches if watch.selected]
-            if all(watch.selected for watch in ref.watches):
-                del refs[ref.key]  # nothing is written of it but that it is gone
-                if not gone(one.snapshot) or ref.known.snapshot is None:
-                    judgement, ref = Judgement(Verdict.NOT_OBSERVED), None
+        if ref is not None and ref.selected and selected.ends(ref, one, judgement):
+            del refs[key]  # nothing is written of it but that it is gone
+            if not gone(one.snapshot) or ref.known.snapshot is None:
+                judgement, ref = Judgement(Verdict.NOT_OBSERVED), None
         if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             _note(ref, one, judgement, newest_mark=row.observation_version, draft=len(drafts))
             if judgement.draft is not None:
                 drafts.append(judgement.draft)
         judged.append((judgement, ref, ref.draft if ref else None))
-    if leaving:
-        observing.stop(tx, leaving)
+    if selected.leaving:
+        observing.stop(tx, selected.leaving)
     first = _write(tx, request.member, [ref for ref in refs.values() if ref.written is not None], drafts)
     tx.after_commit(lambda: _tell(request, [judgement for judgement, _, _ in judged], refused, drafts))
     return ReportReply(tuple(_outcome(judgement, ref, draft, first) for judgement, ref, draft in judged))
 
 
-def _kinds_selected(
-    reports: Sequence[Report], keys: Sequence[str], refs: Mapping[str, _Ref]
-) -> set[selecting.Kind]:
-    """The kinds of those that are observed for selectors."""
-    return {
-        (one.ref.region, one.ref.resource_type) for one, key in zip(reports, keys, strict=True)
-        if key in refs and any(watch.selected for watch in refs[key].watches)
-    }
+class _Selected:
+    """What of a batch is observed for selectors, and which of those observations end with it."""
 
+    def __init__(
+        self, tx: Transaction, reports: Sequence[Report], keys: Sequence[str], refs: Mapping[str, _Ref]
+    ) -> None:
+        self.leaving: list[str] = []
+        self._projects = selecting.projects_of(tx, {
+            (one.ref.region, one.ref.resource_type) for one, key in zip(reports, keys, strict=True)
+            if key in refs and refs[key].selected})
 
-def _leaves(
-    ref: _Ref, one: Report, judgement: Judgement, projects: Mapping[selecting.Kind, selecting.Projects]
-) -> bool:
-    """Whether no selector wants the ref any more, for which it is observed: it is gone, or another project's."""
-    if judgement.repeated or judgement.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
-        return False
-    if not any(watch.selected for watch in ref.watches):
-        return False
-    project_id = one.snapshot.project_id
-    return gone(one.snapshot) or not projects[one.ref.region, one.ref.resource_type].select(project_id)
+    def ends(self, ref: _Ref, one: Report, judgement: Judgement) -> bool:
+        """Take it in where no selector wants the ref any more: it is gone, or another project's.  Whether nobody
+        else observes it either."""
+        if judgement.repeated or judgement.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
+            return False
+        projects = self._projects[one.ref.region, one.ref.resource_type]
+        if not gone(one.snapshot) and projects.select(one.snapshot.project_id):
+            return False
+        self.leaving += [watch.observation_id for watch in ref.watches if watch.selected]
+        return all(watch.selected for watch in ref.watches)
 
 
 def _tell(
@@ -161,7 +161,8 @@ def _tell(
 def _read(tx: Transaction, keys: Sequence[str]) -> dict[str, _Ref]:
     stored = known_by_key(tx, keys)
     watches = watches_by_key(tx, stored)
-    return {key: _Ref(key, version, known.version, known, watches[key], mark)
+    return {key: _Ref(key, version, known.version, known, watches[key], mark,
+                      True in [watch.selected for watch in watches[key]])
             for key, (known, version, mark) in stored.items()}
 
 
