@@ -2,13 +2,19 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import statistics
+import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 
 import pytest
 
 from obsvc.cmd import settings_file
 from obsvc.engine_client.http import HttpEngine
+from obsvc.engine_client.observations import ObservationsRequest
 from tests.functional.deployment import Deployment, Process, SimulatedCloud, http_json, obsvc
 from tests.functional.keystone import PASSWORD, Keystone
 from tests.functional.servers import free_port, wait_until
@@ -82,6 +88,67 @@ def test_what_keystone_did_not_give_is_no_identity(behind_keystone):
     headers = claims | {"X-Auth-Token": tokens["other"]}
     server = f"{url}/v1/resources/{stage.server.resource_type}/{stage.server.resource_id}"
     assert [answer(each, "GET", headers)[0] for each in (f"{url}/v1/members", server)] == [403, 404]
+
+
+#: What a foreign tenant may try: method, path and body, with ``{}`` for the id of a resource, or of an observation,
+#: stack or selector.
+WAYS = {
+    "resource": [
+        ("GET", "/v1/resources/compute.server/{}", None), ("GET", "/v1/resources/compute.server/{}?trail=true", None),
+        ("GET", "/v1/resources/compute.server/{}?wait=1&since=0", None),
+        ("GET", "/v1/resources/compute.server/{}?wait=1&until=active", None),
+        ("GET", "/v1/resources/compute.server/{}/owner", None), ("POST", "/v1/resources/compute.server/{}/check", None),
+        ("GET", "/v1/resources?resource_id={}", None), ("GET", "/v1/resources?resource_id={}&label=of=the+stage", None),
+        ("GET", "/v1/observations?resource_id={}", None), ("GET", "/v1/changes?since=0&resource_id={}", None),
+        ("GET", "/v1/watch?since=0&timeout=0&resource_id={}", None),
+    ],
+    "observation": [
+        ("GET", "/v1/observations/{}", None), ("GET", "/v1/observations/{}/wait?timeout=1", None),
+        ("DELETE", "/v1/observations/{}", None), ("POST", "/v1/observations/stop", {"observation_ids": ["{}"]}),
+    ],
+    "stack": [
+        ("GET", "/v1/stacks/{}", None), ("GET", "/v1/stacks/{}/resources", None), ("GET", "/v1/stacks/{}/events", None),
+        ("POST", "/v1/stacks/{}/rollback", None), ("POST", "/v1/stacks/{}/resume", None),
+        ("DELETE", "/v1/stacks/{}", None), ("POST", "/v1/observations", {"stack": "{}"}),
+        ("GET", "/v1/observations?stack_id={}", None), ("GET", "/v1/changes?since=0&stack_id={}", None),
+    ],
+    "selector": [("GET", "/v1/selectors/{}", None), ("DELETE", "/v1/selectors/{}", None)],
+}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_foreign_tenant_tries_for_a_minute(behind_keystone):
+    """Another's and nobody's are the same answer to the letter, each time; how long each took is printed."""
+    url, stage, tokens = behind_keystone
+    foreign = {"resource": stage.server.resource_id, "observation": stage.observation(), "stack": stage.stack(),
+               "selector": stage.selector()}
+    missing = {kind: "0" * len(each) for kind, each in foreign.items()}
+    answers, took = defaultdict(set), defaultdict(list)
+    tries = [(kind, way, whose) for kind, ways in WAYS.items() for way in ways for whose in ("foreign", "missing")]
+    chance, end = random.Random(1), time.monotonic() + 60
+    while time.monotonic() < end or len(answers) < len(tries):
+        kind, (method, path, body), whose = chance.choice(tries)
+        one = (foreign if whose == "foreign" else missing)[kind]
+        sent = None if body is None else json.loads(json.dumps(body).replace("{}", one))
+        began = time.perf_counter()
+        status, text = ask(url + path.format(one), method, tokens["other"], sent)
+        if status == 429:  # a tenant may ask so often and no oftener
+            time.sleep(0.1)
+            continue
+        took[whose].append(time.perf_counter() - began)
+        assert not [secret for secret in secrets(stage) if secret in text], text
+        told = re.sub(r"req-[0-9a-f-]{36}", "REQUEST", text.replace(one, "ID"))
+        answers[kind, method, path, whose].add((status, told))
+    for kind, ways in WAYS.items():
+        for method, path, _ in ways:
+            assert answers[kind, method, path, "foreign"] == answers[kind, method, path, "missing"], (method, path)
+            assert len(answers[kind, method, path, "foreign"]) == 1
+    for whose, seconds in took.items():
+        print(f"{whose}: {len(seconds)} tries, median {statistics.median(seconds) * 1000:.2f} ms, "
+              f"p99 {sorted(seconds)[int(0.99 * len(seconds))] * 1000:.2f} ms")
+    there = stage.engine.list_observations(ObservationsRequest(project_id=stage.project)).observations
+    assert foreign["observation"] in [each.observation_id for each in there], "it was not stopped"
 
 
 def ask(url, method, token, body):
