@@ -24,8 +24,8 @@ def hear(told: Callable[[], None]) -> Callable[[], None]:
     """
     receiving, sending = os.pipe()
     os.set_blocking(sending, False)
+    other = signal.set_wakeup_fd(sending)  # before the handlers: a signal between the two would be lost
     before = {number: signal.signal(number, _nothing) for number in ENDING}
-    other = signal.set_wakeup_fd(sending)
 
     def listen() -> None:
         with open(receiving, "rb", buffering=0) as pipe:
@@ -36,9 +36,9 @@ def hear(told: Callable[[], None]) -> Callable[[], None]:
     threading.Thread(target=listen, name="signals", daemon=True).start()
 
     def undo() -> None:
-        signal.set_wakeup_fd(other)
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(other)
         os.close(sending)
 
     return undo

@@ -16,7 +16,7 @@ import obsvc
 from obsvc import catalog as catalogs
 from obsvc import collector, engine_client, web
 from obsvc.observer.wiring import Observer
-from obsvc.partitioning.ownership import check_engine, wait_for_engine
+from obsvc.partitioning.engine_check import check_engine, wait_for_engine
 from obsvc.signals import hear
 
 LOG = logging.getLogger(__name__)

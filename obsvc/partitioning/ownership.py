@@ -32,14 +32,14 @@ from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, MemberId, PartitionId, partition_of_id
 from obsvc.partitioning.claiming import REPEAT_MAX, Claiming
 from obsvc.partitioning.contact import EngineContact
-from obsvc.partitioning.engine_check import RETRY_PAUSE, check_engine, wait_for_engine
+from obsvc.partitioning.engine_check import RETRY_PAUSE
 from obsvc.partitioning.holder import Holder, OwnershipSettings
 from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.tenure import Tenure
 from obsvc.partitioning.views import ViewState
 from obsvc.threads import Loop
 
-__all__ = ["Holder", "Ownership", "OwnershipSettings", "check_engine", "wait_for_engine"]
+__all__ = ["Holder", "Ownership", "OwnershipSettings"]
 
 LOG = logging.getLogger(__name__)
 
@@ -96,14 +96,7 @@ class Ownership:
     # --- for the observer's wiring
 
     def start(self) -> None:
-        """Check that the engine fits, waiting for it if need be, then begin.
-
-        Raises ConfigError (another P) or IncompatibleContract; returns without beginning when stopped meanwhile.
-        """
-        info = wait_for_engine(self._engine, self._stopping)
-        if info is None:
-            return
-        check_engine(info, self._partitions)
+        """Begin; the engine has been found to fit (``engine_check``), and need not answer now."""
         self._begun = True
         self._membership.start()
         self._beats.start()

@@ -1,20 +1,25 @@
 """One observer process against real RabbitMQ and etcd, an engine process on SQLite and the simulated cloud."""
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+import urllib.error
 import urllib.request
 import uuid
 
+import msgspec
 import pytest
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
 from obsvc.cmd import settings_file
-from obsvc.engine_client.contract import Empty
+from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, EngineInfo
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import PartitionsRequest, ResourceRequest, StartItem, StartRequest
 from obsvc.model import Condition, Ref
@@ -212,6 +217,40 @@ def test_it_waits_for_the_engine_with_one_line(place):
     place.start(observer=False)
     wait_until(place.all_owned, bound=BOUND, what="obs-1 owns every partition")
     assert place.processes.log("observer").count("waiting for the engine") == 1
+    assert "Traceback" not in place.processes.log("observer")
+
+
+def test_it_ends_when_told_though_the_engine_went_while_it_started(place):
+    """The engine answers one question, and is never seen again."""
+    answered = threading.Event()
+
+    class Once(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = msgspec.json.encode(EngineInfo(
+                CONTRACT_VERSION, CONTRACT_VERSION_MIN, database_id=uuid.uuid4().hex, partitions=32,
+                engine_time=time.time(), drain_timeout=30.0, member_timeout=4.0))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            answered.set()
+
+    with http.server.HTTPServer(("127.0.0.1", place.engine_port), Once) as engine:
+        place.processes.start("observer", *place.words("observer"))
+        engine.handle_request()
+    assert answered.is_set()
+
+    def begins() -> bool:
+        try:
+            fetch(f"http://127.0.0.1:{place.health_port}/readyz")
+        except urllib.error.HTTPError as error:
+            return b"waits for the engine" not in error.read()
+        return False
+
+    wait_until(begins, bound=BOUND, what="the observer's start")
+    process = place.processes.running["observer"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(BOUND) in (0, 1), place.processes.log("observer")
     assert "Traceback" not in place.processes.log("observer")
 
 

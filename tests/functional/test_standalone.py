@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import subprocess
 
+import psutil
 import pytest
 
 from obsvc.cmd.demo_run import free_ports
@@ -64,6 +64,15 @@ def _run(environment: dict[str, str], *words: str) -> str:
     return done.stdout
 
 
+def _running(pid: int) -> str | None:
+    """The command line of a process; None when it has ended, whether or not init has waited for it."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else " ".join(process.cmdline()) or "?"
+    except psutil.NoSuchProcess:
+        return None
+
+
 def test_standalone_builds_a_stack_and_ends_whole(standalone, tmp_path):
     process, environment = standalone
     template = tmp_path / "stack.yaml"
@@ -81,7 +90,7 @@ def test_standalone_builds_a_stack_and_ends_whole(standalone, tmp_path):
     children = descendants(process.pid)
     assert len(children) >= 5
     assert process.stop(bound=60) == 0, process.output()[-3000:]
-    left = {pid for pid in children if pathlib.Path(f"/proc/{pid}").exists()}
+    left = {pid: command for pid in children if (command := _running(pid))}
     assert not left
 
 
@@ -90,8 +99,13 @@ def test_standalone_killed_takes_its_children_with_it(standalone):
     children = descendants(process.pid)
     assert len(children) >= 5
     os.kill(process.pid, 9)
-    wait_until(lambda: not any(pathlib.Path(f"/proc/{pid}").exists() for pid in children), bound=60,
-               what="its children ended")
+
+    def ended() -> bool:
+        left = {pid: command for pid in children if (command := _running(pid))}
+        assert not left, f"{left}\n{process.output()[-5000:]}"
+        return True
+
+    wait_until(ended, bound=60, what="its children ended")
 
 
 def test_the_demo_comes_true(tmp_path):

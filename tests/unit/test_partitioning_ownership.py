@@ -10,9 +10,8 @@ from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, DrainReques
 from obsvc.exceptions import ConfigError, IncompatibleContract, Unavailable
 from obsvc.model import MemberId, partition_of_id
 from obsvc.partitioning import claiming
-from obsvc.partitioning import ownership as ownership_module
 from obsvc.partitioning.assignment import assign
-from obsvc.partitioning.ownership import Ownership
+from obsvc.partitioning.engine_check import check_engine, wait_for_engine
 from tests.unit.partitioning_cluster import PARTITIONS, SETTINGS, Cluster
 
 
@@ -242,14 +241,9 @@ def test_goodbye_is_said_to_the_engine(cluster):
     assert record.beat.state is MemberState.LEFT and not record.alive
 
 
-def make(cluster, partitions: int) -> Ownership:
-    node = cluster.add("x")
-    return Ownership(node.engine, node.membership, node.member, partitions, node.holder, cluster.clock, SETTINGS)
-
-
 def test_another_number_of_partitions_ends_the_start_with_one_line(cluster):
     with pytest.raises(ConfigError, match=r"8 partitions.*16") as raised:
-        make(cluster, 8).start()
+        check_engine(cluster.service.info(Empty()), 8)
     assert "\n" not in str(raised.value)
 
 
@@ -258,7 +252,7 @@ def test_a_contract_without_overlap_ends_the_start_with_one_line(cluster, newest
     info = cluster.service.info(Empty())
     other = type(info)(newest, oldest, *[getattr(info, name) for name in info.__struct_fields__[2:]])
     with pytest.raises(IncompatibleContract, match="upgrade"):
-        ownership_module.check_engine(other, PARTITIONS)
+        check_engine(other, PARTITIONS)
 
 
 def test_the_start_waits_for_the_engine_with_one_line(cluster, caplog):
@@ -272,7 +266,7 @@ def test_the_start_waits_for_the_engine_with_one_line(cluster, caplog):
                 raise Unavailable("http://127.0.0.1:9190: no connection")
             return info
 
-    assert ownership_module.wait_for_engine(Away(), threading.Event(), pause=0) == info
+    assert wait_for_engine(Away(), threading.Event(), pause=0) == info
     assert [record.getMessage() for record in caplog.records if "waiting" in record.getMessage()] == [
         "waiting for the engine: http://127.0.0.1:9190: no connection"
     ]
