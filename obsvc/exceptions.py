@@ -107,6 +107,24 @@ class TooLarge(ObsvcError):
     remedy = "send it in parts"
 
 
+class UriTooLong(ObsvcError):
+    """The request's line is longer than is read."""
+
+    code = "uri_too_long"
+    http_status = 414
+    expected = "a shorter path and query"
+    remedy = "ask with fewer or shorter filters"
+
+
+class HeadersTooLarge(ObsvcError):
+    """The request's headers are more or longer than is read."""
+
+    code = "headers_too_large"
+    http_status = 431
+    expected = "fewer or shorter headers"
+    remedy = "leave out what no service asked for"
+
+
 class TooManyRequests(ObsvcError):
     """A project asks for more than its share; nothing was done.  retry_after: whole seconds."""
 

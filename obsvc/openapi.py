@@ -19,6 +19,10 @@ _HEADERS = {request_ids.HEADER: {
     "schema": {"type": "string", "pattern": "^req-[0-9a-fA-F-]{36}$"}}}
 
 
+#: What the HTTP server answers by itself, whatever the operation: a line or headers too long (obsvc.web_worker).
+BY_SERVER = (400, 414, 431)
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """code: stable.  message: of this case.  expected, remedy: what would have been right, and what to do."""
 
@@ -74,7 +78,7 @@ def responses(
     if content is not None:
         good["content"] = dict(content)
     found = {str(status): good}
-    for each in sorted(set(errors)):
+    for each in sorted({*errors, *BY_SERVER}):
         headers = dict(_HEADERS)
         if each in (429, 503):
             headers["Retry-After"] = {"description": "Seconds.", "required": True, "schema": {"type": "integer"}}

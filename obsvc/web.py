@@ -1,4 +1,4 @@
-"""HTTP serving that every process shares: gunicorn, health endpoints, the one error shape, basic authentication.
+"""HTTP serving that every process shares: gunicorn, health endpoints, basic authentication.
 
 ``serve`` takes over the calling process until it is told to end (SIGTERM, SIGINT); call it from the main thread.
 ``HealthServer`` runs beside other work on a thread of its own.
@@ -28,18 +28,9 @@ import gunicorn.glogging
 import prometheus_client
 from oslo_middleware import basic_auth
 
-from obsvc import collector, metrics_sharing, request_ids
-from obsvc.exceptions import (
-    ConfigError,
-    InvalidInput,
-    MethodNotAllowed,
-    NotFound,
-    ObsvcError,
-    TooLarge,
-    TooManyRequests,
-    Unauthorized,
-    Unavailable,
-)
+from obsvc import collector, metrics_sharing, request_ids, web_worker
+from obsvc.exceptions import ConfigError, TooLarge, Unauthorized
+from obsvc.web_errors import add_error_handlers, error_body
 
 LOG = logging.getLogger(__name__)
 
@@ -164,8 +155,9 @@ def serve(
         collector.settle()
 
     options = {
-        "bind": f"fd://{bound.fileno()}", "workers": processes, "threads": threads, "worker_class": "gthread",
-        "worker_connections": threads * 2 + 1000, "keepalive": KEEPALIVE, "graceful_timeout": GRACEFUL_TIMEOUT,
+        "bind": f"fd://{bound.fileno()}", "workers": processes, "threads": threads, "worker_class": web_worker.Worker,
+        "worker_connections": threads * 2 + 1000, "limit_request_line": web_worker.LINE_MAX,
+        "keepalive": KEEPALIVE, "graceful_timeout": GRACEFUL_TIMEOUT,
         "timeout": 120, "accesslog": None, "logger_class": _Logger, "proc_name": "obsvc",
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None, "control_socket_disable": True,
         "post_fork": lambda arbiter, worker: die_with_parent(), "post_worker_init": post_worker_init,
@@ -185,49 +177,6 @@ def die_with_parent(number: int = signal.SIGTERM) -> None:
     """Have this process sent ``number`` when its parent ends (Linux; elsewhere nothing happens)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, number, 0, 0, 0)
-
-
-# the one error shape
-
-
-def error_body(error: ObsvcError) -> dict[str, Any]:
-    """``{"error": {…}}`` as ``engine_client.contract.ErrorBody``, with the request's id where there is one."""
-    request_id = request_ids.current()
-    body = {"code": error.code, "message": error.message, "expected": error.expected, "remedy": error.remedy}
-    return {"error": body | ({"request_id": request_id} if request_id else {})}
-
-
-def add_error_handlers(app: falcon.App) -> None:
-    """Every error of ``app`` is answered in the one shape; what nobody expected is logged with its traceback."""
-
-    def known(req: falcon.Request, resp: falcon.Response, error: ObsvcError, _params: Any) -> None:
-        _answer(resp, error)
-
-    def by_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: Any) -> None:
-        status = falcon.http_status_to_code(error.status)
-        text = error.description or error.title or error.status
-        if isinstance(error, falcon.HTTPRouteNotFound):  # so is every request that was meant for another service
-            text = f"{req.method} {req.url}: nothing is served there; check the address, and the service's version"
-        kind = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}.get(status, InvalidInput)
-        _answer(resp, (kind if status < 500 else ObsvcError)(str(text)), status)
-        if error.headers:
-            resp.set_headers(error.headers)
-
-    def unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any) -> None:
-        LOG.exception("%s %s failed", req.method, req.path)
-        _answer(resp, ObsvcError(f"an error inside obsvc: {type(error).__name__}; its log has the traceback"))
-
-    app.add_error_handler(Exception, unexpected)
-    app.add_error_handler(falcon.HTTPError, by_falcon)
-    app.add_error_handler(ObsvcError, known)
-
-
-def _answer(resp: falcon.Response, error: ObsvcError, status: int | None = None) -> None:
-    resp.status = status or error.http_status
-    resp.content_type = falcon.MEDIA_JSON
-    resp.text = json.dumps(error_body(error))
-    if isinstance(error, Unavailable | TooManyRequests):
-        resp.set_header("Retry-After", str(getattr(error, "retry_after", 1)))
 
 
 def read_body(req: falcon.Request) -> bytes:

@@ -10,12 +10,13 @@ from collections.abc import Generator, Iterator
 
 import msgspec
 
-from obsvc import request_ids, web
+from obsvc import request_ids
 from obsvc.api.feed import Feed, Filter, Page, Signal
 from obsvc.client import types
 from obsvc.clock import Clock
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.openapi import ErrorReply
+from obsvc.web_errors import error_body
 
 MEDIA = "text/event-stream"
 
@@ -64,9 +65,9 @@ class Stream:
                     yield from self._pieces(signal)
             except Unavailable as error:
                 if not self._feed.stopped:  # else this process ends, and the caller comes back to another one
-                    yield event("error", msgspec.json.encode(web.error_body(error)))
+                    yield event("error", msgspec.json.encode(error_body(error)))
             except ObsvcError as error:
-                yield event("error", msgspec.json.encode(web.error_body(error)))
+                yield event("error", msgspec.json.encode(error_body(error)))
 
     def _pieces(self, signal: Signal) -> Generator[bytes, None, None]:
         page, told = self._first, -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import subprocess
 import threading
 import urllib.error
@@ -219,6 +220,24 @@ def test_output_is_json_for_machines(deployment):
     done = deployment.run("partition", "list", "-f", "value", "-c", "partition")
     assert done.stdout.split() == [str(number) for number in range(16)]
     assert json.loads(deployment.run("partition", "list", "-f", "json").stdout)[5]["partition"] == 5
+
+
+@pytest.mark.parametrize(("request_bytes", "status", "code"), [
+    (b"GET /v1/changes?label=" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long"),
+    (b"GET /v1/changes HTTP/1.1\r\n" + b"X-Filler: x\r\n" * 300 + b"\r\n", 431, "headers_too_large"),
+    (b"GET /v1/changes HTTP/1.1\r\nX Filler: x\r\n\r\n", 400, "invalid_input"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 to https?\r\n\r\n", 400, "invalid_input"),
+])
+def test_what_never_reaches_the_application_is_refused_in_the_same_shape(deployment, request_bytes, status, code):
+    for url in (deployment.api_url, f"http://127.0.0.1:{deployment.engine_ports[0]}"):
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as connection:
+            connection.sendall(request_bytes)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            error = json.loads(answer.read())["error"]
+        assert (answer.status, error["code"]) == (status, code)
+        assert error["expected"] and error["remedy"] and "\n" not in error["message"]
+        assert error["request_id"] == answer.headers["X-Openstack-Request-Id"]
 
 
 @contextlib.contextmanager

@@ -95,6 +95,7 @@ def test_a_foreign_project_sees_that_time_goes_on_and_nothing_else(house):
 @pytest.mark.parametrize(("query", "headers", "status"), [
     ("since=99", {}, 410), ("since=x", {}, 400), ("wait=1", {}, 400), ("heartbeat=-1", {}, 400),
     ("", {"Last-Event-ID": "nine"}, 400), ("", {"Last-Event-ID": "99"}, 410),
+    ("since=x", {"Last-Event-ID": "0"}, 400), ("since=0", {"Last-Event-ID": "99"}, 410),
 ])
 def test_what_can_not_be_watched_is_said_by_the_status(house, query, headers, status):
     answer = watch(house, query, **headers)

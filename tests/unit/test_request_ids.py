@@ -18,7 +18,7 @@ from obsvc.exceptions import (
     Unauthorized,
     Unavailable,
 )
-from obsvc.web import error_body
+from obsvc.web_errors import error_body
 from tests.unit.engine_store import new_store
 from tests.unit.test_api import REQUEST, house
 

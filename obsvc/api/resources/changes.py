@@ -65,9 +65,9 @@ class Watch:
         wanted = asked(caller, query)
         lasts = query.seconds("timeout", self._api.max_watch, self._api.max_watch)
         beat = max(BEAT_MIN, query.seconds("heartbeat", BEAT, BEAT_MAX))
-        since = last_event_id(req)
-        if since is None and query.text("since") is not None:
-            since = query.whole("since", 0)
+        since = query.whole("since", 0) if query.text("since") is not None else None
+        if (last := last_event_id(req)) is not None:
+            since = last
         feed = self._api.feed
         first = Page([], feed.newest()) if since is None else feed.page(wanted, since, sse.PIECE)
         resp.content_type = sse.MEDIA

@@ -5,7 +5,6 @@ from typing import Any
 
 import falcon
 
-from obsvc import web
 from obsvc.api import waiting
 from obsvc.api.context import Api
 from obsvc.api.policy import Caller
@@ -34,6 +33,7 @@ from obsvc.engine_client.observations import (
 from obsvc.engine_client.stacks import StackRequest
 from obsvc.exceptions import Conflict, Forbidden, InvalidInput, NotFound, ObsvcError
 from obsvc.model import Condition, Ref
+from obsvc.web_errors import error_body
 
 
 class Observations:
@@ -80,7 +80,7 @@ class Observations:
         started = iter(self._api.engine.start(StartRequest(items)).observations if items else ())
         answer(resp, {"results": [
             {"observation": next(started), "error": None} if isinstance(each, StartItem)
-            else {"observation": None, **web.error_body(each)} for each in results]})
+            else {"observation": None, **error_body(each)} for each in results]})
 
     def on_post_stop(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Each that is there is stopped; the others are answered by their error."""
@@ -93,7 +93,7 @@ class Observations:
         def result(each: str) -> dict[str, Any]:
             if each in stopped:
                 return {"observation_id": each, "error": None}
-            return {"observation_id": each, **web.error_body(
+            return {"observation_id": each, **error_body(
                 Conflict(f"observation {each} belongs to a stack: it ends with the stack, delete that")
                 if each in of_stacks else NotFound(f"no observation {each}: list those there are"))}
 
