@@ -2,8 +2,9 @@
 
 Rendezvous hashing with a bound on load.  Each member has wishes: the partitions in an order of its own, drawn from its
 name.  A partition goes to the member that wishes for it most.  A member that gets more than its capacity keeps those
-for which it wishes most; each of the others goes to the member with room that wishes for it most, in the order in
-which they were wanted.
+for which it wishes most; each of the others goes, in the order in which they were wanted, to a member with room: the
+one with the least place in its order over the root of its room.  Wishes alone would fill those that are nearly full,
+and what fills up is what moves with the next change; by the root of the room it is a tenth less (measured).
 
 Why wishes and no ring of points, such as tooz's: on a ring a member's load is left to chance, ±22 % at 50 members of
 1024 partitions; with each member's wishes a permutation it is ±15 %.  The bound then moves a third as many partitions
@@ -23,14 +24,14 @@ import hashlib
 import struct
 from collections.abc import Iterable
 
-#: How much more than its share a member may get, in tenths.  Less room moves more partitions with each change, more
-#: room is worse balance.
-LOAD_BOUND_TENTHS = 11
-
 
 def capacity(members: int, partitions: int) -> int:
-    """The most partitions that one of ``members`` may get: ceil(1.1 × share)."""
-    return -(-LOAD_BOUND_TENTHS * partitions // (10 * members))
+    """The most partitions that one of ``members`` may get: 1.1 × its share, rounded down.
+
+    But never less than 1.05 × the share, rounded up, which is more where a share is less than 20 partitions: with less
+    room than that most of them would move with each change.  More room than this is worse balance.
+    """
+    return max(11 * partitions // (10 * members), -(-21 * partitions // (20 * members)))
 
 
 def assign(members: Iterable[str], partitions: int) -> tuple[str, ...]:
@@ -52,8 +53,11 @@ def assign(members: Iterable[str], partitions: int) -> tuple[str, ...]:
             owners[partition] = names[member]
         else:
             shed.append(partition)
+    free = list(room)
     for partition in shed:
-        member = min((member for member, left in enumerate(room) if left), key=wishes[partition].__getitem__)
+        wish = wishes[partition]
+        member = min((member for member, left in enumerate(room) if left),
+                     key=lambda member: wish[member] ** 2 / free[member])
         room[member] -= 1
         owners[partition] = names[member]
     return tuple(owners)

@@ -53,14 +53,15 @@ def test_the_hash_seed_of_the_process_does_not_matter(seed):
 def test_values_that_members_agree_on_are_pinned():
     """A change of these moves partitions in every deployment, and members of both versions would disagree."""
     assert assign(["a", "b", "c"], 16) == tuple("cabccbbbacbccaab")
-    assert zlib.crc32(",".join(assign([f"obs-{number}" for number in range(10)], 1024)).encode()) == 1810826808
+    for members, checksum in ((10, 1810826808), (50, 3104691068)):
+        owners = assign([f"obs-{number}" for number in range(members)], 1024)
+        assert zlib.crc32(",".join(owners).encode()) == checksum
 
 
 def test_balance_and_movement_from_3_to_50_members():
     for size in (3, 5, 10, 25, 50):
         found = [table.step(family, size) for family in table.FAMILIES]
-        # The bound is a whole number: 46 partitions are 1.123 of the share of 25 members, 23 of that of 50.
-        assert round(max(step.balance for step in found), 2) <= 1.12
+        assert max(step.balance for step in found) <= 1.12
         assert statistics.mean(ratio for step in found for ratio in step.joined) <= 1.4
         assert statistics.mean(ratio for step in found for ratio in step.left) <= 1.4
 
