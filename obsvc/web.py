@@ -30,7 +30,7 @@ from oslo_middleware import basic_auth
 
 from obsvc import collector, metrics_sharing, request_ids, web_worker
 from obsvc.exceptions import ConfigError, TooLarge, Unauthorized
-from obsvc.web_errors import add_error_handlers, error_body
+from obsvc.web_errors import add_error_handlers, refuse
 
 LOG = logging.getLogger(__name__)
 
@@ -298,7 +298,7 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
         self._good: dict[bytes, tuple[float, float]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        request_id = request_ids.begin(environ)
+        request_ids.begin(environ)
         digest = self._digest(environ)  # now: oslo.middleware takes the header out of the environment
         if environ.get("PATH_INFO") in self._open_paths or self._remembered(digest):
             return self.application(environ, start_response)
@@ -307,7 +307,9 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
             environ.update(basic_auth.authenticate(self.auth_file, username, password))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here means: not let in
             LOG.info("a request for %s was refused: %s", environ.get("PATH_INFO"), error)
-            return self._refuse(start_response, request_id)
+            return refuse(
+                environ, start_response, Unauthorized("expected a user and a password that the htpasswd file has"),
+                ("WWW-Authenticate", 'Basic realm="obsvc"'))
         if len(self._good) > 1000:
             self._good.clear()
         if digest is not None:
@@ -328,14 +330,3 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
         with contextlib.suppress(OSError):
             return pathlib.Path(self.auth_file).stat().st_mtime
         return -1.0
-
-    def _refuse(self, start_response: Any, request_id: str) -> list[bytes]:
-        error = Unauthorized("expected a user and a password that the htpasswd file has")
-        body = json.dumps(error_body(error)).encode()
-        request_ids.end()
-        headers = [
-            ("Content-Type", "application/json"), ("Content-Length", str(len(body))),
-            ("WWW-Authenticate", 'Basic realm="obsvc"'), (request_ids.HEADER, request_id),
-        ]
-        start_response("401 Unauthorized", headers)
-        return [body]

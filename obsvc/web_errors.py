@@ -1,6 +1,7 @@
 """The one shape of an error that an HTTP answer has."""
 from __future__ import annotations
 
+import http
 import json
 import logging
 from typing import Any
@@ -19,6 +20,8 @@ from obsvc.exceptions import (
 )
 
 LOG = logging.getLogger(__name__)
+
+_LATER = (Unavailable, TooManyRequests)
 
 
 def error_body(error: ObsvcError) -> dict[str, Any]:
@@ -53,9 +56,27 @@ def add_error_handlers(app: falcon.App) -> None:
     app.add_error_handler(ObsvcError, known)
 
 
+def refuse(
+    environ: dict[str, Any], start_response: Any, error: ObsvcError, *headers: tuple[str, str]
+) -> list[bytes]:
+    """The answer of a WSGI middleware to a request that goes no further."""
+    request_id = request_ids.begin(environ)
+    body = json.dumps(error_body(error)).encode()
+    request_ids.end()
+    more = [("Retry-After", _retry_after(error))] if isinstance(error, _LATER) else []
+    start_response(f"{error.http_status} {http.HTTPStatus(error.http_status).phrase}", [
+        ("Content-Type", "application/json"), ("Content-Length", str(len(body))), (request_ids.HEADER, request_id),
+        *more, *headers])
+    return [body]
+
+
+def _retry_after(error: ObsvcError) -> str:
+    return str(getattr(error, "retry_after", 1))
+
+
 def _answer(resp: falcon.Response, error: ObsvcError, status: int | None = None) -> None:
     resp.status = status or error.http_status
     resp.content_type = falcon.MEDIA_JSON
     resp.text = json.dumps(error_body(error))
-    if isinstance(error, Unavailable | TooManyRequests):
-        resp.set_header("Retry-After", str(getattr(error, "retry_after", 1)))
+    if isinstance(error, _LATER):
+        resp.set_header("Retry-After", _retry_after(error))

@@ -1,7 +1,8 @@
 """gunicorn's threaded worker, whose own refusals have the one shape of errors.
 
-What is no HTTP request, or one that is too long, never reaches an application: gunicorn answers it, with a page of
-HTML.  A client reads an error of every other answer; here it does of these too.
+What is no HTTP request, or one that is too long, never reaches an application, and what a middleware in front of it
+did not expect is not answered by it: gunicorn does, with a page of HTML.  A client reads an error of every other
+answer; here it does of these too.
 """
 from __future__ import annotations
 
@@ -32,9 +33,10 @@ class Worker(ThreadWorker):
         """Answer a request that the application didn't; exc: why not."""
         error = refusal(exc)
         if error is None:
-            super().handle_error(req, client, addr, exc)
-            return
-        self.log.warning("a request from %s was refused: %s", addr[0] if addr else "a local socket", error.message)
+            self.log.exception("%s %s failed", getattr(req, "method", "a request"), getattr(req, "path", ""))
+            error = ObsvcError(f"an error inside obsvc: {type(exc).__name__}; its log has the traceback")
+        else:
+            self.log.warning("a request from %s was refused: %s", addr[0] if addr else "a local socket", error.message)
         try:
             _read_away(client)
             client.settimeout(TAKEN_WITHIN)

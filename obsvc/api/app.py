@@ -97,7 +97,9 @@ def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[.
     if made is not None:
         made.append(api)
     if conf.api.auth_strategy == "keystone":
-        return auth.behind_keystone(make_app(api, auth.keystone, limits=limits_from_conf(conf)), conf)
+        from obsvc.api.keystone import behind_keystone
+
+        return behind_keystone(make_app(api, auth.keystone, limits=limits_from_conf(conf)), conf)
     app = make_app(api, limits=limits_from_conf(conf))
     if conf.api.auth_strategy == "http_basic":
         return web.BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=routes.OPEN)

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import falcon
-from oslo_config import cfg
 
 from obsvc.api.policy import OPERATOR, Caller
 from obsvc.api.routes import OPEN
-from obsvc.exceptions import ConfigError, Unauthorized
+from obsvc.exceptions import Unauthorized
 
 
 class Identify:
@@ -50,18 +49,6 @@ def keystone(environ: dict[str, Any]) -> Caller:
         service_roles=_names(environ.get("HTTP_X_SERVICE_ROLES")) if service_confirmed else (),
         system_scope=environ.get("HTTP_OPENSTACK_SYSTEM_SCOPE") or None,
     )
-
-
-def behind_keystone(app: Callable[..., Any], conf: cfg.ConfigOpts) -> Callable[..., Any]:
-    """``app`` behind keystonemiddleware's auth_token; who has no valid token is refused by us, in our error shape."""
-    from keystonemiddleware import auth_token
-
-    protocol = auth_token.AuthProtocol(
-        app, {"oslo_config_config": conf, "oslo_config_project": "obsvc", "delay_auth_decision": True})
-    if not conf.keystone_authtoken.auth_type:  # registered by the line before
-        raise ConfigError("auth_strategy = keystone: expected [keystone_authtoken] auth_type, auth_url and the options "
-                          "of that plugin, found no auth_type: add them, as for any OpenStack service")
-    return protocol
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -44,8 +44,8 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
 #: Headers of requests, likewise.
 HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "If-None-Match": ("ETags of what the caller has: 304 where it is still so.", {"type": "string"}),
-    "Last-Event-ID": ("The id of the last event that came: as `since`, and before it.",
-                      {"type": "string", "pattern": "^[0-9]{1,18}$"}),
+    "Last-Event-ID": ("The id of the last event that came: as `since`, and before it.  Empty: none came.",
+                      {"type": "string", "pattern": "^[0-9]{0,18}$"}),
 }
 
 #: Path parameters that are no free text.

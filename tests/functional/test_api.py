@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import urllib.error
+import urllib.request
 
 import bcrypt
 import psutil
@@ -177,6 +178,34 @@ def test_keystone_tells_who_asks(deployment, tmp_path):
     finally:
         process.kill()
         cloud.process.kill()
+
+
+def test_an_identity_service_that_is_away_is_said_so(deployment, tmp_path):
+    """No 401: who took a new token for it would meet the same.  Open paths need nobody."""
+    port = free_port()
+    extra = settings_file.write(tmp_path / "away.conf", {
+        "api": {"auth_strategy": "keystone", "bind_port": port},
+        "keystone_authtoken": {
+            "auth_type": "password", "auth_url": f"http://127.0.0.1:{free_port()}/v3", "username": "obsvc",
+            "password": "x", "project_name": "service", "user_domain_id": "default", "project_domain_id": "default"}})
+    process = Process("api-away", obsvc("api", config=[deployment.config, extra]), tmp_path).start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: http_json(f"{url}/readyz"), bound=60, what="the API without Keystone")
+        request = urllib.request.Request(f"{url}/v1/members", headers={"X-Auth-Token": "a-token"})
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=60)
+        error = json.loads(caught.value.read())["error"]
+        assert (caught.value.code, error["code"], caught.value.headers["Retry-After"]) == (503, "unavailable", "1")
+        assert "identity service" in error["message"]
+        assert error["request_id"] == caught.value.headers["X-Openstack-Request-Id"]
+        open_path = urllib.request.Request(f"{url}/healthz", headers={"X-Auth-Token": "a-token"})
+        assert urllib.request.urlopen(open_path, timeout=60).status == 200
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/v1/members", timeout=60)
+    finally:
+        process.kill()
+    assert "a token can't be checked" in process.output()
 
 
 def _token(folder, cloud, user, project):

@@ -102,6 +102,10 @@ def test_what_can_not_be_watched_is_said_by_the_status(house, query, headers, st
     assert answer.status_code == status and answer.json["error"]["code"]
 
 
+def test_an_empty_event_id_is_none(house):
+    assert versions(watch(house, "since=1&timeout=0", **{"Last-Event-ID": ""})) == [2, 3]
+
+
 def test_a_listing_says_from_where_to_follow(house):
     listed = house.get("/v1/resources").json
     assert [(each["resource_id"], each["condition"], each["version"]) for each in listed["resources"]] == [
