@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from obsvc.engine_client import conformance, conformance_duties, conformance_selectors
+from obsvc.engine_client import conformance
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.ownership import FollowReply, FollowRequest
@@ -21,7 +21,7 @@ BOUND = 30.0
 def test_the_engine_conforms_over_http_on_every_database(database_url):
     with EngineProcess(database_url) as process:
         engine = HttpEngine([process.url], timeout=BOUND)
-        for check in (*conformance.CHECKS, *conformance_duties.CHECKS, *conformance_selectors.CHECKS):
+        for check in conformance.CHECKS:
             check(engine)
 
 

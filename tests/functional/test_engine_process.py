@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from obsvc.cmd import demo_summary
-from obsvc.engine_client import conformance, conformance_duties, conformance_selectors
+from obsvc.engine_client import conformance
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import ChangesRequest, StartItem, StartRequest
@@ -105,7 +105,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "check", [*conformance.CHECKS, *conformance_duties.CHECKS, *conformance_selectors.CHECKS],
+    "check", conformance.CHECKS,
     ids=lambda check: check.__name__)
 def test_the_contract_holds_over_http_and_each_database(check, served):
     check(served)

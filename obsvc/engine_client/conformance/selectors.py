@@ -1,4 +1,4 @@
-"""What an engine must guarantee of selectors, as code: see ``obsvc.engine_client.conformance``."""
+"""What an engine guarantees of selectors."""
 from __future__ import annotations
 
 import uuid
@@ -6,19 +6,14 @@ from collections.abc import Callable
 
 from obsvc.engine_client import observations as obs
 from obsvc.engine_client import reports, selectors
-from obsvc.engine_client.conformance import ACTIVE, Actor, expect
+from obsvc.engine_client.conformance.kit import ACTIVE, Actor, Checks, expect
 from obsvc.engine_client.contract import Engine
 from obsvc.exceptions import NotFound
 from obsvc.model import Condition, Ref, Snapshot
 
-CHECKS: list[Callable[[Engine], None]] = []
+CHECKS = Checks()
 
 GONE = Snapshot(False, Condition.DELETED)
-
-
-def _check(function: Callable[[Engine], None]) -> Callable[[Engine], None]:
-    CHECKS.append(function)
-    return function
 
 
 def _select(engine: Engine, project_id: str | None) -> tuple[selectors.Selector, Callable[[], Ref]]:
@@ -36,7 +31,7 @@ def _listed(engine: Engine, region: str) -> set[Ref]:
     return {each.ref for each in engine.list_resources(obs.ResourcesRequest(region=region)).resources}
 
 
-@_check
+@CHECKS
 def selectors_have_a_version_that_rises_with_each_start_and_stop(engine: Engine) -> None:
     before = engine.selectors(selectors.SelectorsRequest()).version
     one, _ = _select(engine, "conformance")
@@ -54,7 +49,7 @@ def selectors_have_a_version_that_rises_with_each_start_and_stop(engine: Engine)
     expect("it is stopped", True, one not in after.selectors and after.version > found.version)
 
 
-@_check
+@CHECKS
 def what_is_discovered_is_observed_until_it_is_gone_or_proves_to_be_anothers(engine: Engine) -> None:
     one, new_ref = _select(engine, ACTIVE.project_id)
     mine, theirs, never, actor = new_ref(), new_ref(), new_ref(), Actor(engine)
@@ -77,7 +72,7 @@ def what_is_discovered_is_observed_until_it_is_gone_or_proves_to_be_anothers(eng
     expect("listed", set(), _listed(engine, one.region))
 
 
-@_check
+@CHECKS
 def with_its_selector_a_ref_is_observed_no_more_unless_somebody_else_does(engine: Engine) -> None:
     one, new_ref = _select(engine, None)
     alone, shared = new_ref(), new_ref()

@@ -1,19 +1,19 @@
-"""What an engine must guarantee about duties and sweeps, as code: see :mod:`obsvc.engine_client.conformance`."""
+"""What an engine guarantees of duties and sweeps."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from obsvc.engine_client import duties
 from obsvc.engine_client import observations as obs
 from obsvc.engine_client import ownership as own
-from obsvc.engine_client.conformance import Actor, expect
+from obsvc.engine_client.conformance.kit import Actor, Checks, expect
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.reports import Verdict
 from obsvc.model import Condition, Generation, Ref, Snapshot, partition_of_id
 
-CHECKS: list[Callable[[Engine], None]] = []
+CHECKS = Checks()
 
 TYPE = "compute.server"
 SERVICE = "nova"
@@ -22,11 +22,6 @@ GONE = Snapshot(exists=False, condition=Condition.DELETED, settled=True)
 
 #: After everything that these checks report, by any engine's clock.
 LATER = 1e12
-
-
-def _check(function: Callable[[Engine], None]) -> Callable[[Engine], None]:
-    CHECKS.append(function)
-    return function
 
 
 class _Leader:
@@ -95,7 +90,7 @@ def _item(ref: Ref, status: str = "ACTIVE", updated: str | None = ACTIVE.updated
     return duties.SweepItem(ref.resource_id, status, updated, gone, listed_at)
 
 
-@_check
+@CHECKS
 def a_duty_is_led_by_the_owner_of_its_partition(engine: Engine) -> None:
     leader = _Leader(engine)
     record = leader.record()
@@ -105,7 +100,7 @@ def a_duty_is_led_by_the_owner_of_its_partition(engine: Engine) -> None:
     expect("the leader after a release", None, leader.record().leader)
 
 
-@_check
+@CHECKS
 def a_duty_that_is_there_stays_as_it_is(engine: Engine) -> None:
     leader = _Leader(engine)
     leader.begin()
@@ -116,7 +111,7 @@ def a_duty_that_is_there_stays_as_it_is(engine: Engine) -> None:
     expect("the duty", before, leader.record())
 
 
-@_check
+@CHECKS
 def a_run_is_told_the_cursor_and_what_is_observed(engine: Engine) -> None:
     leader = _Leader(engine)
     leader.observed()
@@ -131,7 +126,7 @@ def a_run_is_told_the_cursor_and_what_is_observed(engine: Engine) -> None:
     expect("the cursor", "one", leader.begin().cursor)
 
 
-@_check
+@CHECKS
 def a_run_that_never_ended_is_gone_on_with(engine: Engine) -> None:
     leader = _Leader(engine)
     first = leader.begin()
@@ -147,7 +142,7 @@ def a_run_that_never_ended_is_gone_on_with(engine: Engine) -> None:
     expect("the cursor", "", leader.begin().cursor)
 
 
-@_check
+@CHECKS
 def who_does_not_hold_the_partition_has_no_effect(engine: Engine) -> None:
     leader = _Leader(engine)
     ref = leader.observed()
@@ -163,7 +158,7 @@ def who_does_not_hold_the_partition_has_no_effect(engine: Engine) -> None:
     expect("the cursor", "", leader.begin().cursor)
 
 
-@_check
+@CHECKS
 def what_differs_from_the_copies_is_marked_and_followed(engine: Engine) -> None:
     leader = _Leader(engine)
     same, status, updated, gone, unseen = (leader.observed() for _ in range(5))
@@ -183,7 +178,7 @@ def what_differs_from_the_copies_is_marked_and_followed(engine: Engine) -> None:
     expect("why it is marked", duties.SWEPT, listed[status].mark_reason)
 
 
-@_check
+@CHECKS
 def a_batch_sent_again_marks_nothing_again(engine: Engine) -> None:
     leader = _Leader(engine)
     ref = leader.observed()
@@ -195,7 +190,7 @@ def a_batch_sent_again_marks_nothing_again(engine: Engine) -> None:
     expect("the mark", number, leader.mark(ref))
 
 
-@_check
+@CHECKS
 def what_was_reported_after_the_listing_is_not_older_than_it(engine: Engine) -> None:
     leader = _Leader(engine)
     ref, absent = leader.observed(), leader.observed()
@@ -205,7 +200,7 @@ def what_was_reported_after_the_listing_is_not_older_than_it(engine: Engine) -> 
     expect("marks", [False, False], leader.marked(ref, absent))
 
 
-@_check
+@CHECKS
 def absence_is_a_hint_only_where_the_list_is_whole(engine: Engine) -> None:
     leader = _Leader(engine)
     refs = sorted(leader.observed() for _ in range(4))
@@ -220,7 +215,7 @@ def absence_is_a_hint_only_where_the_list_is_whole(engine: Engine) -> None:
     expect("marks", [True, False, True, True, False], leader.marked(*refs, dead))
 
 
-@_check
+@CHECKS
 def a_run_that_was_asked_for_answers_the_request(engine: Engine) -> None:
     leader = _Leader(engine)
     expect("another region's", (), engine.request_duty(duties.DutyRequest("nowhere", "gap")).names)
@@ -237,7 +232,7 @@ def a_run_that_was_asked_for_answers_the_request(engine: Engine) -> None:
     expect("after one that did not", None, leader.record().request_reason)
 
 
-@_check
+@CHECKS
 def recall_is_what_the_live_members_say(engine: Engine) -> None:
     leader = _Leader(engine)
     for seen, missed in ((7, 1), (0, 2)):
