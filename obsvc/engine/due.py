@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -49,13 +49,22 @@ def handler(kind: str) -> Callable[[Handler], Handler]:
 
 def schedule(tx: Transaction, kind: str, key: str, at: float) -> None:
     """Have ``kind`` carried out for ``key`` at ``at`` (engine time); replaces an earlier or later time."""
-    values = {"kind": kind, "key": key, "at": at, "tries": 0, "claim": None}
-    changed = {name: values[name] for name in ("at", "tries", "claim")}
+    schedule_all(tx, [(kind, key, at)])
+
+
+def schedule_all(tx: Transaction, times: Iterable[tuple[str, str, float]]) -> None:
+    """As :meth:`schedule` for each (kind, key, at); none may be there twice."""
+    rows = [{"kind": kind, "key": key, "at": at, "tries": 0, "claim": None} for kind, key, at in times]
+    changing = ("at", "tries", "claim")
+    if not rows:
+        return
     if tx.dialect in ("mysql", "mariadb"):
-        tx.execute(mysql.insert(due).values(values).on_duplicate_key_update(changed))
+        insert = mysql.insert(due)
+        tx.execute(insert.on_duplicate_key_update({name: insert.inserted[name] for name in changing}), rows)
     else:
-        insert = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
-        tx.execute(insert(due).values(values).on_conflict_do_update(index_elements=["kind", "key"], set_=changed))
+        upsert = (postgresql.insert if tx.dialect == "postgresql" else sqlite.insert)(due)
+        tx.execute(upsert.on_conflict_do_update(
+            index_elements=["kind", "key"], set_={name: upsert.excluded[name] for name in changing}), rows)
 
 
 def cancel(tx: Transaction, kind: str, key: str) -> None:

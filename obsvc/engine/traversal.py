@@ -45,6 +45,7 @@ from obsvc.engine.locked_stack import (
     parameters_of,
     schedule_events,
 )
+from obsvc.engine.node_work import Work, begin_jobs, facts_of
 from obsvc.engine.rows import load_head
 from obsvc.engine.schema import core
 from obsvc.engine.schema.stacks import edge, job, node, stack
@@ -159,7 +160,7 @@ class Traversal(LockedStack):
         self.event("node.retry", node_row, reason=reason)
         copy = self.replace(node_row, reason, builds=node_row.builds + 1)
         self.update_node(node_row.node_id, carried=True)
-        self._new_job(self.node(node_row.node_id), Action.DELETE, {})
+        begin_jobs(self, [Work(self.node(node_row.node_id), Action.DELETE)])
         self.begin_forward([copy])
 
     def rejoin(self, node_row: Any) -> None:
@@ -218,17 +219,21 @@ class Traversal(LockedStack):
     def begin_forward(self, rows: Iterable[Any]) -> None:
         """Everything that these nodes require is there: create, change, replace or keep each."""
         waiting = deque(rows)
+        facts = facts_of(self.tx, [one.node_id for one in waiting])
+        work = []
         while waiting and not (self.value("halted") or self.deleting):
             one = waiting.popleft()
+            if one.node_id not in facts:
+                facts |= facts_of(self.tx, [one.node_id])
             try:
-                properties = self._resolved(one)
+                properties = self._resolved(one, facts[one.node_id])
             except InvalidInput as error:
                 self.failed(one, error.message)
                 continue
             if one.action == Action.CREATE:
                 if self.value("phase") != FIRST:
                     self._now_actual(one.node_id)
-                self._new_job(one, Action.CREATE, properties, failures=one.builds - 1)
+                work.append(Work(one, Action.CREATE, properties, failures=one.builds - 1))
             elif one.completed_at is None or one.resource_id is None:
                 waiting.appendleft(self.replace(one, "it was never complete"))
             elif is_broken(self.tx, one):
@@ -238,7 +243,8 @@ class Traversal(LockedStack):
                 waiting.extend(self._made(one))
             else:
                 self._now_actual(one.node_id)
-                self._new_job(one, Action.UPDATE, properties)
+                work.append(Work(one, Action.UPDATE, properties))
+        begin_jobs(self, work)
         self.end_if_finished()
 
     def replace(self, node_row: Any, why: str, *, builds: int = 1) -> sa.Row:
@@ -313,18 +319,19 @@ class Traversal(LockedStack):
     def begin_deletes(self, rows: Iterable[Any]) -> None:
         """Nothing requires these nodes any more: delete them, those that were never begun at once."""
         waiting = list(rows)
-        while waiting:
+        work = []
+        while waiting and not self.value("halted"):
             one = waiting.pop()
-            if self.value("halted"):
-                return
             if one.retain and one.completed_at is not None:
                 due.schedule(self.tx, NODE_RETAINED, f"{self.stack_id}/{one.node_id}", self.tx.now)
                 waiting.extend(self._gone(one, "node.retained"))
             elif one.resource_id or self.begun(one.node_id):
-                self._new_job(one, Action.DELETE, {})
+                work.append(Work(one, Action.DELETE))
             else:
                 waiting.extend(self._gone(one))
-        self.end_if_finished()
+        begin_jobs(self, work)
+        if not waiting:
+            self.end_if_finished()
 
     def deleted(self, node_row: Any) -> None:
         """The node's resource is gone: what it required may follow."""
@@ -353,33 +360,8 @@ class Traversal(LockedStack):
             sa.select(sa.func.max(job.c.attempt)).where(job.c.node_id == node_id, job.c.action == Action.CREATE)
         ).scalar())
 
-    # jobs
+    # properties
 
-    def _resolved(self, node_row: Any) -> dict[str, Any]:
-        required = self.tx.execute(
-            sa.select(node).join(edge, edge.c.requires == node.c.node_id)
-            .where(edge.c.node_id == node_row.node_id, edge.c.wanted.is_(True))
-        )
-        facts = {row.name: Facts(row.resource_id, decode(row.attributes)) for row in required}
+    def _resolved(self, node_row: Any, facts: dict[str, Facts]) -> dict[str, Any]:
         parameters = parameters_of(self.row, self.value("parameters"))
         return resolve(decode(node_row.properties), f"resources.{node_row.name}.properties", parameters, facts)
-
-    def _new_job(self, node_row: Any, action: Action, properties: dict[str, Any], *, failures: int = 0) -> None:
-        """failures: how often it has failed already: it is for workers after a pause, as any that failed."""
-        job_id = str(uuid.uuid4())
-        at = self.tx.now + (self.tx.settings.retry_pause(failures - 1) if failures else 0.0)
-        self.tx.execute(sa.insert(job).values(
-            job_id=job_id, stack_id=self.stack_id, node_id=node_row.node_id, action=action, type=node_row.type,
-            status=JobStatus.READY, available_at=at, attempt=0, failures=failures, properties=encode(properties),
-            resource_id=node_row.resource_id, created_at=self.tx.now,
-        ))
-        self.update_node(
-            node_row.node_id, job_id=job_id, action=action, status=NodeStatus.SCHEDULED, status_reason="",
-            scheduled_at=self.tx.now,
-        )
-        due.schedule(self.tx, JOB_DEADLINE, job_id, self.tx.now + self.tx.settings.node_timeout)
-        if failures:
-            due.schedule(self.tx, JOB_RETRY, job_id, at)
-        self.set(progressed_at=self.tx.now)
-        self.event("node.scheduled", node_row, reason=action.value)
-        self.tx.touch("job")
