@@ -6,7 +6,7 @@ both take many nodes at once: a statement a node would be seconds in which nobod
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from obsvc.engine.store import Transaction
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import NodeStatus
 
-#: Nodes of one question.
+#: Nodes of one statement.
 AT_ONCE = 500
 
 
@@ -32,14 +32,20 @@ class Work(NamedTuple):
     failures: int = 0
 
 
+def batches(node_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as one statement takes."""
+    for start in range(0, len(node_ids), AT_ONCE):
+        yield node_ids[start:start + AT_ONCE]
+
+
 def facts_of(tx: Transaction, node_ids: Sequence[str]) -> dict[str, dict[str, Facts]]:
     """For each of these nodes what is known of those that it requires, by name."""
     found: dict[str, dict[str, Facts]] = {node_id: {} for node_id in node_ids}
-    for start in range(0, len(node_ids), AT_ONCE):
+    for some in batches(node_ids):
         required = tx.execute(
             sa.select(edge.c.node_id, node.c.name, node.c.resource_id, node.c.attributes)
             .join(node, edge.c.requires == node.c.node_id)
-            .where(edge.c.node_id.in_(node_ids[start:start + AT_ONCE]), edge.c.wanted.is_(True))
+            .where(edge.c.node_id.in_(some), edge.c.wanted.is_(True))
         )
         for node_id, name, resource_id, attributes in required:
             found[node_id][name] = Facts(resource_id, decode(attributes))

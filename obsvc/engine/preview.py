@@ -16,7 +16,7 @@ from obsvc.engine.copies import Standing, choose
 from obsvc.engine.functions import Facts
 from obsvc.engine.schema.stacks import job, node
 from obsvc.engine.store import Transaction
-from obsvc.engine.traversal import JobStatus, decode, encode, is_broken, parameters_of
+from obsvc.engine.traversal import JobStatus, broken, decode, encode, parameters_of
 from obsvc.engine.updating import standings
 from obsvc.engine_client.stacks import Change, PlannedNode
 from obsvc.exceptions import InvalidInput
@@ -77,7 +77,7 @@ def _changed(tx: Transaction, row: Any, standing: Standing, after: Mapping[str, 
 
     if standing is Standing.COMING:
         return planned(Change.UPDATE, "its creation is under way: what it needs is decided after it", ())
-    if is_broken(tx, row):
+    if broken(tx, [row]):
         return planned(Change.REPLACE, "it is broken")
     never = fixed(row.type, before, after) if names else ()
     if never:

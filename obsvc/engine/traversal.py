@@ -19,8 +19,8 @@ the new traversal (:meth:`Traversal.rejoin`).
 from __future__ import annotations
 
 import uuid
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,7 +45,7 @@ from obsvc.engine.locked_stack import (
     parameters_of,
     schedule_events,
 )
-from obsvc.engine.node_work import Work, begin_jobs, facts_of
+from obsvc.engine.node_work import Work, batches, begin_jobs, facts_of
 from obsvc.engine.rows import load_head
 from obsvc.engine.schema import core
 from obsvc.engine.schema.stacks import edge, job, node, stack
@@ -59,7 +59,7 @@ from obsvc.model import Condition, Ref
 __all__ = [
     "FIRST", "FORWARD", "CLEANUP", "IN_PROGRESS", "JOB_DEADLINE", "JOB_LEASE", "JOB_RETRY", "NODE_RETAINED",
     "STACK_DEADLINE", "STACK_EVENTS", "STACK_PROGRESS", "STACK_RETENTION", "JobStatus", "Traversal", "decode", "encode",
-    "is_broken", "lock_stacks", "obsolete_name", "parameters_of", "schedule_events",
+    "broken", "lock_stacks", "obsolete_name", "parameters_of", "schedule_events",
 ]
 
 #: Words of ``stack.phase``.  first: forward, of a stack that had nothing before: its edges are actual already.
@@ -73,12 +73,19 @@ def obsolete_name(node_row: Any) -> str:
     return f"{node_row.slot[:220]} (old {node_row.node_id[:8]})"
 
 
-def is_broken(tx: Transaction, node_row: Any) -> bool:
-    """Whether the copy's resource is gone, or in error, as far as is known."""
-    ref = Ref(node_row.region, node_row.resource_type, node_row.resource_id)
-    row = tx.execute(sa.select(core.resource).where(core.resource.c.ref_key == core.ref_key(ref))).one_or_none()
-    snapshot = None if row is None else load_head(row)
-    return snapshot is not None and has_failed(snapshot, Condition.ACTIVE)
+def broken(tx: Transaction, rows: Iterable[Any]) -> set[str]:
+    """The nodes among these whose resource is gone, or in error, as far as is known."""
+    keys = {
+        core.ref_key(Ref(row.region, row.resource_type, row.resource_id)): row.node_id
+        for row in rows if row.resource_id is not None
+    }
+    found = set()
+    for some in batches(list(keys)):
+        for row in tx.execute(sa.select(core.resource).where(core.resource.c.ref_key.in_(some))):
+            snapshot = load_head(row)
+            if snapshot is not None and has_failed(snapshot, Condition.ACTIVE):
+                found.add(keys[row.ref_key])
+    return found
 
 
 def lock_stacks(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
@@ -131,7 +138,7 @@ class Traversal(LockedStack):
             attributes=encode(attributes), goal=self.value("goal"),
         )
         self.event("node.complete", node_row)
-        self.begin_forward(self._made(node_row))
+        self.begin_forward(self._made([node_row.node_id]))
 
     def failed(self, node_row: Any, reason: str) -> None:
         """The node will not reach its goal; the stack neither."""
@@ -186,66 +193,79 @@ class Traversal(LockedStack):
         elif finished >= total:
             self.end()
 
-    def _made(self, node_row: Any) -> list[sa.Row]:
-        """The node is as the goal has it; the nodes that wait for nothing more."""
+    def _made(self, node_ids: Sequence[str]) -> list[sa.Row]:
+        """These nodes are as the goal has them; the nodes that wait for nothing more."""
         if self.value("phase") != FIRST:
-            self.tx.execute(sa.delete(edge).where(edge.c.node_id == node_row.node_id, edge.c.wanted.is_(False)))
-            self._now_actual(node_row.node_id)
-        self.set(finished=self.value("finished") + 1, progressed_at=self.tx.now)
-        return self._released(edge.c.node_id, edge.c.requires, node_row.node_id)
+            for some in batches(node_ids):
+                self.tx.execute(sa.delete(edge).where(edge.c.node_id.in_(some), edge.c.wanted.is_(False)))
+            self._now_actual(node_ids)
+        self.set(finished=self.value("finished") + len(node_ids), progressed_at=self.tx.now)
+        return self._released(edge.c.node_id, edge.c.requires, node_ids)
 
-    def _now_actual(self, node_id: str) -> None:
-        self.tx.execute(sa.update(edge).where(edge.c.node_id == node_id, edge.c.wanted.is_(True)).values(actual=True))
+    def _now_actual(self, node_ids: Sequence[str]) -> None:
+        for some in batches(node_ids):
+            self.tx.execute(
+                sa.update(edge).where(edge.c.node_id.in_(some), edge.c.wanted.is_(True)).values(actual=True))
 
-    def _released(self, following: sa.Column, finished: sa.Column, node_id: str) -> list[sa.Row]:
-        """Lower the counters of what waits for ``node_id``; the nodes that wait for nothing more."""
+    def _released(self, following: sa.Column, finished: sa.Column, node_ids: Sequence[str]) -> list[sa.Row]:
+        """Lower the counters of what waits for these nodes; the nodes that wait for nothing more."""
         counts = edge.c.actual if self.cleaning else edge.c.wanted
-        ids = [row[0] for row in self.tx.execute(sa.select(following).where(finished == node_id, counts.is_(True)))]
-        if not ids:
-            return []
-        concerned = node.c.node_id.in_(ids)
-        if self.cleaning and not self.deleting:
-            concerned &= node.c.obsolete.is_(True)
-        self.tx.execute(sa.update(node).where(concerned).values(unmet=node.c.unmet - 1))
+        waited: Counter[str] = Counter()
+        for some in batches(node_ids):
+            waited.update(self.tx.execute(
+                sa.select(following).where(finished.in_(some), counts.is_(True))).scalars())
+        by_count: dict[int, list[str]] = {}
+        for node_id, count in waited.items():
+            by_count.setdefault(count, []).append(node_id)
         right = node.c.action == Action.DELETE if self.cleaning else node.c.action != Action.DELETE
-        return list(self.tx.execute(
-            sa.select(node)
-            .where(node.c.node_id.in_(ids), node.c.unmet == 0, node.c.status == NodeStatus.WAITING, right)
-            .order_by(node.c.position)
-        ))
+        ready: list[sa.Row] = []
+        for count, ids in by_count.items():
+            for some in batches(ids):
+                concerned = node.c.node_id.in_(some)
+                if self.cleaning and not self.deleting:
+                    concerned &= node.c.obsolete.is_(True)
+                self.tx.execute(sa.update(node).where(concerned).values(unmet=node.c.unmet - count))
+                ready += self.tx.execute(sa.select(node).where(
+                    node.c.node_id.in_(some), node.c.unmet == 0, node.c.status == NodeStatus.WAITING, right))
+        return sorted(ready, key=lambda row: row.position)
 
     # forward
 
     def begin_forward(self, rows: Iterable[Any]) -> None:
         """Everything that these nodes require is there: create, change, replace or keep each."""
-        waiting = deque(rows)
-        facts = facts_of(self.tx, [one.node_id for one in waiting])
-        work = []
+        waiting = list(rows)
         while waiting and not (self.value("halted") or self.deleting):
-            one = waiting.popleft()
-            if one.node_id not in facts:
-                facts |= facts_of(self.tx, [one.node_id])
+            waiting = self._forward(waiting)
+        self.end_if_finished()
+
+    def _forward(self, rows: Sequence[Any]) -> list[sa.Row]:
+        """One step of :meth:`begin_forward`, for all of them at once; what is to begin next."""
+        facts = facts_of(self.tx, [one.node_id for one in rows])
+        lost = broken(self.tx, rows)
+        work, kept, following = [], [], []
+        for one in rows:
             try:
                 properties = self._resolved(one, facts[one.node_id])
             except InvalidInput as error:
                 self.failed(one, error.message)
                 continue
             if one.action == Action.CREATE:
-                if self.value("phase") != FIRST:
-                    self._now_actual(one.node_id)
                 work.append(Work(one, Action.CREATE, properties, failures=one.builds - 1))
             elif one.completed_at is None or one.resource_id is None:
-                waiting.appendleft(self.replace(one, "it was never complete"))
-            elif is_broken(self.tx, one):
-                waiting.appendleft(self.replace(one, "it is broken"))
+                following.append(self.replace(one, "it was never complete"))
+            elif one.node_id in lost:
+                following.append(self.replace(one, "it is broken"))
             elif not one.doubtful and one.applied is not None and properties == decode(one.applied):
-                self.update_node(one.node_id, status=NodeStatus.COMPLETE, goal=self.value("goal"))
-                waiting.extend(self._made(one))
+                kept.append(one.node_id)
             else:
-                self._now_actual(one.node_id)
                 work.append(Work(one, Action.UPDATE, properties))
+        if self.value("phase") != FIRST:
+            self._now_actual([each.node_row.node_id for each in work])
         begin_jobs(self, work)
-        self.end_if_finished()
+        for some in batches(kept):
+            self.tx.execute(sa.update(node).where(node.c.node_id.in_(some)).values(
+                status=NodeStatus.COMPLETE, goal=self.value("goal")))
+        return following + (self._made(kept) if kept else [])
 
     def replace(self, node_row: Any, why: str, *, builds: int = 1) -> sa.Row:
         """Leave this copy to the cleanup; the row of a new one in its place, which waits for nothing."""
@@ -346,7 +366,7 @@ class Traversal(LockedStack):
         self.event(event, node_row)
         if self.cleaning:
             self.set(finished=self.value("finished") + 1)
-            following = self._released(edge.c.requires, edge.c.node_id, node_row.node_id)
+            following = self._released(edge.c.requires, edge.c.node_id, [node_row.node_id])
         else:  # an earlier traversal had begun it; what follows in this one's cleanup is counted then
             self.set(leftover=self.value("leftover") - 1, total=self.value("total") - 1)
             following = []
