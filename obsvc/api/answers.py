@@ -62,7 +62,10 @@ class StoppedMany(msgspec.Struct, frozen=True):
 
 
 class Selectors(msgspec.Struct, frozen=True):
+    """marker: pass it as ``marker`` for the next page; null where this one is empty."""
+
     selectors: list[types.Selector]
+    marker: str | None = None
 
 
 class Resources(msgspec.Struct, frozen=True):

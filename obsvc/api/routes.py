@@ -105,9 +105,10 @@ ROUTES: tuple[Route, ...] = (
                   query=("timeout", "since"), raises=(404,)),
     )),
     Route("/v1/selectors", selectors.Selectors, (
-        Operation("GET", "List selectors", "selector:read", Selectors),
+        Operation("GET", "List selectors", "selector:read", Selectors, query=(
+            "resource_type", "region", "project_id", "marker", "limit")),
         Operation("POST", "Observe all of a type in a project", "selector:start", types.Selector, 201,
-                  body=requests.SelectorBody),
+                  body=requests.SelectorBody, raises=(409,)),
     )),
     Route("/v1/selectors/{selector_id}", selectors.Selectors, (
         Operation("GET", "Show a selector", "selector:read", types.Selector, raises=(404,), conditional=True),

@@ -111,8 +111,9 @@ class Client(Transport):
         body = {"resource_type": resource_type, "region": region, "project_id": project_id}
         return self.call("POST", "/v1/selectors", types.Selector, body=body)
 
-    def selectors(self) -> tuple[types.Selector, ...]:
-        return typed(self.call("GET", "/v1/selectors", dict)["selectors"], tuple[types.Selector, ...])
+    def selectors(self, **filters: str | None) -> Iterator[types.Selector]:
+        """All, page by page; filters: resource_type, region, project_id."""
+        return self.pages("/v1/selectors", "selectors", types.Selector, filters)
 
     def stop_selector(self, selector_id: str) -> None:
         self.call("DELETE", f"/v1/selectors/{_part(selector_id)}", None)

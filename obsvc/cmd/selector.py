@@ -47,5 +47,13 @@ class List(ApiLister):
 
     columns = ("selector_id", "resource_type", "region", "project_id", "started_at")
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--type", help="Only of this resource type.")
+        parser.add_argument("--region", help="Only in this region.")
+        parser.add_argument("--project", metavar="ID", help="Only of this project; for admin and service.")
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        return self.listed(parsed_args, self.client(parsed_args).selectors())
+        return self.listed(parsed_args, self.client(parsed_args).selectors(
+            resource_type=parsed_args.type, region=parsed_args.region, project_id=parsed_args.project))

@@ -42,6 +42,8 @@ OPTIONS = [
     cfg.FloatOpt("stalled_after", default=300.0, min=1.0,
                  help="Seconds without any progress after which a stack is called stalled."),
     cfg.FloatOpt("retention", default=7 * 86400.0, min=60.0, help="Seconds that deltas and events are kept."),
+    cfg.IntOpt("selectors_per_project", default=100, min=1,
+               help="Selectors that one project may have: every member holds all of all projects."),
 ]
 
 

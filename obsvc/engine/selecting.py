@@ -21,7 +21,7 @@ from obsvc.engine.store import Transaction
 from obsvc.engine_client.duties import DutyRequest, SweepBatch
 from obsvc.engine_client.observations import StartItem
 from obsvc.engine_client.selectors import Selector, SelectorsReply, SelectorStart, SelectorStop
-from obsvc.exceptions import NotFound
+from obsvc.exceptions import Conflict, NotFound
 from obsvc.model import Ref
 
 #: A region and a resource type.
@@ -59,6 +59,7 @@ def start(tx: Transaction, request: SelectorStart) -> Selector:
     row = tx.execute(sa.select(table).where(table.c.selector_id == one)).one_or_none()
     if row is not None:
         return _of(row)
+    _check_room(tx, request.project_id)
     found = Selector(one, request.region, request.resource_type, tx.now, request.project_id)
     tx.execute(sa.insert(table).values(
         selector_id=one, region=found.region, resource_type=found.resource_type, project_id=found.project_id,
@@ -67,6 +68,16 @@ def start(tx: Transaction, request: SelectorStart) -> Selector:
         duties.ask(tx, DutyRequest(request.region, f"selector {one}", request.service))
     tx.touch("selector")
     return found
+
+
+def _check_room(tx: Transaction, project_id: str | None) -> None:
+    """Conflict where the project has as many selectors as it may; those started at one moment may be a few more."""
+    if project_id is None:
+        return
+    there = tx.execute(sa.select(sa.func.count()).where(table.c.project_id == project_id)).scalar_one()
+    if there >= (most := tx.settings.selectors_per_project):
+        raise Conflict(f"project {project_id} has {there} selectors, and a project may have {most} ([engine] "
+                       "selectors_per_project): stop one that is not needed")
 
 
 def stop(tx: Transaction, request: SelectorStop) -> Selector:

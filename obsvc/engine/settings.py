@@ -25,6 +25,7 @@ class EngineSettings:
     progress_interval: float = 60.0
     stalled_after: float = 300.0
     retention: float = 7 * 86400.0
+    selectors_per_project: int = 100
 
     def retry_pause(self, failures: int) -> float:
         """Seconds to the next attempt at what has failed so often before the last time: twice as long each time."""

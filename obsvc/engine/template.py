@@ -164,7 +164,7 @@ class _Scope:
         """The resource that the call refers to, if any; InvalidInput where what it refers to does not exist."""
         if call.parameter is not None and call.parameter not in self.parameters:
             refuse(call.place, f"expected a parameter of the template, got {call.parameter!r}: "
-                               f"add it to parameters, or {_choice(self.parameters)}")
+                               f"{_choice(self.parameters, 'add it to parameters')}")
         if call.resource is not None and call.resource not in self.resources:
             refuse(call.place, f"expected a resource of the template, got {call.resource!r}: {_choice(self.resources)}")
         return call.resource
@@ -180,8 +180,8 @@ def _resource(name: str, body: Any, scope: _Scope, types: Collection[str]) -> Re
     if not isinstance(kind, str):
         refuse(f"{place}.type", f"expected a resource type, got {kind!r}: {_choice(types)}")
     if kind not in types:
-        refuse(f"{place}.type", f"no worker plugin makes {kind!r}: {_choice(types)}, or install a plugin for it "
-                                f"(entry point group {PLUGIN_GROUP})")
+        refuse(f"{place}.type", f"no worker plugin makes {kind!r}: "
+                                f"{_choice(types, f'install a plugin for it (entry point group {PLUGIN_GROUP})')}")
     properties = _mapping(body.get("properties"), f"{place}.properties")
     metadata = _mapping(body.get("metadata"), f"{place}.metadata")
     requires = list(_depends_on(body.get("depends_on"), f"{place}.depends_on", scope))
@@ -237,7 +237,10 @@ def _only_keys(body: Mapping[str, Any], known: Collection[str], place: str) -> N
             refuse(place, f"unknown section {key!r}: obsvc takes {', '.join(known)}; take it out")
 
 
-def _choice(names: Collection[str]) -> str:
+def _choice(names: Collection[str], otherwise: str = "") -> str:
+    """The remedy: one of these names or, where there is another way or none of them, ``otherwise``."""
+    if not names:
+        return otherwise or "there is none to choose from"
     shown = sorted(names)
     more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
-    return f"use one of {', '.join(shown[:12])}{more}"
+    return f"use one of {', '.join(shown[:12])}{more}{f', or {otherwise}' if otherwise else ''}"

@@ -104,7 +104,7 @@ def test_servers_appear_and_vanish_by_themselves(deploy, cloud):
     with deploy(2, enabled=False) as deployment:
         client, watching = Client(deployment.api_url), Watching(deployment, cloud)
         selector = client.start_selector("compute.server")
-        assert client.start_selector("compute.server") == selector and client.selectors() == (selector,)
+        assert client.start_selector("compute.server") == selector and list(client.selectors()) == [selector]
         assert deployment.run_json("selector", "list")[0]["selector_id"] == selector.selector_id
         changes: list[types.Delta] = []
         watch = client.watch(since=client.listing().version, resource_type="compute.server")
@@ -120,7 +120,7 @@ def test_servers_appear_and_vanish_by_themselves(deploy, cloud):
         print(told(took))
         assert len(took) >= 20
         deployment.run("selector", "stop", selector.selector_id)
-        assert listed(client) == {} and list(client.observations()) == [] and client.selectors() == ()
+        assert listed(client) == {} and list(client.observations()) == [] and list(client.selectors()) == []
 
 
 def test_without_any_notification_a_sweep_finds_them(deploy, cloud):

@@ -1,6 +1,8 @@
 """``/v1/selectors``: whose they are, what they show, and what a foreign project can learn of them: nothing."""
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from obsvc.engine_client.selectors import DiscoverRequest
@@ -81,3 +83,35 @@ def test_a_selector_shows_what_is_the_projects_and_nothing_before_it_was_seen(ho
     house.caller = project("p2")
     assert house.get("/v1/resources").json["resources"] == []
     assert house.get(f"/v1/resources/compute.server/{other.resource_id}").status_code == 404
+
+
+def test_a_list_comes_in_pages_and_by_filters(house):
+    started = [start(house, region=region).json for region in ("one", "two", "three")]
+    started.append(start(house, resource_type="sim.resource").json)
+    pages, marker = [], ""
+    while marker is not None:
+        page = house.get(f"/v1/selectors?limit=3{marker and f'&marker={marker}'}").json
+        pages.append(page["selectors"])
+        marker = page["marker"]
+    assert [len(page) for page in pages] == [3, 1, 0]
+    assert sum(pages, []) == sorted(started, key=lambda each: each["selector_id"])
+    for query, count in ("region=two", 1), ("resource_type=compute.server", 3), ("project_id=p2", 0), ("region=zz", 0):
+        assert len(house.get(f"/v1/selectors?{query}").json["selectors"]) == count, query
+    assert house.get("/v1/selectors?limit=0").status_code == house.get("/v1/selectors?label=a=b").status_code == 400
+
+
+def test_a_project_has_so_many_selectors_and_no_more(house):
+    store = house.service.store
+    store.settings = dataclasses.replace(store.settings, selectors_per_project=2)
+    first = start(house, region="r1").json
+    assert start(house, region="r2").status_code == 201
+    refused = start(house, region="r3")
+    assert refused.status_code == 409 and "p1 has 2 selectors" in refused.json["error"]["message"]
+    assert start(house, region="r1").json == first, "one that is there is answered"
+    house.caller = project("p2")
+    assert start(house, region="r3").status_code == 201, "another project has its own number"
+    house.caller = project(None, "admin")
+    assert [start(house, region=f"r{number}").status_code for number in range(4)] == [201] * 4, "of all projects"
+    house.caller = project("p1")
+    assert house.http.simulate_delete(f"/v1/selectors/{first['selector_id']}").status_code == 204
+    assert start(house, region="r3").status_code == 201

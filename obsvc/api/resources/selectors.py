@@ -32,10 +32,14 @@ class Selectors:
             body.region or self._api.region, kind, project, self._service(kind))), status=falcon.HTTP_201)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Every selector that the caller may see, oldest first."""
+        """A page of those that the caller may see, by selector id; ``marker``: the last id of the page before."""
         caller = self._api.allow(req, "selector:read")
-        Query(req)
-        answer(resp, {"selectors": self._shown(caller)})
+        query = Query(req, "resource_type", "region", "project_id", "marker", "limit")
+        marker = query.text("marker") or ""
+        wanted = {name: text for name in ("resource_type", "region", "project_id") if (text := query.text(name))}
+        page = [each for each in self._shown(caller) if each.selector_id > marker
+                and all(getattr(each, name) == text for name, text in wanted.items())][:query.limit()]
+        answer(resp, {"selectors": page, "marker": page[-1].selector_id if page else None})
 
     def _service(self, resource_type: str) -> str | None:
         """The service whose sweep lists the type."""
@@ -45,7 +49,7 @@ class Selectors:
 
     def _shown(self, caller: Caller) -> list[Selector]:
         found = self._api.engine.selectors(SelectorsRequest()).selectors
-        return [each for each in found if caller.sees(each.project_id)]
+        return sorted((each for each in found if caller.sees(each.project_id)), key=lambda each: each.selector_id)
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str) -> None:
         caller = self._api.allow(req, "selector:read")

@@ -87,7 +87,7 @@ REFUSED = [
      "resources.a", "a -> b -> c -> a", "depends_on entries out"),
 
     ("an unknown parameter", with_property("{get_param: zz}"), "resources.a.properties.p", "got 'zz'",
-     "add it to parameters"),
+     "OS::stack_name, or add it to parameters"),
     ("get_param of nothing", with_property("{get_param: []}"), "resources.a.properties.p.get_param",
      "expected a parameter",
      "its name or [name, key, …]"),
@@ -228,6 +228,12 @@ def test_a_template_is_refused_with_the_place_the_problem_and_the_remedy(text, p
     message = refusal(parse, text, types=TYPES)
     assert message.startswith(place), message
     assert problem in message and remedy in message, message
+
+
+def test_where_no_plugin_is_installed_the_remedy_is_to_install_one():
+    message = refusal(parse, hot(), types=())
+    assert message == ("resources.a.type: no worker plugin makes 'Sim::Resource': install a plugin for it (entry point "
+                       "group obsvc.worker.plugins)")
 
 
 @pytest.mark.parametrize(("values", "place", "problem", "remedy"), [row[1:] for row in PARAMETER_REFUSED],
