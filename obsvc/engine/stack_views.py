@@ -1,6 +1,8 @@
 """Stacks as values: found by id or name, with their nodes and outputs.  Reads only."""
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -69,23 +71,29 @@ def shown(tx: Transaction, row: Any, *, outputs: bool = True) -> stacks.Stack:
 def _parameters_and_outputs(tx: Transaction, row: Any) -> tuple[frozenset[str], dict[str, Any]]:
     """Names of the hidden parameters, and the outputs where the stack is complete (None for one without a value)."""
     try:
-        template = hot.parse(row.template, types=hot.ANY_TYPE)
+        hidden, outputs = _hidden_and_outputs(row.template)
     except InvalidInput:  # taken by a version that knew more
         return frozenset(decode(row.parameters)), {}
-    hidden = frozenset(name for name, parameter in template.parameters.items() if parameter.hidden)
-    if not row.status.endswith("_COMPLETE") or row.status == StackStatus.DELETE_COMPLETE or not template.outputs:
+    if not row.status.endswith("_COMPLETE") or row.status == StackStatus.DELETE_COMPLETE or not outputs:
         return hidden, {}
     facts = {
         one.name: Facts(one.resource_id, decode(one.attributes))
         for one in tx.execute(sa.select(node).where(node.c.stack_id == row.stack_id, node.c.obsolete.is_(False)))
     }
     found: dict[str, Any] = {}
-    for name, output in template.outputs.items():
+    for name, output in outputs.items():
         try:
             found[name] = hot.resolve(output.value, f"outputs.{name}.value", parameters_of(row), facts)
         except InvalidInput:
             found[name] = None
     return hidden, found
+
+
+@functools.lru_cache(maxsize=32)
+def _hidden_and_outputs(text: str) -> tuple[frozenset[str], Mapping[str, hot.Output]]:
+    """Of a template's text.  Kept, as a template of 10,000 resources takes a second to parse."""
+    template = hot.parse(text, types=hot.ANY_TYPE)
+    return frozenset(name for name, parameter in template.parameters.items() if parameter.hidden), template.outputs
 
 
 def nodes_of(tx: Transaction, stack_id: str) -> list[stacks.Node]:
