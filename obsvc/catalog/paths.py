@@ -45,13 +45,18 @@ def _parts(path: str) -> tuple[str, ...]:
 def find(value: Any, path: str) -> Any:
     """The value at ``path`` without ``[*]``, None where there is none."""
     for part in _parts(path):
-        value = unwrap(value)
-        if type(value) is not dict:
-            return None
-        value = value.get(part)
+        value = _into(value, part)
         if value is None:
             return None
     return value
+
+
+def _into(value: Any, part: str) -> Any:
+    """What ``part`` names in an object; no versioned object has such a key beside its data."""
+    found = value.get(part) if type(value) is dict else None
+    if found is None and (data := unwrap(value)) is not value and type(data) is dict:
+        return data.get(part)
+    return found
 
 
 def find_all(value: Any, path: str) -> list[Any]:
@@ -65,10 +70,7 @@ def _walk(value: Any, parts: tuple[str, ...]) -> list[Any]:
             if type(value) is not list:
                 return []
             return [found for item in value for found in _walk(item, parts[index + 1:])]
-        value = unwrap(value)
-        if type(value) is not dict:
-            return []
-        value = value.get(part)
+        value = _into(value, part)
         if value is None:
             return []
     return [value]

@@ -29,6 +29,12 @@ _PHASES = {
 }
 _OUTCOMES = {"pending": Phase.START, "failure": Phase.ERROR}
 
+#: Looked up once: before Python 3.12 a member of an enum costs as much as a call, and each notification needs a dozen.
+_LOOK_NONE, _LOOK_MERGE, _LOOK_NOW = Look.NONE, Look.MERGE, Look.NOW
+_UNVERSIONED, _VERSIONED, _CADF = Family.UNVERSIONED, Family.VERSIONED, Family.CADF
+_ERROR, _BEGUN = Phase.ERROR, (Phase.START, Phase.PROGRESS)
+_UNKNOWN = Condition.UNKNOWN
+
 #: Items of one bulk request that are taken; the rest is left to the sweep.  neutron's bulk creates hold dozens.
 MAX_REFS = 1000
 
@@ -72,7 +78,7 @@ class Decoder:
             inner, payload = found.read()
         except wire.DECODE_ERRORS as error:  # a number out of every range, in what the glance did not read
             raise wire.undecodable(error) from None
-        family = Family.VERSIONED if plan.versioned else Family.UNVERSIONED
+        family = _VERSIONED if plan.versioned else _UNVERSIONED
         return _made(plan.match, inner, payload, family, ref.resource_type, (ref.resource_id,), (ref,))
 
     def read(self, text: str | bytes, *, exchange: str | None = None) -> Notification:
@@ -155,13 +161,13 @@ def _made(
     phase = _phase(message.event_type, event, message, payload, family)
     state, under_way = _announced(event, service, resource_type, payload, phase) if refs else (None, False)
     look = event.look
-    if state is not None and look is not Look.NONE:
-        look = Look.NOW
+    if state is not None and look is not _LOOK_NONE:
+        look = _LOOK_NOW
     return Notification(
         service=service.service, refs=refs, resource_type=resource_type, resource_ids=ids, listed=listed,
-        project_id=_project(event, message, payload), phase=phase, look=look if refs else Look.NONE,
-        state=state if look is Look.NOW else None, guessed=match.guessed, why_none=why_none,
-        under_way=under_way and look is Look.MERGE, event_type=message.event_type, family=family,
+        project_id=_project(event, message, payload), phase=phase, look=look if refs else _LOOK_NONE,
+        state=state if look is _LOOK_NOW else None, guessed=match.guessed, why_none=why_none,
+        under_way=under_way and look is _LOOK_MERGE, event_type=message.event_type, family=family,
         timestamp=_short(message.timestamp), message_id=_short(message.message_id),
         request_id=_short(message.request_id), publisher_id=_short(message.publisher_id), told=told,
     )
@@ -169,12 +175,12 @@ def _made(
 
 def _family(payload: Any, namespace: str | None) -> Family:
     if namespace is not None:
-        return Family.VERSIONED
+        return _VERSIONED
     if type(payload) is dict and isinstance(payload.get("eventType"), str) and (
         "typeURI" in payload or ("initiator" in payload and "observer" in payload)
     ):
-        return Family.CADF
-    return Family.UNVERSIONED
+        return _CADF
+    return _UNVERSIONED
 
 
 def _resource_type(event: Event, payload: Any) -> str | None:
@@ -192,7 +198,7 @@ def _phase(event_type: str, event: Event | None, message: Inner, payload: Any, f
     if event is not None and event.phase is not None:
         return None if event.phase == "none" else Phase(event.phase)
     phase = _PHASES.get(event_type.rpartition(".")[2])
-    if phase is None and family is Family.CADF and isinstance(outcome := payload.get("outcome"), str):
+    if phase is None and family is _CADF and isinstance(outcome := payload.get("outcome"), str):
         phase = _OUTCOMES.get(outcome)
         if phase is None and outcome == "success" and event is not None and event.outcome:
             phase = Phase.END
@@ -221,13 +227,13 @@ def _announced(
 ) -> tuple[str | None, bool]:
     """The settled state that the notification announces, in the API's word, None when it announces none; and whether
     it announces that something is under way instead.  A failure is never that: another state may be there already."""
-    if phase in (Phase.START, Phase.PROGRESS):
+    if phase in _BEGUN:
         return None, True
     if event.announces is not None:
         return event.announces, False
     if event.state is None:
         return None, False
-    word, failed = paths.find(payload, event.state), phase is Phase.ERROR
+    word, failed = paths.find(payload, event.state), phase is _ERROR
     if not isinstance(word, str):
         return None, False
     if event.task is not None and paths.find(payload, event.task) not in (None, ""):
@@ -235,7 +241,7 @@ def _announced(
     status = (event.states or service.states).get(word, word)
     described = service.types.get(resource_type or "")
     condition = Condition.UNKNOWN if described is None else condition_of(described.status, status)
-    if described is None or condition is Condition.UNKNOWN:
+    if described is None or condition is _UNKNOWN:
         return None, False
     if condition in described.status.unsettled:
         return None, not failed

@@ -80,9 +80,7 @@ class Agenda:
 
     def notified(self, ref: Ref, notification: Notification) -> bool:
         """A notification named ``ref``, which is observed here; True when that made a look due."""
-        task = self._held.task(ref)
-        state = None if task is None else task.look
-        self._held.owe(ref)
+        state = self._held.notified(ref)
         if notification.under_way:
             return self._under_way(ref, state)
         urgent = looks.is_urgent(notification.look, notification.state, state)

@@ -24,6 +24,9 @@ from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Generation, PartitionId, Ref, Snapshot, partition
 from obsvc.observer.held_values import After, Applied, Completed, Looks, LookState, Standing, Task
 
+#: Looked up once, see :mod:`obsvc.observer.intake`.
+_NOT_OWNED, _NOT_OBSERVED, _OBSERVED = Standing.NOT_OWNED, Standing.NOT_OBSERVED, Standing.OBSERVED
+
 __all__ = ["After", "Applied", "Completed", "Held", "LookState", "Looks", "Standing", "Task"]
 
 
@@ -95,13 +98,13 @@ class Held:
     def standing(self, ref: Ref, place: PartitionId | None = None) -> Standing:
         slot = self._slots[partition(ref, self._partitions) if place is None else place]
         if slot is None:
-            return Standing.NOT_OWNED
+            return _NOT_OWNED
         with self._lock:
             if slot.handing_over:
                 return Standing.HANDING_OVER
             if not slot.complete:
                 return Standing.LOADING
-            return Standing.OBSERVED if ref in slot.refs else Standing.NOT_OBSERVED
+            return _OBSERVED if ref in slot.refs else _NOT_OBSERVED
 
     def note_dirty(self, ref: Ref) -> bool:
         """Keep ``ref`` until its partition's list is complete; False when it is not loading (any more)."""
@@ -260,6 +263,17 @@ class Held:
                 return False
             held.owed += 1
             return True
+
+    def notified(self, ref: Ref) -> LookState | None:
+        """As :meth:`owe`, for a notification; what the looks at ``ref`` so far left, None where it is not to be looked
+        at (any more)."""
+        with self._lock:
+            slot = self._slot(ref)
+            held = None if slot is None else slot.refs.get(ref)
+            if slot is None or held is None:
+                return None
+            held.owed += 1
+            return None if slot.handing_over else held.look
 
     def paid(self, task: Task) -> None:
         """The look of ``task`` has answered every reason that there was when it began."""

@@ -31,8 +31,10 @@ Tell = Callable[[Ref, Told, Delivery], bool]
 Wants = Callable[[Ref, str | None], bool]
 Found = Callable[[list[Ref]], None]
 
-#: Looked up once: every notification is compared with them.
-_NOT_OWNED, _NOT_OBSERVED = Standing.NOT_OWNED, Standing.NOT_OBSERVED
+#: Looked up once, as in the other modules that every notification passes: before Python 3.12 a member of an enum costs
+#: as much as a call.
+_NOT_OWNED, _NOT_OBSERVED, _LOADING = Standing.NOT_OWNED, Standing.NOT_OBSERVED, Standing.LOADING
+_OBSERVED, _LOOK_NONE = Standing.OBSERVED, Look.NONE
 
 
 class Intake:
@@ -85,7 +87,7 @@ class Intake:
             self._count["no_resource"]()
             delivery.settle()
             return
-        if notification.look is Look.NONE:
+        if notification.look is _LOOK_NONE:
             self._count["no_look"]()
             delivery.settle()
             return
@@ -103,7 +105,7 @@ class Intake:
         if not ours and not found:
             delivery.settle()
             return
-        if len(ours) == 1 == len(notification.refs) and ours[0][1] is Standing.OBSERVED:
+        if len(ours) == 1 == len(notification.refs) and ours[0][1] is _OBSERVED:
             first = self._twins.first_heard(ours[0][0], notification, self._now())
             if first is not None and self._answered_with(first, ours[0][0], delivery):
                 self._count["coalesced"]()
@@ -138,14 +140,14 @@ class Intake:
         return standing
 
     def _make_due(self, ref: Ref, standing: Standing, notification: Notification) -> None:
-        if standing is Standing.LOADING:
+        if standing is _LOADING:
             if self._held.note_dirty(ref):
                 self._count["dirty"]()
                 return
             standing = self._held.standing(ref)  # its list was completed, or it was lost, in between
-        if standing is Standing.OBSERVED:
+        if standing is _OBSERVED:
             self._count["queued" if self._notified(ref, notification) else "coalesced"]()
-        elif standing is Standing.NOT_OBSERVED:
+        elif standing is _NOT_OBSERVED:
             self._memory.drop(ref)
             if self._wants(ref, notification.project_id):
                 self._count["found"]()

@@ -141,8 +141,7 @@ class Decision:
     why: str = ""
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """now, wall: see the module.  mass_absence: an unusual share of the service's refs answers 404
     (:class:`obsvc.observer.absence.AbsenceWatch`)."""
 

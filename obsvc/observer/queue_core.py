@@ -80,15 +80,16 @@ class QueueCore:
 
         True when this made a new entry, False when it joined one.
         """
-        states = (announced,) if cause is Cause.NOTIFIED else ()
+        notified = cause is Cause.NOTIFIED
+        states = (announced,) if notified else ()
         entry, new = self._entry(ref, cause, now, priority, states, calm=calm or patience is not None)
-        waits = cause is Cause.NOTIFIED and (not urgent or ref in self._failures)
+        waits = notified and (not urgent or ref in self._failures)
         if ref in self.processing:
             if patience is not None:
                 entry.put_off = patience
             elif waits:
                 entry.after_quiet = True
-            elif cause is Cause.NOTIFIED:
+            elif notified:
                 entry.urgent.append(announced)
             else:
                 entry.by(now)

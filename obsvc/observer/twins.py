@@ -55,11 +55,11 @@ class Twins:
         this = _Heard(notification.event_type, notification.family, state, request_id, notification.timestamp, now)
         with self._lock:
             known = self._heard.pop(ref, None)
-            twin = None if known is None else next((one for one in known if _twins(one, this)), None)
+            twin = next((one for one in known or () if one.request_id == request_id and _twins(one, this)), None)
             if known is None:
                 known = [this]
             elif twin is None:
-                known = [*(one for one in known[1 - EACH:] if one.at > now - KEPT), this]
+                known = [*[one for one in known[1 - EACH:] if one.at > now - KEPT], this]
             else:
                 known.remove(twin)
             if known:
@@ -70,7 +70,8 @@ class Twins:
 
 
 def _twins(one: _Heard, other: _Heard) -> bool:
-    if one.request_id != other.request_id or one.state != other.state or one.family is other.family:
+    """Of one request."""
+    if one.state != other.state or one.family is other.family:
         return False
     stamps = _seconds(one.timestamp), _seconds(other.timestamp)
     if other.at - one.at >= KEPT or None in stamps or abs(stamps[0] - stamps[1]) > SPAN:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from obsvc.model import Cause, Ref
 
@@ -56,8 +57,7 @@ def more_telling(one: Cause, other: Cause) -> Cause:
     return one if _RANK[one] <= _RANK[other] else other
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True, gc=False):
     """How long the look may wait that a notification asks for which says no more than that something is under way.
 
     delay: seconds after the newest such notification.  longest: seconds after the look before.
@@ -69,8 +69,7 @@ class Patience:
     known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(msgspec.Struct, frozen=True, gc=False):
     """One look to be made now.
 
     cause: the most telling of the causes that asked for it.
@@ -184,7 +183,11 @@ class Entry:
     @property
     def when(self) -> float | None:
         """When the look is to be made; None: at once."""
-        return min((due for due in (self.due, self.movable, self.routine) if due is not None), default=None)
+        when = self.due
+        for due in (self.movable, self.routine):
+            if due is not None and (when is None or due < when):
+                when = due
+        return when
 
     def resolve(self, now: float, quiet_until: Callable[[Entry], float], shows: Callable[[str], bool] | None, *,
                 under_way: bool) -> None:

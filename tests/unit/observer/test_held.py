@@ -129,6 +129,15 @@ def test_while_handed_over_no_work_is_begun_and_what_is_owed_is_named_at_the_dro
     assert held.standing(A) is Standing.NOT_OWNED and held.refs() == []
 
 
+def test_a_notification_is_owed_also_of_what_is_not_to_be_looked_at_any_more():
+    held = held_with(A)
+    assert held.notified(A) == "fresh" and held.notified(B) is None
+    held.paid(held.task(A))
+    held.hand_over(3)
+    assert held.notified(A) is None
+    assert held.owes(A) and not held.owes(B)
+
+
 def test_the_dirty_refs_of_a_lost_partition_are_owed():
     held = make_held()
     held.begin(grant(3))

@@ -63,3 +63,11 @@ def test_a_look_that_is_due_before_the_one_watched_for_is_not_late(queue):
         wait_until(lambda: queue._watched < time.monotonic() + delay + 1.0)  # noqa: B023 - called here alone
     queue.add_after(C, 0.05, Cause.POLLED)
     wait_until(lambda: [work.ref for work in found] == [C])
+
+
+def test_a_notification_wakes_one_that_waits(queue):
+    _, found = taking(queue, 1)
+    wait_until(lambda: queue._idle == 1)
+    queue.add(A, Cause.NOTIFIED)
+    wait_until(lambda: [work.ref for work in found] == [A])
+    wait_until(lambda: queue._idle == 0)
