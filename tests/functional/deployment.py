@@ -6,6 +6,7 @@ same interfaces that an operator has: the command ``obsvc``, HTTP, and the simul
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -27,11 +28,17 @@ PASSWORD = "secret"
 
 
 def http_json(url: str, *, method: str = "GET", body: object = None, timeout: float = 30.0):
-    """The JSON answer of one request; urllib's HTTPError for a status of 400 and more."""
+    """The JSON answer of one request; urllib's HTTPError for a status of 400 and more, its text with the answer's."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
-        text = answer.read()
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            text = answer.read()
+    except urllib.error.HTTPError as error:
+        said = error.read()
+        raise urllib.error.HTTPError(
+            url, error.code, f"{error.reason}: {said[:500].decode(errors='replace')}", error.headers, io.BytesIO(said)
+        ) from None
     return json.loads(text) if text else None
 
 
