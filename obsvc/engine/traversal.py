@@ -90,6 +90,8 @@ def broken(tx: Transaction, rows: Iterable[Any]) -> set[str]:
 
 def lock_stacks(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
     """Lock these stacks, ascending; those that do not exist are left out."""
+    if not stack_ids:
+        return []
     rows = tx.execute(
         sa.select(stack).where(stack.c.stack_id.in_(sorted(set(stack_ids)))).order_by(stack.c.stack_id)
         .with_for_update()
