@@ -1,6 +1,7 @@
 """``obsvc stack create|update|preview|rollback|cancel|resume|show|list|delete|events``."""
 from __future__ import annotations
 
+import abc
 import argparse
 import json
 import pathlib
@@ -129,8 +130,9 @@ class _Turn(ApiShow):
             self.exit_code = 0 if stack.status.endswith("_COMPLETE") else 1
         return self.shown(stack)
 
+    @abc.abstractmethod
     def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
-        raise NotImplementedError
+        """Ask for it; the stack as it is then."""
 
 
 class Rollback(_Turn):

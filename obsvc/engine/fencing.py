@@ -101,8 +101,7 @@ def owner_of(row: Any) -> MemberId | None:
 
 def holds(row: Any, member: MemberId, generation: int) -> bool:
     """The fence check on a partition's row (read under its lock where something is written)."""
-    return (row.generation == generation and row.owner_name == member.name
-            and row.owner_incarnation == member.incarnation)
+    return row.generation == generation and owner_of(row) == member
 
 
 class Refusal(enum.StrEnum):

@@ -13,10 +13,6 @@ from obsvc.engine_client.observations import ObservationStatus, Standing
 from obsvc.engine_client.reports import Report, Verdict
 from obsvc.model import Condition, Generation, Snapshot
 
-#: Looked up once: before Python 3.12 a member of an enum costs as much as a call, and each report needs a dozen.
-_DELETED, _ACCEPTED, _UNCHANGED = Condition.DELETED, Verdict.ACCEPTED, Verdict.UNCHANGED
-_NONE, _FAILED = Standing.NONE, Standing.FAILED
-
 #: Of several observations' standings the weightiest names the delta's.
 _WEIGHT = (Standing.NONE, Standing.TOWARDS, Standing.MET, Standing.DRIFT, Standing.FAILED)
 
@@ -56,7 +52,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 def gone(snapshot: Snapshot) -> bool:
     """Whether the service says that there is no such resource any more."""
-    return not snapshot.exists or snapshot.condition is _DELETED
+    return not snapshot.exists or snapshot.condition is Condition.DELETED
 
 
 def satisfies(snapshot: Snapshot, goal: Condition) -> bool:
@@ -112,7 +108,7 @@ def stand(watch: Watch, known: Known, report: Report) -> TouchedObservation:
     before, after, goal = known.snapshot, report.snapshot, watch.goal
     counted_before = known.looked >= watch.start_mark
     counts = counted_before or (report.mark is not None and report.mark >= watch.start_mark)
-    status, standing = watch.status, _NONE
+    status, standing = watch.status, Standing.NONE
     if goal is None:
         pass
     elif status is ObservationStatus.WAITING:
@@ -154,15 +150,15 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
     touched = tuple([stand(watch, known, report) for watch in watches])
     differs, changed = differences(known.snapshot, report.snapshot)
     if not differs and not any(
-        one.before_status is not one.after_status or one.standing is _FAILED for one in touched
+        one.before_status is not one.after_status or one.standing is Standing.FAILED for one in touched
     ):
-        return Judgement(_UNCHANGED)
+        return Judgement(Verdict.UNCHANGED)
     draft = DeltaDraft(
         ref=report.ref, before=known.snapshot, after=report.snapshot, project_id=_project(known, report.snapshot),
         standing=touched[0].standing if len(touched) == 1 else _weightiest(touched),
         changed=changed, observations=touched, member=member, generation=report.generation, cause=report.cause,
     )
-    return Judgement(_ACCEPTED, draft=draft)
+    return Judgement(Verdict.ACCEPTED, draft=draft)
 
 
 def _weightiest(touched: Iterable[TouchedObservation]) -> Standing:

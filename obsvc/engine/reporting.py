@@ -53,11 +53,6 @@ _DELTAS = Bulk(sa.insert(core.delta), [column.name for column in core.delta.colu
 _FENCED = core.partition.c["generation", "owner_name", "owner_incarnation", "observation_version"]
 
 
-#: Looked up once, see ``judging``.
-_ACCEPTED, _UNCHANGED = Verdict.ACCEPTED, Verdict.UNCHANGED
-_STALE, _SUPERSEDED = Verdict.STALE_GENERATION, Verdict.SUPERSEDED
-
-
 class _Ref(msgspec.Struct):
     """One ref while its batch is judged.  draft: index of the draft that the last report in the batch made.
 
@@ -107,7 +102,7 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
             del refs[key]  # nothing is written of it but that it is gone
             if not gone(one.snapshot) or ref.known.snapshot is None:
                 judgement, ref = Judgement(Verdict.NOT_OBSERVED), None
-        if ref is not None and not judgement.repeated and judgement.verdict in (_ACCEPTED, _UNCHANGED):
+        if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             _note(ref, one, judgement, newest_mark=row.observation_version, draft=len(drafts))
             if judgement.draft is not None:
                 drafts.append(judgement.draft)
@@ -133,7 +128,7 @@ class _Selected:
     def ends(self, ref: _Ref, one: Report, judgement: Judgement) -> bool:
         """Take it in where no selector wants the ref any more: it is gone, or another project's.  Whether nobody
         else observes it either."""
-        if judgement.repeated or judgement.verdict not in (_ACCEPTED, _UNCHANGED):
+        if judgement.repeated or judgement.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             return False
         projects = self._projects[one.ref.region, one.ref.resource_type]
         if not gone(one.snapshot) and projects.select(one.snapshot.project_id):
@@ -157,7 +152,7 @@ def _tell(
         if judgement.repeated:
             metrics.REPEATED.inc()
             LOG.debug("%s: report %d of %s was in already", one.ref, one.sequence, request.member)
-        elif judgement.verdict is _SUPERSEDED:
+        elif judgement.verdict is Verdict.SUPERSEDED:
             metrics.REFUSED.labels(operation="report", reason=judgement.verdict.value).inc()
             LOG.info("%s: report %d of %s (partition %d, generation %d) is refused: a later look is in",
                      one.ref, one.sequence, request.member, one.partition, one.generation)
@@ -276,10 +271,10 @@ def _stack_of(draft: DeltaDraft) -> str | None:
 
 
 def _outcome(judgement: Judgement, ref: _Ref | None, draft: int | None, first: int) -> ReportOutcome:
-    if ref is None or judgement.verdict is _STALE:
+    if ref is None or judgement.verdict is Verdict.STALE_GENERATION:
         return ReportOutcome(judgement.verdict)
     wanted, deadline = waiting(ref.watches)
     version = None
-    if judgement.verdict is _ACCEPTED:
+    if judgement.verdict is Verdict.ACCEPTED:
         version = ref.verdict_version if draft is None else first + draft
     return ReportOutcome(judgement.verdict, version=version, wanted=wanted, deadline=deadline)

@@ -4,14 +4,12 @@ Functions that take a Transaction belong to its thread; the others are pure.
 """
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine.bulk import ByKeys
 from obsvc.engine.judging import Known, Watch
 from obsvc.engine.schema import core
 from obsvc.engine.store import Transaction
@@ -102,18 +100,16 @@ def watch_of(row: Any) -> StoredWatch:
     return _watch(*(getattr(row, name) for name in _WATCH))
 
 
-def _watch(observation_id: str, goal: str | None, status: str, start_mark: int, stack_id: str | None,
-           node_id: str | None, deadline: float | None, selected: Any) -> StoredWatch:
-    return StoredWatch(observation_id, goal and _CONDITIONS[goal], _STATUSES[status], start_mark, stack_id, node_id,
-                       deadline, bool(selected))
+def _watch(observation_id: str, goal: str | None, status: str, *more: Any) -> StoredWatch:
+    return StoredWatch(observation_id, goal and _CONDITIONS[goal], _STATUSES[status], *more)
 
 
 #: Columns of an observation that decide, as StoredWatch has them.
 _WATCH = ("observation_id", "goal", "status", "start_mark", "stack_id", "node_id", "deadline", "selected")
-_WATCHES = ByKeys(
+_WATCHES = (
     sa.select(core.observation.c[("ref_key", *_WATCH)])
-    .order_by(core.observation.c.started_at, core.observation.c.observation_id),
-    core.observation.c.ref_key,
+    .where(core.observation.c.ref_key.in_(sa.bindparam("keys", expanding=True)))
+    .order_by(core.observation.c.started_at, core.observation.c.observation_id)
 )
 
 
@@ -121,21 +117,21 @@ def watches_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, list[Store
     """Every observation of these refs, by ref_key, oldest first."""
     found: dict[str, list[StoredWatch]] = {key: [] for key in keys}
     for some in chunks(list(found)):
-        for key, *values in _WATCHES.all(tx, some):
+        for key, *values in tx.execute(_WATCHES, {"keys": some}).all():
             found[key].append(_watch(*values))
     return found
 
 
-_RESOURCES = sa.select(core.resource).where(core.resource.c.ref_key.in_(sa.bindparam("keys", expanding=True)))
-_KNOWN = ByKeys(sa.select(core.resource.c[
+_OF_KEYS = core.resource.c.ref_key.in_(sa.bindparam("keys", expanding=True))
+_RESOURCES = sa.select(core.resource).where(_OF_KEYS)
+_KNOWN = sa.select(core.resource.c[
     "ref_key", "version", "mark", "snapshot", "attributes", "generation", "sequence", "verdict", "verdict_version",
-    "looked"]), core.resource.c.ref_key)
+    "looked"]).where(_OF_KEYS)
 
 
 def resources_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, sa.Row[Any]]:
     """The rows of these refs that are observed, by ref_key."""
-    return {row.ref_key: row for some in chunks(sorted(set(keys)))
-            for row in tx.execute(_RESOURCES, {"keys": some}).all()}
+    return {row.ref_key: row for row in _of_keys(tx, _RESOURCES, keys)}
 
 
 class StoredKnown(NamedTuple):
@@ -154,8 +150,13 @@ def known_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, StoredKnown]
                   looked),
             version, mark)
         for key, version, mark, head, attributes, generation, sequence, verdict, verdict_version, looked
-        in itertools.chain.from_iterable(_KNOWN.all(tx, some) for some in chunks(sorted(set(keys))))
+        in _of_keys(tx, _KNOWN, keys)
     }
+
+
+def _of_keys(tx: Transaction, query: sa.Select[Any], keys: Iterable[str]) -> Iterator[sa.Row[Any]]:
+    for some in chunks(sorted(set(keys))):
+        yield from tx.execute(query, {"keys": some}).all()
 
 
 def waiting(watches: Iterable[StoredWatch]) -> tuple[tuple[Condition, ...], float | None]:

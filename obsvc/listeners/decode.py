@@ -240,7 +240,7 @@ def _announced(
         return None, not failed
     status = (event.states or service.states).get(word, word)
     described = service.types.get(resource_type or "")
-    condition = Condition.UNKNOWN if described is None else condition_of(described.status, status)
+    condition = _UNKNOWN if described is None else condition_of(described.status, status)
     if described is None or condition is _UNKNOWN:
         return None, False
     if condition in described.status.unsettled:

@@ -80,7 +80,7 @@ class Agenda:
 
     def notified(self, ref: Ref, notification: Notification) -> bool:
         """A notification named ``ref``, which is observed here; True when that made a look due."""
-        state = self._held.notified(ref)
+        state = self._held.owe(ref)
         if notification.under_way:
             return self._under_way(ref, state)
         urgent = looks.is_urgent(notification.look, notification.state, state)
@@ -230,7 +230,7 @@ class Agenda:
         """Owe a look that a takeover or a gap asks for; False when the ref is not observed here any more."""
         with self._lock:
             self._catching_up.add(ref)  # before it is asked: who lets go of the ref afterwards takes it out again
-        if self._held.owe(ref):
+        if self._held.owe(ref) is not None:
             return True
         with self._lock:
             self._catching_up.discard(ref)
@@ -242,7 +242,7 @@ class Agenda:
         return dropped is None or dropped + self._looks.settle_delay < self._clock.monotonic()
 
     def _due(self, ref: Ref, cause: Cause, *, calm: bool = False) -> None:
-        if self._held.owe(ref):
+        if self._held.owe(ref) is not None:
             self._queue.add(ref, cause, calm=calm)
 
 

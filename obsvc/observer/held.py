@@ -255,25 +255,15 @@ class Held:
             slot = self._slot(task.ref)
             return slot is not None and slot.grant.generation == task.generation and task.ref in slot.refs
 
-    def owe(self, ref: Ref) -> bool:
-        """A look at ``ref`` is due for a reason that must not be lost with us.  False when it is not observed here."""
+    def owe(self, ref: Ref) -> LookState | None:
+        """A look at ``ref`` is due for a reason that must not be lost with us.  What the looks so far have left; None
+        when it is not observed here."""
         with self._lock:
             held = self._find(ref)
             if held is None:
-                return False
-            held.owed += 1
-            return True
-
-    def notified(self, ref: Ref) -> LookState | None:
-        """As :meth:`owe`, for a notification; what the looks at ``ref`` so far left, None where it is not to be looked
-        at (any more)."""
-        with self._lock:
-            slot = self._slot(ref)
-            held = None if slot is None else slot.refs.get(ref)
-            if slot is None or held is None:
                 return None
             held.owed += 1
-            return None if slot.handing_over else held.look
+            return held.look
 
     def paid(self, task: Task) -> None:
         """The look of ``task`` has answered every reason that there was when it began."""

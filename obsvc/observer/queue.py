@@ -68,7 +68,6 @@ class WorkQueue:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for those that wait in get
         self._ended = threading.Condition(self._lock)  # for those that wait until something ended
-        self._idle = 0  # threads that wait in get, or for an end
         self._watched = math.inf  # when one of those that wait in get wakes by itself; the others are told
         self._draining = False
         self._closed = False
@@ -90,8 +89,7 @@ class WorkQueue:
                 return False
             new = self._core.add(ref, cause, self._now(), announced=announced, urgent=urgent, priority=priority,
                                  patience=patience, calm=calm)
-            if self._idle:
-                self._work.notify()
+            self._work.notify()
             return new
 
     def add_after(self, ref: Ref, delay: float, cause: Cause, *, priority: Priority | None = None,
@@ -272,17 +270,13 @@ class WorkQueue:
         """Wait for ``signal``, and not beyond ``due_in`` seconds where no other thread wakes by then: were all idle
         threads to wake for each look that becomes due, that would cost as much as its fetch."""
         due = self._now() + due_in
-        self._idle += 1
-        try:
-            if due >= self._watched - LATE:
-                signal.wait(longest)
-                return
-            self._watched = due
-            signal.wait(min(longest, due_in))
-            if self._watched == due:
-                self._watched = math.inf
-        finally:
-            self._idle -= 1
+        if due >= self._watched - LATE:
+            signal.wait(longest)
+            return
+        self._watched = due
+        signal.wait(min(longest, due_in))
+        if self._watched == due:
+            self._watched = math.inf
 
 
 def _ref(work: Work | Ref) -> Ref:

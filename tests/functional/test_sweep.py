@@ -98,13 +98,13 @@ def test_with_a_third_lost_it_completes_and_recall_says_so(deploy, cloud):
         deployment.wait_stack("tiers", bound=240)
         deployment.wait_alike("tiers")
         watching = Watching(deployment, cloud)
-        ids = watching.create_plain(80)
+        ids = watching.create_plain(40)
         watching.observe("sim.resource", ids)
         watching.wait_built(60)
         watching.wait_nothing_missing(60, "the plain resources were built")
 
         before = all_counted(deployment)
-        for _ in range(2):  # one notification for each change
+        for _ in range(4):  # one notification for each change
             watching.change(ids)
             watching.wait_nothing_missing(60, "a change of each")
             duty = all_counted(deployment)

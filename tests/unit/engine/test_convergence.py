@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.engine.reality import Reality, random_goal
 
 #: Examples of the property; ``make chaos`` sets more.
-EXAMPLES = int(os.environ.get("OBSVC_CONVERGENCE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("OBSVC_CONVERGENCE_EXAMPLES", "40"))
 
 
 @given(

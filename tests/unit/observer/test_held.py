@@ -129,12 +129,13 @@ def test_while_handed_over_no_work_is_begun_and_what_is_owed_is_named_at_the_dro
     assert held.standing(A) is Standing.NOT_OWNED and held.refs() == []
 
 
-def test_a_notification_is_owed_also_of_what_is_not_to_be_looked_at_any_more():
+def test_a_look_is_owed_of_what_is_observed_also_while_it_is_handed_over():
     held = held_with(A)
-    assert held.notified(A) == "fresh" and held.notified(B) is None
+    assert held.owe(A) == "fresh" and held.owe(B) is None
     held.paid(held.task(A))
+    assert not held.owes(A)
     held.hand_over(3)
-    assert held.notified(A) is None
+    assert held.owe(A) == "fresh"
     assert held.owes(A) and not held.owes(B)
 
 

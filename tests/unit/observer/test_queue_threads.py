@@ -66,8 +66,10 @@ def test_a_look_that_is_due_before_the_one_watched_for_is_not_late(queue):
 
 
 def test_a_notification_wakes_one_that_waits(queue):
+    waits = []
+    wait = queue._work.wait
+    queue._work.wait = lambda timeout: waits.append(timeout) or wait(timeout)
     _, found = taking(queue, 1)
-    wait_until(lambda: queue._idle == 1)
-    queue.add(A, Cause.NOTIFIED)
+    wait_until(lambda: waits)
+    queue.add(A, Cause.NOTIFIED)  # it takes the lock: the thread has let go of it, and waits
     wait_until(lambda: [work.ref for work in found] == [A])
-    wait_until(lambda: queue._idle == 0)
