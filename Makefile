@@ -42,7 +42,7 @@ test-long: venv servers keystone
 SEEDS ?= $(shell seq 1 20)
 MINUTES ?= 3
 chaos: venv servers
-	OBSVC_CONVERGENCE_EXAMPLES=2000 nice $(BIN)/pytest -q --timeout 7200 tests/unit/engine/test_convergence.py
+	OBSVC_CONVERGENCE_EXAMPLES=2000 nice $(BIN)/pytest -q --timeout 7200 tests/unit/engine/stacks/test_convergence.py
 	nice $(BIN)/python -m tests.chaos $(addprefix --seed ,$(SEEDS)) --minutes $(MINUTES) $(ARGS)
 
 # A million mutations through decoder and listener; goes on where it was ended with ARGS="--first N".

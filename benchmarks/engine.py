@@ -22,17 +22,17 @@ import sqlalchemy as sa
 from benchmarks.engine_stacks import Builder
 from benchmarks.harness import Ratio, Results, main, progress
 from benchmarks.ownership import database
-from obsvc import collector
-from obsvc.engine.rows import SNAPSHOT_COLUMNS, store_snapshot
+from obsvc.engine.database.rows import SNAPSHOT_COLUMNS, store_snapshot
+from obsvc.engine.database.store import Store
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
-from obsvc.engine.store import Store
 from obsvc.engine.upgrade import upgrade
 from obsvc.engine_client.contract import CONTRACT_VERSION
 from obsvc.engine_client.observations import StartItem, StartRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.engine_client.reports import Report, ReportRequest, Verdict
 from obsvc.model import DEFAULT_PARTITIONS, Cause, Condition, MemberId, PartitionId, Ref, Snapshot, partition
+from obsvc.process import collector
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 BATCHES = (1, 50, 500)

@@ -11,9 +11,9 @@ import uuid
 
 import sqlalchemy as sa
 
+from obsvc.engine.database.store import Store
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
-from obsvc.engine.store import Store
 from obsvc.engine_client.contract import CONTRACT_VERSION
 from obsvc.engine_client.jobs import JobClaimRequest, JobDone
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim

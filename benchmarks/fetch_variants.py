@@ -29,9 +29,9 @@ def obsvc(port: int, threads: int) -> Fetch:
     from obsvc import catalog, conf
     from obsvc.cloud.sessions import CloudSessions
     from obsvc.model import Ref
-    from obsvc.observer.fetched import Outcome
-    from obsvc.observer.fetcher import Fetcher
-    from obsvc.observer.gate import GateSettings, ServiceGate
+    from obsvc.observer.fetching.fetched import Outcome
+    from obsvc.observer.fetching.fetcher import Fetcher
+    from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 
     settings = conf.load([])
     settings.set_override("auth_type", "admin_token", "cloud")

@@ -7,20 +7,20 @@ from collections.abc import Callable
 
 from benchmarks.messages import SERVERS, server_ids
 from obsvc import catalog as catalogs
-from obsvc import collector
-from obsvc.clock import SystemClock
 from obsvc.engine_client.ownership import Grant, ObservedRef
 from obsvc.listeners.decode import Decoder
 from obsvc.listeners.listener import BusListener
 from obsvc.listeners.settings import BusSettings
 from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
-from obsvc.observer import looks
-from obsvc.observer.agenda import Agenda, AgendaSettings
-from obsvc.observer.held import Held
-from obsvc.observer.intake import Intake
-from obsvc.observer.memory import TakeoverMemory
-from obsvc.observer.queue import QueueSettings, WorkQueue
-from obsvc.observer.unsettled import Delivery, Unsettled
+from obsvc.observer.intake.intake import Intake
+from obsvc.observer.looks import policy as looks
+from obsvc.observer.looks.schedule import Agenda, AgendaSettings
+from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
+from obsvc.observer.state.deliveries import Delivery, Unsettled
+from obsvc.observer.state.holdings import Held
+from obsvc.observer.state.takeover_memory import TakeoverMemory
+from obsvc.process import collector
+from obsvc.process.clock import SystemClock
 
 #: One in so many partitions is ours.
 SHARE = 4

@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Iterator
 
 from benchmarks.harness import Goal, Results, main, progress
-from obsvc.engine import bootstrap
+from obsvc.engine.database import bootstrap
+from obsvc.engine.database.store import Store
 from obsvc.engine.schema.all import metadata
 from obsvc.engine.service import EngineService
-from obsvc.engine.store import Store
 from obsvc.engine_client.contract import CONTRACT_VERSION
 from obsvc.engine_client.observations import StartItem, StartRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim

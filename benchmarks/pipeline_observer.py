@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily
 
 from obsvc.cmd.main import main
-from obsvc.observer.fetcher import Fetcher
+from obsvc.observer.fetching.fetcher import Fetcher
 
 METRIC = "bench_stage_cpu_seconds"
 

@@ -8,7 +8,7 @@ import functools
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# Where several processes count as one (:mod:`obsvc.metrics_sharing`) a gauge is the sum of theirs.
+# Where several processes count as one (:mod:`obsvc.web.metrics_sharing`) a gauge is the sum of theirs.
 _gauge = functools.partial(Gauge, multiprocess_mode="livesum")
 
 # listeners

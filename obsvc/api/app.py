@@ -1,6 +1,6 @@
 """The public API: its routes as one falcon application, and the process that serves it under gunicorn.
 
-Every error is answered in the one shape of ``obsvc.web``; a foreign resource answers as a missing one.
+Every error is answered in the one shape of ``obsvc.web.server``; a foreign resource answers as a missing one.
 """
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import falcon
 from oslo_config import cfg
 
 import obsvc
-from obsvc import file_limits, request_ids, web
-from obsvc.api import auth, routes
+from obsvc.api import routes
+from obsvc.api.access import auth
+from obsvc.api.access.limits import Limits
+from obsvc.api.access.policy import Caller, Policy
 from obsvc.api.context import Api
-from obsvc.api.limits import Limits
-from obsvc.api.policy import Caller, Policy
 from obsvc.api.ring import Ring
 from obsvc.engine_client.contract import Empty
 from obsvc.exceptions import ObsvcError
+from obsvc.process import file_limits
+from obsvc.web import request_ids
+from obsvc.web import server as web
 
 LOG = logging.getLogger(__name__)
 
@@ -97,7 +100,7 @@ def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[.
     if made is not None:
         made.append(api)
     if conf.api.auth_strategy == "keystone":
-        from obsvc.api.keystone import behind_keystone
+        from obsvc.api.access.keystone import behind_keystone
 
         return behind_keystone(make_app(api, auth.keystone, limits=limits_from_conf(conf)), conf)
     app = make_app(api, limits=limits_from_conf(conf))

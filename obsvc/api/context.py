@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 
 import falcon
 
-from obsvc.api.feed import Feed
-from obsvc.api.policy import Caller, Policy
+from obsvc.api.access.policy import Caller, Policy
 from obsvc.api.reading import Reader
 from obsvc.api.ring import Ring
+from obsvc.api.streaming.feed import Feed
 from obsvc.catalog import Catalog
-from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.observations import (
     FindRequest,
@@ -22,6 +21,7 @@ from obsvc.engine_client.observations import (
 )
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Ref
+from obsvc.process.clock import Clock, SystemClock
 
 #: Refs that the engine reads in one request, at most.
 READ_MOST = 1000

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from typing import Any
 
 import obsvc
-from obsvc import openapi
-from obsvc.api.requests import WHOLE_MAX
 from obsvc.api.routes import ROUTES, Operation, Route
+from obsvc.api.schemas.requests import WHOLE_MAX
 from obsvc.model import Condition
+from obsvc.web import openapi
 
 _TEXT = {"type": "string", "minLength": 1}
 _WHOLE = {"type": "integer", "minimum": 0, "maximum": WHOLE_MAX}

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from obsvc.clock import Clock, SystemClock
 from obsvc.model import MemberId
+from obsvc.process.clock import Clock, SystemClock
 
 LOG = logging.getLogger(__name__)
 

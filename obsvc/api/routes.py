@@ -11,8 +11,10 @@ from typing import Any
 
 import falcon
 
-from obsvc.api import requests, sse
-from obsvc.api.answers import (
+from obsvc.api.context import Api
+from obsvc.api.resources import changes, cluster, dead_letters, observations, refs, selectors, stacks, versions
+from obsvc.api.schemas import requests
+from obsvc.api.schemas.answers import (
     Check,
     DeadLetter,
     DeadLetters,
@@ -32,8 +34,7 @@ from obsvc.api.answers import (
     StoppedMany,
     Versions,
 )
-from obsvc.api.context import Api
-from obsvc.api.resources import changes, cluster, dead_letters, observations, refs, selectors, stacks, versions
+from obsvc.api.streaming import sse
 from obsvc.client import types
 
 

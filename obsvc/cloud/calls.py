@@ -16,8 +16,8 @@ from typing import Any
 
 from keystoneauth1 import exceptions
 
-from obsvc import request_ids
 from obsvc.exceptions import ObsvcError
+from obsvc.web import request_ids
 
 #: 4xx that may go away by themselves: a token that just expired, a time-out, a conflicting operation, a rate limit.
 RETRIABLE_CLIENT_ERRORS = frozenset({401, 408, 409, 425, 429})

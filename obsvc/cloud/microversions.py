@@ -15,7 +15,7 @@ from keystoneauth1 import adapter as ks_adapter
 from keystoneauth1 import discover
 from keystoneauth1 import exceptions as ks_exceptions
 
-from obsvc.clock import Clock
+from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 

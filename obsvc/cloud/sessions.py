@@ -27,10 +27,10 @@ from keystoneauth1 import loading
 from keystoneauth1 import session as ks_session
 from openstack import exceptions as sdk_exceptions
 
-from obsvc.clock import Clock, SystemClock
 from obsvc.cloud.microversions import Microversions
 from obsvc.cloud.transport import Transport
 from obsvc.exceptions import ConfigError, NotFound, Unavailable
+from obsvc.process.clock import Clock, SystemClock
 
 LOG = logging.getLogger(__name__)
 

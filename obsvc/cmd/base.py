@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from cliff import command
 
-from obsvc import metrics_sharing
 from obsvc.exceptions import InvalidInput
+from obsvc.web import metrics_sharing
 
 if TYPE_CHECKING:
     from oslo_config import cfg

@@ -8,7 +8,7 @@ from typing import Any
 
 from obsvc.cmd.base import ServiceCommand
 from obsvc.exceptions import ConfigError
-from obsvc.signals import hear
+from obsvc.process.signals import hear
 
 
 class Standalone(ServiceCommand):

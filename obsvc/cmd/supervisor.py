@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from obsvc.threads import Loop
+from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
 

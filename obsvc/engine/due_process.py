@@ -16,15 +16,16 @@ from oslo_config import cfg
 from oslo_log import log
 
 from obsvc import conf as configuration
-from obsvc.clock import SystemClock
-from obsvc.engine import due, service  # noqa: F401 -- service: registers every handler
+from obsvc.engine import service  # noqa: F401 -- service: registers every handler
+from obsvc.engine.database import due
+from obsvc.engine.database.store import Store
 from obsvc.engine.emitter import Emitter
 from obsvc.engine.settings import EngineSettings
-from obsvc.engine.store import Store
 from obsvc.exceptions import ConfigError, ObsvcError, Unavailable
 from obsvc.messaging.publisher import Publisher
-from obsvc.signals import hear
-from obsvc.threads import Loop
+from obsvc.process.clock import SystemClock
+from obsvc.process.signals import hear
+from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
 

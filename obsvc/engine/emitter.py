@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import msgspec
 import sqlalchemy as sa
 
-from obsvc import failpoints, metrics
+from obsvc import metrics
+from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.schema.stacks import outbox
-from obsvc.engine.store import Store, Transaction
 from obsvc.exceptions import Unavailable
 from obsvc.messaging import wire
+from obsvc.process import failpoints
 
 LOG = logging.getLogger(__name__)
 

@@ -12,11 +12,13 @@ from typing import Any
 import falcon
 import msgspec
 
-from obsvc import metrics, request_ids, web
+from obsvc import metrics
 from obsvc.engine import openapi
 from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import OPERATIONS, Operation
 from obsvc.exceptions import Forbidden, InvalidInput, ObsvcError
+from obsvc.web import request_ids
+from obsvc.web import server as web
 
 LOG = logging.getLogger(__name__)
 

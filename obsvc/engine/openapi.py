@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 import obsvc
-from obsvc import openapi
 from obsvc.engine_client.contract import OPERATIONS, Engine
+from obsvc.web import openapi
 
 #: What any operation may answer beside its reply; 412: another contract version or number of partitions.
 _ERRORS = (400, 401, 403, 404, 409, 410, 412, 413, 500, 503)

@@ -15,16 +15,17 @@ from typing import Any
 
 from oslo_config import cfg
 
-from obsvc import metrics_sharing, web
 from obsvc.engine import http
-from obsvc.engine.databases import shown
+from obsvc.engine.database.databases import shown
+from obsvc.engine.database.schema_version import check_schema
+from obsvc.engine.database.store import Store
 from obsvc.engine.due_process import PARENT_VARIABLE
-from obsvc.engine.schema.version import check_schema
 from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
-from obsvc.engine.store import Store
 from obsvc.exceptions import ConfigError, Unavailable
-from obsvc.threads import Loop
+from obsvc.process.threads import Loop
+from obsvc.web import metrics_sharing
+from obsvc.web import server as web
 
 LOG = logging.getLogger(__name__)
 

@@ -4,17 +4,17 @@ Safe from any thread.  ``obsvc.engine.http`` serves it; ``obsvc.engine_client.lo
 """
 from __future__ import annotations
 
-from obsvc.engine import upkeep
-from obsvc.engine.duty_operations import DutyOperations
-from obsvc.engine.job_operations import JobOperations
-from obsvc.engine.member_operations import MemberOperations
-from obsvc.engine.observation_operations import ObservationOperations
-from obsvc.engine.schema.version import check_schema
-from obsvc.engine.selector_operations import SelectorOperations
+from obsvc.engine.database.schema_version import check_schema
+from obsvc.engine.database.store import Store
+from obsvc.engine.database.waiters import Waiters
+from obsvc.engine.operations.duties import DutyOperations
+from obsvc.engine.operations.jobs import JobOperations
+from obsvc.engine.operations.members import MemberOperations
+from obsvc.engine.operations.observations import ObservationOperations
+from obsvc.engine.operations.selectors import SelectorOperations
+from obsvc.engine.operations.stacks import StackOperations
+from obsvc.engine.reports import upkeep
 from obsvc.engine.settings import EngineSettings
-from obsvc.engine.stack_operations import StackOperations
-from obsvc.engine.store import Store
-from obsvc.engine.waiters import Waiters
 from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, EngineInfo
 from obsvc.exceptions import ObsvcError
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic import command
 
-from obsvc.engine import bootstrap
-from obsvc.engine.databases import Trouble, make_engine, shown, sqlite_path, trouble
+from obsvc.engine.database import bootstrap
+from obsvc.engine.database.databases import Trouble, make_engine, shown, sqlite_path, trouble
+from obsvc.engine.database.schema_version import alembic_config, head
+from obsvc.engine.database.store import one_line
+from obsvc.engine.reports.upkeep import RETENTION
 from obsvc.engine.schema import core, stacks
-from obsvc.engine.schema.version import alembic_config, head
-from obsvc.engine.store import one_line
-from obsvc.engine.upkeep import RETENTION
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.model import DEFAULT_PARTITIONS
 

@@ -30,10 +30,10 @@ import urllib3.connection
 from oslo_config import cfg
 from urllib3 import exceptions as http_errors
 
-from obsvc import request_ids
 from obsvc.engine_client.carrier import Carrier, encoded, error_from
 from obsvc.engine_client.contract import Operation
 from obsvc.exceptions import ConfigError, Forbidden, IncompatibleContract, ObsvcError, Unavailable
+from obsvc.web import request_ids
 
 LOG = logging.getLogger(__name__)
 

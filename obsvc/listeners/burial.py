@@ -20,7 +20,7 @@ from obsvc import metrics
 from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import Unavailable
 from obsvc.listeners import redact
-from obsvc.threads import Loop
+from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 from obsvc import metrics
-from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.ownership import BusStatus
 from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import Unavailable, UndecodableMessage
@@ -31,7 +30,8 @@ from obsvc.listeners.settlement import Entry, Ledger
 from obsvc.messaging.consumer import Arrived, QueueInUse
 from obsvc.messaging.topology import queue_name
 from obsvc.model import Family, Notification, Ref
-from obsvc.threads import Loop
+from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from obsvc import failpoints
-from obsvc.clock import Clock
 from obsvc.exceptions import Unavailable
 from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Ackable, Ledger
 from obsvc.messaging import Broker, topology
 from obsvc.messaging.connection import Connection, release
 from obsvc.messaging.consumer import Arrived, Consumer, QueueVanished, consume
+from obsvc.process import failpoints
+from obsvc.process.clock import Clock
 
 #: Settled deliveries that are acknowledged together, and seconds that fewer of them wait.  Acknowledging each
 #: message triples the broker's CPU (BASELINES).

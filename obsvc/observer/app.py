@@ -14,10 +14,12 @@ from oslo_config import cfg
 
 import obsvc
 from obsvc import catalog as catalogs
-from obsvc import collector, engine_client, web
-from obsvc.observer.wiring import Observer
+from obsvc import engine_client
+from obsvc.observer.assembly import Observer
 from obsvc.partitioning.engine_check import check_engine, wait_for_engine
-from obsvc.signals import hear
+from obsvc.process import collector
+from obsvc.process.signals import hear
+from obsvc.web import server as web
 
 LOG = logging.getLogger(__name__)
 

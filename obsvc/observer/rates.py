@@ -4,7 +4,7 @@ from __future__ import annotations
 from prometheus_client import Counter
 
 from obsvc import metrics
-from obsvc.clock import Clock
+from obsvc.process.clock import Clock
 
 #: Name in the beat → counter, summed over its labels.
 _COUNTERS: dict[str, Counter] = {

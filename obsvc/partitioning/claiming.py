@@ -9,8 +9,7 @@ import logging
 import uuid
 from collections.abc import Callable, Collection
 
-from obsvc import failpoints, metrics
-from obsvc.clock import Clock
+from obsvc import metrics
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.observations import PartitionsRequest
 from obsvc.engine_client.ownership import ClaimRequest, MemberState, PartitionClaim, ReleaseRequest
@@ -22,6 +21,8 @@ from obsvc.partitioning.contact import EngineContact
 from obsvc.partitioning.holder import OwnershipSettings
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.tenure import Tenure
+from obsvc.process import failpoints
+from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 

@@ -22,12 +22,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from obsvc import metrics
-from obsvc.clock import Clock, SystemClock
 from obsvc.exceptions import Unavailable
 from obsvc.model import MemberId
 from obsvc.partitioning.backend import Backend, check_urls, decode, read_members, shown
 from obsvc.partitioning.watch import EtcdWatch
-from obsvc.threads import Loop
+from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.threads import Loop
 
 __all__ = ["Membership", "MembershipView", "read_members"]
 

@@ -25,7 +25,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from obsvc.clock import Clock, SystemClock
 from obsvc.engine_client.contract import CONTRACT_VERSION, Engine
 from obsvc.engine_client.ownership import ASK_STANDS, Beat, MemberState
 from obsvc.exceptions import ObsvcError
@@ -37,7 +36,8 @@ from obsvc.partitioning.holder import Holder, OwnershipSettings
 from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.tenure import Tenure
 from obsvc.partitioning.views import ViewState
-from obsvc.threads import Loop
+from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.threads import Loop
 
 __all__ = ["Holder", "Ownership", "OwnershipSettings"]
 

@@ -11,12 +11,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from obsvc import metrics
-from obsvc.clock import Clock
 from obsvc.engine_client.ownership import Grant
 from obsvc.model import Generation, PartitionId
 from obsvc.partitioning import plan
 from obsvc.partitioning.grants import Grants
 from obsvc.partitioning.holder import Holder
+from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Any
 import etcd3gw
 import requests
 
-from obsvc.threads import Loop
+from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
 

@@ -17,15 +17,15 @@ import falcon
 from obsvc.exceptions import ObsvcError
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud
-from obsvc.simcloud.compute import Compute
 from obsvc.simcloud.control import Control
-from obsvc.simcloud.identity import Identity, Tokens
-from obsvc.simcloud.image import Images
-from obsvc.simcloud.network import Network
-from obsvc.simcloud.plain import Plain
-from obsvc.simcloud.snapshot import Snapshots
+from obsvc.simcloud.services.compute import Compute
+from obsvc.simcloud.services.identity import Identity, Tokens
+from obsvc.simcloud.services.image import Images
+from obsvc.simcloud.services.network import Network
+from obsvc.simcloud.services.plain import Plain
+from obsvc.simcloud.services.snapshot import Snapshots
+from obsvc.simcloud.services.volume import Volumes
 from obsvc.simcloud.stats import caller_of
-from obsvc.simcloud.volume import Volumes
 
 LOG = logging.getLogger(__name__)
 

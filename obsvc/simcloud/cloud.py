@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import falcon
 
-from obsvc.clock import Clock
+from obsvc.process.clock import Clock
 from obsvc.simcloud import faults
 from obsvc.simcloud.dials import Dials, Panel
 from obsvc.simcloud.notify import Actor, Notice, Notifier, Send

@@ -16,9 +16,9 @@ import msgspec
 
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud, read_body, stable_id
-from obsvc.simcloud.identity import Tokens
 from obsvc.simcloud.notify import Actor
 from obsvc.simcloud.replay import Replays
+from obsvc.simcloud.services.identity import Tokens
 from obsvc.simcloud.world import Resource
 
 PAGE = 10_000

@@ -23,8 +23,8 @@ from typing import Any
 
 import msgspec
 
-from obsvc.clock import Clock
 from obsvc.messaging import wire
+from obsvc.process.clock import Clock
 from obsvc.simcloud.dials import Panel
 
 LOG = logging.getLogger(__name__)

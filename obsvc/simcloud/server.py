@@ -17,14 +17,14 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-from obsvc.clock import SystemClock
 from obsvc.exceptions import ConfigError
 from obsvc.messaging import Broker, Publisher
+from obsvc.process.clock import SystemClock
+from obsvc.process.threads import Loop
 from obsvc.simcloud.app import make_app
 from obsvc.simcloud.cloud import Cloud, Settings
 from obsvc.simcloud.dials import Dials
 from obsvc.simcloud.notify import Send
-from obsvc.threads import Loop
 
 LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from obsvc.clock import Clock
+from obsvc.process.clock import Clock
 
 #: Calls kept in the log; older ones are forgotten (the counters are not).
 CALLS_KEPT = 300_000

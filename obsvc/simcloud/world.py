@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from obsvc.clock import Clock
+from obsvc.process.clock import Clock
 from obsvc.simcloud.dials import Panel
 
 Body = Mapping[str, Any]

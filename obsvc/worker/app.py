@@ -10,7 +10,7 @@ import stevedore
 from oslo_config import cfg
 
 from obsvc.exceptions import ConfigError
-from obsvc.signals import hear
+from obsvc.process.signals import hear
 from obsvc.worker.plugins.base import Plugin
 
 LOG = logging.getLogger(__name__)
@@ -37,8 +37,9 @@ def name_of(conf: cfg.ConfigOpts) -> str:
 def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     """Work until SIGTERM or SIGINT (or ``stop``); the exit code: 0, or 1 when jobs were left unfinished."""
     import obsvc
-    from obsvc import engine_client, web
+    from obsvc import engine_client
     from obsvc.cloud.sessions import CloudSessions
+    from obsvc.web import server as web
     from obsvc.worker.clients import CloudClients
     from obsvc.worker.loop import Worker
 

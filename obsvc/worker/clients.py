@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from obsvc.clock import Clock, SystemClock
 from obsvc.cloud import calls
 from obsvc.engine_client.jobs import Job
+from obsvc.process.clock import Clock, SystemClock
 from obsvc.worker.plugins.base import ActionFailed
 
 #: Seconds that a name's id is remembered.  A minute: an image uploaded anew under its old name is seen soon.

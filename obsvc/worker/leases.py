@@ -8,8 +8,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from obsvc.clock import Clock
 from obsvc.engine_client.jobs import Job
+from obsvc.process.clock import Clock
 
 #: A lease is renewed when this part of it is over: two renewals may fail before it lapses.
 RENEW_AT = 1 / 3

@@ -12,12 +12,13 @@ import logging
 import threading
 from collections.abc import Mapping
 
-from obsvc import failpoints, metrics
-from obsvc.clock import Clock, SystemClock
+from obsvc import metrics
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobFailed, JobLease, JobReplace
 from obsvc.exceptions import ObsvcError, Unavailable
-from obsvc.threads import Loop
+from obsvc.process import failpoints
+from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.threads import Loop
 from obsvc.worker import runner
 from obsvc.worker.leases import Leases
 from obsvc.worker.plugins.base import BoundedClients, Clients, LeaseLost, Plugin

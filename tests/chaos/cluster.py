@@ -6,8 +6,8 @@ import shutil
 import sys
 from collections.abc import Mapping
 
-from obsvc import failpoints
 from obsvc.cmd import settings_file
+from obsvc.process import failpoints
 from tests.chaos import recorder, schedule
 from tests.chaos.proxy import Proxies
 from tests.functional.deployment import Deployment, Process, SimulatedCloud

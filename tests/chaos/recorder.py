@@ -74,8 +74,8 @@ def _calls(recorder: Recorder) -> None:
 
 def _fetches(recorder: Recorder) -> None:
     """Which refs are asked for, from when to when, and why."""
-    from obsvc.observer.fetcher import Fetcher
-    from obsvc.observer.looking import Looking
+    from obsvc.observer.fetching.fetcher import Fetcher
+    from obsvc.observer.looks.runner import Looking
 
     def one(method: Callable[..., Any]) -> Callable[..., Any]:
         def fetch(self: Any, ref: Any) -> Any:

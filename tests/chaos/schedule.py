@@ -15,7 +15,7 @@ OBSERVERS = ("observer-1", "observer-2", "observer-3")
 WORKERS = ("worker-1", "worker-2")
 ENGINES = ("engine-1", "engine-2")
 
-#: Points of ``obsvc.failpoints`` by the kind of process that comes to them.
+#: Points of ``obsvc.process.failpoints`` by the kind of process that comes to them.
 POINTS = {
     "observer": ("claim.before", "claim.after", "fetch.before", "fetch.after", "report.before", "report.after",
                  "mark.before", "mark.after", "ack.before", "ack.after"),

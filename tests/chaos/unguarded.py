@@ -20,14 +20,14 @@ def _replace(owner: Any, name: str, new: Any) -> None:
 
 def fence() -> None:
     """The engine takes every write for one of the partition's owner."""
-    from obsvc.engine import fencing
+    from obsvc.engine.ownership import grants as fencing
 
     _replace(fencing, "holds", lambda row, member, generation: True)
 
 
 def sequence() -> None:
     """The engine takes every report for the newest of its ref."""
-    from obsvc.engine import judging
+    from obsvc.engine.observations import judging
 
     _replace(judging, "order", lambda known, generation, number: 1)
 
@@ -53,7 +53,7 @@ def rejoin() -> None:
 
 def memory() -> None:
     """A member that takes a partition over remembers nothing of what it dropped."""
-    from obsvc.observer.memory import TakeoverMemory
+    from obsvc.observer.state.takeover_memory import TakeoverMemory
 
     _replace(TakeoverMemory, "recall", lambda self, since: {number: [] for number in since})
 
@@ -61,7 +61,7 @@ def memory() -> None:
 def marks() -> None:
     """What can't be settled in time is acknowledged without a look mark at the engine."""
     from obsvc.engine_client.reports import MarkReply
-    from obsvc.observer.marker import Marker
+    from obsvc.observer.engine_link.marks import Marker
 
     class Nothing:
         def mark(self, request: Any) -> MarkReply:

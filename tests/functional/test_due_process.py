@@ -10,12 +10,12 @@ import textwrap
 import kombu
 import pytest
 
-from obsvc.clock import SystemClock
-from obsvc.engine.store import Store
+from obsvc.engine.database.store import Store
 from obsvc.engine.upgrade import upgrade
 from obsvc.messaging import wire
+from obsvc.process.clock import SystemClock
 from tests.functional.servers import wait_until
-from tests.unit.engine.life import Life, template
+from tests.unit.engine.stacks.life import Life, template
 
 
 class Taken:

@@ -12,19 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from obsvc.clock import ManualClock
-from obsvc.engine import due, upkeep
+from obsvc.engine.database import due
+from obsvc.engine.database.store import Store, Transaction
+from obsvc.engine.reports import upkeep
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
-from obsvc.engine.store import Store, Transaction
 from obsvc.engine.upgrade import upgrade
 from obsvc.engine_client.observations import ChangesRequest, ResourcesRequest, StartItem, StartRequest
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, PartitionClaim
 from obsvc.engine_client.reports import Report, ReportRequest, Verdict
 from obsvc.exceptions import FeedTruncated
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
+from obsvc.process.clock import ManualClock
 from tests.functional.servers import wait_until
-from tests.unit.engine_store import new_store
+from tests.support.engine_store import new_store
 
 PARTITIONS = 16
 WRITERS, READERS = 8, 4

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from obsvc import metrics
-from obsvc.engine import fencing, reporting
+from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.reports import reporting
 from obsvc.engine_client.observations import ChangesRequest, PartitionsRequest, StartItem, StartRequest
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, PartitionClaim, ReleaseRequest
 from obsvc.engine_client.reports import ReportRequest, Verdict
@@ -76,7 +77,7 @@ def test_a_report_waits_for_a_claim_under_way_and_is_refused_then(service, store
     before = refused("report", "old_generation")
     request = ClaimRequest(B, "two", (PartitionClaim(NUMBER, ClaimReason.VANISHED),))
     claiming, go = held_open(store, lambda tx: fencing.claim(tx, request))
-    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "obsvc.engine.fencing"):
+    with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "obsvc.engine.ownership.grants"):
         reporting_ = pool.submit(report, service, A, held, 1)
         threading.Event().wait(0.3)  # the chance to be taken, without the lock
         assert not reporting_.done()

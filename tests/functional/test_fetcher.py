@@ -16,8 +16,8 @@ from obsvc.cloud.sessions import CloudSessions
 from obsvc.cmd import settings_file
 from obsvc.exceptions import ConfigError, NotFound
 from obsvc.model import Condition, Ref
-from obsvc.observer.fetched import Outcome
-from obsvc.observer.fetcher import Fetcher
+from obsvc.observer.fetching.fetched import Outcome
+from obsvc.observer.fetching.fetcher import Fetcher
 from tests.functional.deployment import SimulatedCloud, http_json
 from tests.functional.servers import free_port
 

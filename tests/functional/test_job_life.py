@@ -8,7 +8,7 @@ import urllib.error
 
 import pytest
 
-from obsvc import failpoints
+from obsvc.process import failpoints
 from tests.functional.deployment import Deployment, SimulatedCloud
 from tests.functional.servers import wait_until
 

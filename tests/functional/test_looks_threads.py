@@ -11,10 +11,10 @@ from keystoneauth1 import token_endpoint
 from obsvc import catalog
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.model import Cause, Ref
-from obsvc.observer.fetched import Outcome
-from obsvc.observer.fetcher import Fetcher
-from obsvc.observer.gate import GateSettings, ServiceGate
-from obsvc.observer.queue import WorkQueue
+from obsvc.observer.fetching.fetched import Outcome
+from obsvc.observer.fetching.fetcher import Fetcher
+from obsvc.observer.fetching.gate import GateSettings, ServiceGate
+from obsvc.observer.queue.work_queue import WorkQueue
 from tests.functional.servers import free_port, wait_until
 
 CATALOG = catalog.load()

@@ -15,7 +15,7 @@ from obsvc.model import Generation, MemberId, PartitionId
 from obsvc.partitioning.assignment import assign
 from obsvc.partitioning.membership import Membership
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
-from obsvc.threads import Loop
+from obsvc.process.threads import Loop
 from tests.functional.engine_process import EngineProcess
 from tests.functional.servers import wait_until
 

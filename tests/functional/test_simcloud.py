@@ -20,7 +20,7 @@ from keystoneauth1.session import Session
 
 from obsvc.messaging import Broker, wire
 from tests.functional.servers import free_port, wait_until
-from tests.shared_data import SHARED
+from tests.support.shared_data import SHARED
 
 OBSVC = str(pathlib.Path(sys.executable).with_name("obsvc"))
 SERVICES = ("identity", "compute", "network", "block-storage", "volumev3", "image", "sim")

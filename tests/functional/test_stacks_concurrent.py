@@ -10,21 +10,21 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from obsvc.clock import SystemClock
-from obsvc.engine import due
-from obsvc.engine.databases import make_engine
+from obsvc.engine.database import due
+from obsvc.engine.database.databases import make_engine
+from obsvc.engine.database.store import Store
 from obsvc.engine.emitter import Emitter
 from obsvc.engine.schema import core
-from obsvc.engine.store import Store
 from obsvc.engine_client.jobs import JobDone, JobReplace
 from obsvc.engine_client.stacks import StackCancel, StackRequest, StackUpdate
 from obsvc.exceptions import Conflict, NotFound, Unavailable
 from obsvc.messaging import wire
 from obsvc.model import Condition, Ref
+from obsvc.process.clock import SystemClock
 from tests.functional.servers import wait_until
-from tests.unit.engine.life import Life, template
-from tests.unit.engine.reality import random_goal, text_of
-from tests.unit.engine_store import new_store, runs_again
+from tests.support.engine_store import new_store, runs_again
+from tests.unit.engine.stacks.life import Life, template
+from tests.unit.engine.stacks.reality import random_goal, text_of
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from obsvc import metrics
-from obsvc.engine.databases import make_engine
+from obsvc.engine.database.databases import make_engine
+from obsvc.engine.database.schema_version import check_schema
+from obsvc.engine.database.store import Store
 from obsvc.engine.schema import core
 from obsvc.engine.schema.all import metadata
-from obsvc.engine.schema.version import check_schema
 from obsvc.engine.service import EngineService
-from obsvc.engine.store import Store
 from obsvc.engine.upgrade import upgrade
 from obsvc.engine_client.observations import (
     ChangesRequest,
@@ -156,7 +156,7 @@ def test_refs_that_differ_in_case_or_a_trailing_space_are_two(service):
 
 
 def test_dead_letters_are_bounded(service, monkeypatch):
-    monkeypatch.setattr("obsvc.engine.dead_letters.KEPT", 10)
+    monkeypatch.setattr("obsvc.engine.observations.dead_letters.KEPT", 10)
     for number in range(4):
         letters = tuple(DeadLetter("bus", "json", f"{number}.{i}", 0.0) for i in range(5))
         service.bury(BuryRequest(letters))
@@ -196,7 +196,7 @@ def test_a_claim_waits_for_a_report_under_way_and_then_fences(service, store):
     fenced, go, order = threading.Event(), threading.Event(), []
 
     def slow_report(tx):
-        from obsvc.engine import reporting
+        from obsvc.engine.reports import reporting
 
         reply = reporting.report(tx, ReportRequest(A, (report_of(ref, held, 1),)))
         fenced.set()
@@ -314,12 +314,12 @@ def test_a_restart_of_the_database_is_survived(kind, request, monkeypatch):
     store = Store(url)
     service = EngineService(store)
     service.start(StartRequest((StartItem(refs(1)[0]),)))
-    monkeypatch.setattr("obsvc.engine.store.LOST_PATIENCE", 0.2)
+    monkeypatch.setattr("obsvc.engine.database.store.LOST_PATIENCE", 0.2)
     server.kill()
     with pytest.raises(Unavailable, match="can't be reached"):
         service.partitions(PartitionsRequest())
     assert "can't be reached" in (service.ready() or "")
-    monkeypatch.setattr("obsvc.engine.store.LOST_PATIENCE", 30.0)
+    monkeypatch.setattr("obsvc.engine.database.store.LOST_PATIENCE", 30.0)
     with ThreadPoolExecutor(1) as pool:  # asked while it is away, answered when it is back
         waiting = pool.submit(service.partitions, PartitionsRequest())
         server.start()
@@ -332,7 +332,7 @@ def test_a_restart_of_the_database_is_survived(kind, request, monkeypatch):
     "url", ["postgresql+psycopg://nobody@127.0.0.1:1/none", "mysql+pymysql://nobody@127.0.0.1:1/none"]
 )
 def test_an_unreachable_database_is_one_clear_line(url, monkeypatch):
-    monkeypatch.setattr("obsvc.engine.store.LOST_PATIENCE", 0.1)
+    monkeypatch.setattr("obsvc.engine.database.store.LOST_PATIENCE", 0.1)
     with pytest.raises(Unavailable) as caught:
         check_schema(Store(url))
     assert "127.0.0.1:1" in caught.value.message and "\n" not in caught.value.message

@@ -12,7 +12,7 @@ import pytest
 from tests.functional.deployment import Deployment, SimulatedCloud
 from tests.functional.servers import wait_until
 from tests.functional.watching import Watching
-from tests.unit.duty_cluster import take_over
+from tests.support.duty_cluster import take_over
 
 TEMPLATE = (pathlib.Path(__file__).parents[2] / "etc/examples/tiers.yaml").read_text()
 RESOURCES = 43

@@ -18,7 +18,7 @@ from obsvc.engine_client.observations import ObservationsRequest
 from tests.functional.deployment import Deployment, Process, SimulatedCloud, http_json, obsvc
 from tests.functional.keystone import PASSWORD, Keystone
 from tests.functional.servers import free_port, wait_until
-from tests.tenancy import CALLERS, MATRIX, Stage, secrets
+from tests.support.tenancy import CALLERS, MATRIX, Stage, secrets
 
 pytestmark = pytest.mark.xdist_group("keystone")  # one Keystone for all
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from obsvc.clock import ManualClock, SystemClock
-from tests.unit.engine.reality import Reality, random_goal
-from tests.unit.engine.test_updates import BASE, Cloud, changed
-from tests.unit.engine_store import new_store
+from obsvc.process.clock import ManualClock, SystemClock
+from tests.support.engine_store import new_store
+from tests.unit.engine.stacks.reality import Reality, random_goal
+from tests.unit.engine.stacks.test_updates import BASE, Cloud, changed
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from obsvc import conf as obsvc_conf
-from obsvc.clock import SystemClock
 from obsvc.cloud.calls import CallFailed
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.cmd import settings_file
@@ -16,13 +15,14 @@ from obsvc.engine_client.jobs import Action, Job
 from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.stacks import StackCreate, StackEventsRequest, StackRequest
 from obsvc.exceptions import Unavailable
+from obsvc.process.clock import SystemClock
 from obsvc.worker.app import load_plugins
 from obsvc.worker.clients import CloudClients
 from obsvc.worker.loop import Worker
 from obsvc.worker.plugins.base import ActionFailed, Created, Deleting, Gone
 from tests.functional.deployment import SimulatedCloud
 from tests.functional.servers import wait_until
-from tests.unit.engine_store import new_store
+from tests.support.engine_store import new_store
 
 TEMPLATE = """
 heat_template_version: 2021-04-16

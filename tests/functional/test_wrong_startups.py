@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from obsvc import web
 from obsvc.cmd import settings_file
+from obsvc.web import server as web
 from tests.functional.deployment import Process, obsvc
 from tests.functional.servers import can_connect, free_port, wait_until
 

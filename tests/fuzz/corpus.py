@@ -11,7 +11,7 @@ import random
 import string
 from typing import Any, NamedTuple
 
-from tests.shared_data import SHARED, captured, notification_files
+from tests.support.shared_data import SHARED, captured, notification_files
 
 _RECORDED = pathlib.Path(__file__).parents[1] / "data" / "nova-server-life.jsonl.gz"
 _REDACTED = "gAAAA-redacted"

@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from obsvc import conf as obsvc_conf
 from obsvc import metrics
-from obsvc.api import policy
+from obsvc.api.access import policy
 from obsvc.cmd.main import ObsvcApp
 from obsvc.conf.buses import bus_groups
 

@@ -6,7 +6,7 @@ from oslo_config import cfg, generator
 from oslo_policy import generator as policy_generator
 
 import obsvc.conf
-from obsvc.api import policy
+from obsvc.api.access import policy
 
 ETC = pathlib.Path(__file__).parents[2] / "etc" / "obsvc"
 

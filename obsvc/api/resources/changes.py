@@ -5,14 +5,14 @@ from contextlib import nullcontext
 
 import falcon
 
-from obsvc import request_ids
-from obsvc.api import sse
+from obsvc.api.access.policy import Caller
 from obsvc.api.context import Api
-from obsvc.api.feed import Filter, Page
-from obsvc.api.policy import Caller
 from obsvc.api.render import answer_raw
-from obsvc.api.requests import WHOLE_MAX, Query
+from obsvc.api.schemas.requests import WHOLE_MAX, Query
+from obsvc.api.streaming import sse
+from obsvc.api.streaming.feed import Filter, Page
 from obsvc.exceptions import InvalidInput
+from obsvc.web import request_ids
 
 #: Seconds between two heartbeats: by default, at least and at most.
 BEAT, BEAT_MIN, BEAT_MAX = 15.0, 1.0, 60.0

@@ -10,7 +10,7 @@ import msgspec
 
 from obsvc.api.context import Api
 from obsvc.api.render import answer, plain
-from obsvc.api.requests import Query
+from obsvc.api.schemas.requests import Query
 from obsvc.api.status import status
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.observations import PartitionsRequest

@@ -10,7 +10,7 @@ import falcon
 
 from obsvc.api.context import Api
 from obsvc.api.render import answer, plain
-from obsvc.api.requests import Query
+from obsvc.api.schemas.requests import Query
 from obsvc.engine_client.reports import (
     DEAD_LETTER_BODY_MAX,
     DeadLetter,

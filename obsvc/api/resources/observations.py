@@ -5,11 +5,10 @@ from typing import Any
 
 import falcon
 
-from obsvc.api import waiting
+from obsvc.api.access.policy import Caller
 from obsvc.api.context import Api
-from obsvc.api.policy import Caller
 from obsvc.api.render import answer, answer_once, plain
-from obsvc.api.requests import (
+from obsvc.api.schemas.requests import (
     START_MOST,
     Query,
     StartBody,
@@ -21,6 +20,7 @@ from obsvc.api.requests import (
     read_as,
     read_json,
 )
+from obsvc.api.streaming import waiting
 from obsvc.engine_client.observations import (
     Observation,
     ObservationsRequest,
@@ -33,7 +33,7 @@ from obsvc.engine_client.observations import (
 from obsvc.engine_client.stacks import StackRequest
 from obsvc.exceptions import Conflict, Forbidden, InvalidInput, NotFound, ObsvcError
 from obsvc.model import Condition, Ref
-from obsvc.web_errors import error_body
+from obsvc.web.errors import error_body
 
 
 class Observations:

@@ -5,11 +5,11 @@ from typing import Any
 
 import falcon
 
-from obsvc.api import waiting
 from obsvc.api.context import Api
 from obsvc.api.render import answer, answer_once, plain
-from obsvc.api.requests import Query
 from obsvc.api.resources.cluster import describe
+from obsvc.api.schemas.requests import Query
+from obsvc.api.streaming import waiting
 from obsvc.api.trail import trail
 from obsvc.engine_client.observations import Resource, ResourceRequest, ResourcesRequest
 from obsvc.engine_client.reports import MarkRequest

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import falcon
 
+from obsvc.api.access.policy import Caller
 from obsvc.api.context import Api
-from obsvc.api.policy import Caller
 from obsvc.api.render import answer, answer_once
-from obsvc.api.requests import Query, SelectorBody, read_as, read_json
+from obsvc.api.schemas.requests import Query, SelectorBody, read_as, read_json
 from obsvc.engine_client.selectors import Selector, SelectorsRequest, SelectorStart, SelectorStop
 from obsvc.exceptions import Forbidden, NotFound
 

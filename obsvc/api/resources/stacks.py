@@ -5,7 +5,7 @@ import falcon
 
 from obsvc.api.context import Api
 from obsvc.api.render import answer
-from obsvc.api.requests import (
+from obsvc.api.schemas.requests import (
     Query,
     StackBody,
     StackCancelBody,

@@ -23,7 +23,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
 else:
-    from obsvc.engine.databases import make_engine
+    from obsvc.engine.database.databases import make_engine
 
     with make_engine(context.config.get_main_option("sqlalchemy.url")).begin() as own:
         _run(own)

@@ -190,7 +190,7 @@ change_counter = table(
     sa.Column("value", NUMBER, nullable=False),
 )
 
-#: Trails that were asked for: a row until it is told, and a while longer (``obsvc.engine.trails``).
+#: Trails that were asked for: a row until it is told, and a while longer (``obsvc.engine.observations.trails``).
 trail = table(
     "trail",
     sa.Column("ref_key", ID, primary_key=True),

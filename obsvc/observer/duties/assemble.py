@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from obsvc.catalog import Catalog
-from obsvc.clock import Clock
 from obsvc.engine_client.contract import Engine
 from obsvc.model import Generation, MemberId
 from obsvc.observer.duties.leader import Leader, LeaderSettings
 from obsvc.observer.duties.listing import Lister
 from obsvc.observer.duties.pace import PaceSettings
 from obsvc.observer.duties.sweep import Sweeper
-from obsvc.observer.fetcher import Sessions
-from obsvc.observer.gate import ServiceGate
+from obsvc.observer.fetching.fetcher import Sessions
+from obsvc.observer.fetching.gate import ServiceGate
+from obsvc.process.clock import Clock
 
 
 def make_leader(

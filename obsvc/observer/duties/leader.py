@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from obsvc.catalog import Catalog
-from obsvc.clock import Clock
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.duties import SWEEP, DutyRecord, DutyRequest, DutySpec, EnsureDutiesRequest
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation
 from obsvc.observer.duties.pace import Evidence, PaceSettings, between
 from obsvc.observer.duties.sweep import Lead
-from obsvc.observer.trouble import Trouble
+from obsvc.process.clock import Clock
+from obsvc.process.outage_log import Trouble
 
 LOG = logging.getLogger(__name__)
 

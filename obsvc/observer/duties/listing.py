@@ -14,14 +14,14 @@ from urllib.parse import urlencode
 
 from obsvc import metrics
 from obsvc.catalog.schema import ResourceType
-from obsvc.clock import Clock
 from obsvc.cloud.sessions import Answer, RequestFailed
 from obsvc.engine_client.duties import SweepItem
 from obsvc.exceptions import NotFound, ObsvcError
 from obsvc.model import Ref
 from obsvc.observer.duties import pages
-from obsvc.observer.fetcher import THROTTLED_PAUSE, Sessions, read_document
-from obsvc.observer.gate import ServiceGate, ServiceLane
+from obsvc.observer.fetching.fetcher import THROTTLED_PAUSE, Sessions, read_document
+from obsvc.observer.fetching.gate import ServiceGate, ServiceLane
+from obsvc.process.clock import Clock
 
 #: Seconds to wait for the service's turn, of one page.
 PATIENCE = 60.0

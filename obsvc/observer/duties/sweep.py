@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from obsvc import failpoints, metrics
+from obsvc import metrics
 from obsvc.catalog import Catalog
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.duties import DutyBegin, DutyBegun, DutyEnd, DutyRecord, SweepBatch
@@ -26,6 +26,7 @@ from obsvc.model import Generation, MemberId
 from obsvc.observer.duties import pages
 from obsvc.observer.duties.listing import Abandoned, Lister, ListingFailed
 from obsvc.observer.duties.pace import Evidence, PaceSettings, after_sweep, is_full
+from obsvc.process import failpoints
 
 LOG = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from obsvc import failpoints
 from obsvc.cloud.calls import Answer, CallFailed
 from obsvc.engine_client.jobs import Action, Job
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
+from obsvc.process import failpoints
 
 LOG = logging.getLogger(__name__)
 

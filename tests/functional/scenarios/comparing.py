@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from obsvc.engine.functions import Facts
-from obsvc.engine.template import resolve
+from obsvc.engine.templates.functions import Facts
+from obsvc.engine.templates.hot import resolve
 from obsvc.exceptions import InvalidInput
 from tests.functional.scenarios.goals import Goal, called
 

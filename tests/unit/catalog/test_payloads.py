@@ -11,7 +11,7 @@ from obsvc.catalog.schema import Event, Payload
 from obsvc.exceptions import ConfigError
 from obsvc.listeners.decode import Decoder
 from obsvc.model import Condition
-from tests.shared_data import captured
+from tests.support.shared_data import captured
 
 NETWORK = {
     "id": "n1", "name": "one", "project_id": "p1", "status": "ACTIVE", "admin_state_up": True, "shared": False,

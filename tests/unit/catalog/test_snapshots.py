@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from obsvc.catalog import load
 from obsvc.catalog.snapshots import snapshot
 from obsvc.model import Condition
-from tests.shared_data import SHARED
+from tests.support.shared_data import SHARED
 
 TYPES = load().types
 SERVER = TYPES["compute.server"]

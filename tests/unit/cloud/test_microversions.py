@@ -4,8 +4,8 @@ import json
 import pytest
 import requests
 
-from obsvc.clock import ManualClock
 from obsvc.cloud import microversions
+from obsvc.process.clock import ManualClock
 from tests.unit.cloud.test_sessions import Auth, made
 
 ROOT = "http://node/v1"

@@ -11,10 +11,10 @@ from keystoneauth1 import plugin, token_endpoint
 from keystoneauth1 import session as ks_session
 
 from obsvc import conf as obsvc_conf
-from obsvc.clock import ManualClock
 from obsvc.cloud import sessions as cloud_sessions
 from obsvc.cloud.sessions import CloudSessions, RequestFailed, versioned
 from obsvc.exceptions import ConfigError, NotFound, Unavailable
+from obsvc.process.clock import ManualClock
 
 
 @pytest.mark.parametrize("endpoint,prefix,answer", [

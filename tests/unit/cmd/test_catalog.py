@@ -12,7 +12,7 @@ from obsvc.catalog.snapshots import snapshot
 from obsvc.cmd.main import ObsvcApp
 from obsvc.conf import load as load_conf
 from obsvc.model import Condition
-from tests.shared_data import SHARED
+from tests.support.shared_data import SHARED
 
 DOC = (pathlib.Path(__file__).parents[3] / "docs" / "catalog.md").read_text()
 

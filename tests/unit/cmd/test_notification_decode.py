@@ -7,7 +7,7 @@ import pytest
 
 from obsvc.cmd.main import ObsvcApp
 from obsvc.cmd.notification import split
-from tests.shared_data import SHARED
+from tests.support.shared_data import SHARED
 
 INNER = {"event_type": "instance.update", "priority": "INFO", "timestamp": "2026-01-01 00:00:00",
          "payload": {"nova_object.data": {"uuid": "u", "tenant_id": "p", "state": "active", "task_state": None}}}

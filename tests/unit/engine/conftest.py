@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.engine.life import Life
+from tests.unit.engine.stacks.life import Life
 
 
 @pytest.fixture

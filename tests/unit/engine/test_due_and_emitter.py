@@ -4,12 +4,12 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from obsvc.engine import due, outbox
+from obsvc.engine.database import due, outbox
 from obsvc.engine.emitter import Emitter
 from obsvc.engine.schema import stacks
 from obsvc.exceptions import Unavailable
 from obsvc.messaging import wire
-from tests.unit.engine_store import new_store
+from tests.support.engine_store import new_store
 
 
 @pytest.fixture

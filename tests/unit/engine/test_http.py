@@ -1,4 +1,4 @@
-"""The engine's HTTP API and what obsvc.web gives every process, through falcon's test client (no sockets)."""
+"""The engine's HTTP API and what obsvc.web.server gives every process, through falcon's test client (no sockets)."""
 from __future__ import annotations
 
 import base64
@@ -9,14 +9,14 @@ import falcon.testing
 import msgspec
 import pytest
 
-from obsvc import web
 from obsvc.engine import http
 from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import OPERATIONS, EngineInfo, ErrorReply
 from obsvc.engine_client.observations import StartItem, StartReply, StartRequest
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.model import Condition, Ref
-from tests.unit.engine_store import new_store
+from obsvc.web import server as web
+from tests.support.engine_store import new_store
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.decode import MAX_REFS, Decoder
 from obsvc.messaging import wire
 from obsvc.model import Family, Look, Notification, Phase, Ref
-from tests.shared_data import captured, notification_files
+from tests.support.shared_data import captured, notification_files
 
 DECODER = Decoder(load(), region="R")
 

@@ -9,7 +9,7 @@ from obsvc.catalog.matching import Matcher
 from obsvc.cmd.notification import Source, describe, split
 from obsvc.listeners.decode import Decoder
 from obsvc.model import Family, Look
-from tests.shared_data import SHARED, captured, notification_files
+from tests.support.shared_data import SHARED, captured, notification_files
 
 SERVICES = sorted(path.name for path in (SHARED / "notifications").iterdir() if path.is_dir()) if SHARED else []
 DECODER = Decoder(load())

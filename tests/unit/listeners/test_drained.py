@@ -3,11 +3,11 @@ import types
 
 import pytest
 
-from obsvc.clock import ManualClock
 from obsvc.listeners import session as sessions
 from obsvc.listeners.session import ACK_INTERVAL, CHECK_INTERVAL, FEW, Session
 from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Ledger
+from obsvc.process.clock import ManualClock
 
 PREFETCH = 10
 

@@ -5,7 +5,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from obsvc.catalog import load
-from obsvc.clock import ManualClock
 from obsvc.listeners.decode import Decoder
 from obsvc.listeners.listener import Arrived, BusListener
 from obsvc.listeners.session import STUCK_AFTER, Session
@@ -13,6 +12,7 @@ from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Ledger
 from obsvc.messaging import wire
 from obsvc.model import Ref
+from obsvc.process.clock import ManualClock
 from tests.unit.listeners.test_decode import message
 
 BUS = BusSettings("passing", "amqp://a:b@127.0.0.1:1//", prefetch=10)

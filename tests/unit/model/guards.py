@@ -14,8 +14,10 @@ from unittest import mock
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from obsvc.engine import fencing, judging, reporting
-from obsvc.engine.fencing import Decision, decide
+from obsvc.engine.observations import judging
+from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.ownership.grants import Decision, decide
+from obsvc.engine.reports import reporting
 from tests.unit.model.machine import ProtocolMachine
 
 

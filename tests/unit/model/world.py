@@ -12,11 +12,10 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from obsvc.clock import ManualClock
-from obsvc.engine import reporting
+from obsvc.engine.database.store import Transaction
+from obsvc.engine.reports import reporting
 from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
-from obsvc.engine.store import Transaction
 from obsvc.engine_client.carrier import Carrier
 from obsvc.engine_client.contract import Operation
 from obsvc.engine_client.local import LocalEngine
@@ -25,11 +24,12 @@ from obsvc.engine_client.ownership import FollowRequest, Grant
 from obsvc.engine_client.reports import Report, ReportOutcome, ReportRequest, Verdict
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Cause, Condition, Generation, MemberId, PartitionId, Ref, Snapshot, partition
-from obsvc.observer.reporter import Reporter
-from obsvc.observer.sequence import Sequence
+from obsvc.observer.engine_link.reporter import Reporter
+from obsvc.observer.engine_link.sequence import Sequence
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
-from tests.unit.engine_store import new_store
+from obsvc.process.clock import ManualClock
+from tests.support.engine_store import new_store
 from tests.unit.model.ledger import WRITTEN, Ledger, State, read_state
 
 PARTITIONS = 4

@@ -19,9 +19,9 @@ from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, Membe
 from obsvc.engine_client.reports import ReportRequest
 from obsvc.exceptions import Unavailable
 from obsvc.model import Condition, Snapshot
-from obsvc.observer.fetched import Fetched, Outcome
-from tests.unit.engine_store import new_store
-from tests.unit.observer.state import PARTITIONS, FakeDelivery, notification, ref_in
+from obsvc.observer.fetching.fetched import Fetched, Outcome
+from tests.support.engine_store import new_store
+from tests.support.observer_state import PARTITIONS, FakeDelivery, notification, ref_in
 from tests.unit.observer.test_with_engine import Connected
 
 NUMBERS = (0, 1)

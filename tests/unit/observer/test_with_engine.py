@@ -10,14 +10,14 @@ from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, FollowReque
 from obsvc.engine_client.reports import MarkRequest, Report, ReportRequest, Verdict
 from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, Condition, MemberId, Snapshot
-from obsvc.observer.following import Follower, Loader
-from obsvc.observer.held import Standing
-from obsvc.observer.holder import Holder
-from obsvc.observer.marker import Marker
-from obsvc.observer.reporter import Reporter
-from tests.unit.engine_store import new_store
-from tests.unit.observer.state import PARTITIONS, FakeDelivery, ref_in
-from tests.unit.observer.test_agenda import Member
+from obsvc.observer.engine_link.lists import Follower, Loader
+from obsvc.observer.engine_link.marks import Marker
+from obsvc.observer.engine_link.reporter import Reporter
+from obsvc.observer.hand_over import Holder
+from obsvc.observer.state.holdings import Standing
+from tests.support.engine_store import new_store
+from tests.support.observer_state import PARTITIONS, FakeDelivery, ref_in
+from tests.unit.observer.looks.test_schedule import Member
 
 A, B = ref_in(3), ref_in(3, 1)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import falcon.testing
 
-from obsvc.clock import ManualClock
 from obsvc.messaging import wire
+from obsvc.process.clock import ManualClock
 from obsvc.simcloud.app import make_app
 from obsvc.simcloud.cloud import Cloud, Settings
 from obsvc.simcloud.dials import BuildTime, Dials

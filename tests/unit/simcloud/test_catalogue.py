@@ -10,7 +10,7 @@ from obsvc.catalog.snapshots import snapshot
 from obsvc.listeners.decode import Decoder
 from obsvc.messaging import wire
 from obsvc.model import Condition
-from tests.shared_data import SHARED, notification_files
+from tests.support.shared_data import SHARED, notification_files
 from tests.unit.simcloud.bench import Bench
 
 CATALOG = catalog.load()

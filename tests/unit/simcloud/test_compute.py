@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from obsvc.simcloud import sequences
 from obsvc.simcloud.cloud import iso
 from obsvc.simcloud.dials import BuildTime, Dials
-from tests.shared_data import SHARED
+from obsvc.simcloud.services import sequences
+from tests.support.shared_data import SHARED
 from tests.unit.simcloud.bench import Bench
 
 

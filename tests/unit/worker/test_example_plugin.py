@@ -15,7 +15,7 @@ from tests.functional.scenarios.example_plugin import installed, source
 from tests.unit.worker.test_plugins import MARKER, Cloud, job
 
 FIND = """
-from obsvc.engine.template import known_types
+from obsvc.engine.templates.hot import known_types
 from obsvc.worker.app import load_plugins
 print(load_plugins()["Example::Note"].resource_type, "Example::Note" in known_types())
 """

@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from obsvc.clock import ManualClock
 from obsvc.cloud import calls
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.jobs import Action, Job, JobClaimReply, JobDone, JobFailed, LeaseReply
 from obsvc.exceptions import Conflict, NotFound, ObsvcError, Unavailable
 from obsvc.model import Condition, Ref
+from obsvc.process.clock import ManualClock
 from obsvc.worker import runner
 from obsvc.worker.clients import CloudClients
 from obsvc.worker.leases import Leases

@@ -1,0 +1,58 @@
+"""Keystone's middleware in front of the API: tokens are checked by keystonemiddleware, refusals are ours.
+
+A token that is not valid is let through as such, and refused by ``auth.keystone``.  An identity service that can't be
+asked is no reason to call a token invalid, as the middleware does where the decision is delayed: who waits would take a
+new token and meet the same.  It is a 503.
+"""
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from keystoneauth1 import exceptions as identity
+from keystonemiddleware import auth_token
+from oslo_config import cfg
+
+from obsvc.api.routes import OPEN
+from obsvc.exceptions import ConfigError, Unavailable
+from obsvc.web import request_ids
+from obsvc.web.errors import refuse
+
+LOG = logging.getLogger(__name__)
+
+_AWAY = (identity.ClientException, auth_token.ServiceError)
+
+
+def behind_keystone(app: Callable[..., Any], conf: cfg.ConfigOpts) -> Callable[..., Any]:
+    """``app`` behind auth_token; ConfigError where its options are missing.  Open paths ask nobody."""
+    protocol = _Protocol(
+        app, {"oslo_config_config": conf, "oslo_config_project": "obsvc", "delay_auth_decision": True})
+    if not conf.keystone_authtoken.auth_type:  # registered by the line before
+        raise ConfigError("auth_strategy = keystone: expected [keystone_authtoken] auth_type, auth_url and the options "
+                          "of that plugin, found no auth_type: add them, as for any OpenStack service")
+
+    def behind(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ.get("PATH_INFO") in OPEN:
+            return app(environ, start_response)
+        request_ids.begin(environ)
+        try:
+            return protocol(environ, start_response)
+        except (*_AWAY, Unavailable) as error:
+            LOG.error("a token can't be checked: %s: %s", type(error).__name__, " ".join(str(error).split()))
+            return refuse(environ, start_response, Unavailable(
+                "the identity service could not be asked whether the token is valid: to be tried again"))
+
+    return behind
+
+
+class _Protocol(auth_token.AuthProtocol):
+    """auth_token, for which a token that could not be checked is not an invalid one."""
+
+    def fetch_token(self, token: str, **kwargs: Any) -> Any:
+        try:
+            return super().fetch_token(token, **kwargs)
+        except auth_token.InvalidToken as error:
+            if isinstance(error.__context__, _AWAY) and not isinstance(error.__context__, identity.NotFound):
+                raise Unavailable(str(error)) from error
+            raise

@@ -1,0 +1,134 @@
+"""What one project may take of the API, and what all may together: requests a second, waits at once.
+
+Each API process counts for itself.  Callers are told apart by project, or by user where they have none; admin and
+service are held to the limit of all only.  One that asks
+too much is answered 429 with ``Retry-After`` and nothing is done for it; where there are more waits than threads to
+hold them, 503.  Paths without identity (``/healthz`` among them) are never counted.
+"""
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import falcon
+
+from obsvc.api.access.policy import Caller
+from obsvc.exceptions import TooManyRequests, Unavailable
+from obsvc.process.clock import Clock, SystemClock
+
+#: Query parameters by which a request says that it waits.
+WAITING = ("wait", "timeout")
+
+#: How paths end whose requests wait without saying so.
+WAITING_PATHS = ("/wait", "/watch")
+
+#: Callers remembered at most; beyond that those are forgotten whose allowance is full again.
+REMEMBERED = 10_000
+
+
+class Allowance:
+    """Requests a second by key, as a token bucket each (``burst`` at once, refilled at ``rate``).  Any thread."""
+
+    def __init__(self, rate: float, burst: int, *, clock: Clock | None = None) -> None:
+        self._rate, self._burst = rate, burst
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._full_at: dict[str, float] = {}  # when the bucket is full again: all that has to be known of it
+
+    def take(self, key: str) -> float:
+        """0.0 when one more is allowed now; else the seconds until it is."""
+        with self._lock:
+            now = self._clock.monotonic()
+            full_at = max(now, self._full_at.get(key, now)) + 1.0 / self._rate
+            missing = full_at - now - self._burst / self._rate
+            if missing > 1e-9:
+                return missing
+            if len(self._full_at) >= REMEMBERED:
+                self._full_at = {each: at for each, at in self._full_at.items() if at > now}
+            self._full_at[key] = full_at
+            return 0.0
+
+
+class Limits:
+    """falcon middleware, behind the one that finds out who asks.
+
+    max_waiters: waits at once of this process; waiters_per_project: of one project, 0: half of them.  rate: requests a
+    second of one project, 0: not limited; burst: of those at once.
+    """
+
+    def __init__(
+        self, *, max_waiters: int = 1000, waiters_per_project: int = 0, rate: float = 0.0, burst: int = 1,
+        clock: Clock | None = None,
+    ) -> None:
+        self._max = max_waiters
+        self._per_project = waiters_per_project or max(1, max_waiters // 2)
+        self._allowance = Allowance(rate, burst, clock=clock) if rate > 0 else None
+        self._lock = threading.Lock()
+        self._waiting: Counter[str] = Counter()
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller: Caller | None = getattr(req.context, "caller", None)
+        if caller is None:
+            return
+        if caller.privileged:  # operators and other services: together with all, not each by itself
+            if waits(req):
+                self._enter(req, "", self._max)
+            return
+        key = f"project {caller.project_id}" if caller.project_id else f"user {caller.user_id}"
+        if self._allowance is not None and (missing := self._allowance.take(key)) > 0:
+            raise TooManyRequests("expected fewer requests a second of this project, got more: slow down, or wait by "
+                                  "long poll in place of asking again", retry_after=math.ceil(missing))
+        if waits(req):
+            self._enter(req, key, self._per_project)
+
+    def _enter(self, req: falcon.Request, key: str, most: int) -> None:
+        with self._lock:
+            if self._waiting.total() >= self._max:
+                raise Unavailable(f"expected at most {self._max} requests that wait at this API process, got one more: "
+                                  "send it again, to another one if there is")
+            if self._waiting[key] >= most:
+                raise TooManyRequests(f"expected at most {most} requests of this project that wait at "
+                                      "once, got one more: follow /v1/changes by one wait in place of many")
+            self._waiting[key] += 1
+            req.context.waiting = key
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
+        key = getattr(req.context, "waiting", None)
+        if key is None:
+            return
+        if resp.stream is not None:  # it has only begun
+            resp.stream = Ending(resp.stream, lambda: self._leave(key))
+        else:
+            self._leave(key)
+
+    def _leave(self, key: str) -> None:
+        with self._lock:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+
+class Ending:
+    """A stream that tells once when the WSGI server is done with it."""
+
+    def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
+        self._stream, self._ended = stream, ended
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        ended, self._ended = self._ended, lambda: None
+        try:
+            self._stream.close()
+        finally:
+            ended()
+
+
+def waits(req: falcon.Request) -> bool:
+    """Whether a request waits: says so (``wait=0`` does not), or is of a path that does by itself."""
+    asked = [req.params[name] for name in WAITING if name in req.params]
+    return req.method == "GET" and (asked or ["60" if req.path.endswith(WAITING_PATHS) else "0"]) != ["0"]

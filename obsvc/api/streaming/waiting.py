@@ -1,0 +1,34 @@
+"""Waiting for a resource: read, and read again when the changes feed tells of it, until it is as wanted."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from obsvc.api.streaming.feed import Feed
+from obsvc.model import Ref
+from obsvc.process.clock import Clock
+
+T = TypeVar("T")
+
+#: Seconds until it is read again untold: what is no change of the feed (a deadline that passed, an observation that was
+#: stopped) must show as well.
+STEP = 5.0
+
+
+def wait(
+    feed: Feed, ref: Ref, read: Callable[[], T], enough: Callable[[T], bool], timeout: float, *, clock: Clock,
+    step: Callable[[T], float] = lambda found: STEP,
+) -> T:
+    """The first of ``read()`` that is ``enough``; after ``timeout`` seconds the last one.
+
+    step: seconds until the next reading at the latest.  Raises what ``read`` raises, and Unavailable when the process
+    ends.
+    """
+    end = clock.monotonic() + timeout
+    with feed.signal(ref) as signal:
+        while True:
+            found = read()
+            left = end - clock.monotonic()
+            if enough(found) or left <= 0:
+                return found
+            signal.wait(min(left, step(found)))

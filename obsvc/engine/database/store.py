@@ -1,0 +1,319 @@
+"""Transactions: the only way to the engine's database.
+
+``Store.run(fn)`` runs ``fn(tx)`` in one transaction and commits it; after a dead-lock, a serialization failure, a
+lock time-out or a connection lost *before* the commit it is run again as a whole, so ``fn`` must have no effects
+outside its transaction (hang those on ``tx.after_commit``).  A connection lost *during* the commit raises
+Unavailable: the outcome is unknown.  ``Store.read(fn)`` is for transactions that write nothing.
+
+Locks are taken in one order always: partitions ascending, refs, stacks, nodes, change counters, feed.  On SQLite
+every ``run`` holds the write lock of the whole database from its start.
+
+May be called from any thread; a Transaction belongs to the thread that runs it.
+"""
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from obsvc import metrics
+from obsvc.engine.database.databases import READ_ONLY, Trouble, make_engine, shown, trouble
+from obsvc.engine.schema import core
+from obsvc.engine.settings import EngineSettings
+from obsvc.exceptions import ConfigError, InvalidInput, Unavailable
+from obsvc.process import failpoints
+from obsvc.process.clock import Clock, SystemClock
+
+LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+
+#: First pause before a transaction is run again, and the longest; each is taken with full jitter.
+PAUSE_INITIAL = 0.005
+PAUSE_MAX = 0.5
+
+#: How long a request is held while the database can't be reached: less than a client's time-out, so that the
+#: client hears "unavailable" from us rather than nothing.
+LOST_PATIENCE = 4.0
+
+#: How long a transaction is run again that finds no way through: its client has given up by then, and its thread and
+#: connection are wanted by others.  Twice the time that one statement waits for a lock.
+RETRY_PATIENCE = 20.0
+
+#: How often a transaction is run again because another one inserted the same row first.
+CONFLICT_RETRIES = 3
+
+#: Change counters that somebody may wait for.
+COUNTERS = ("feed", "partition", "job", "stack", "observation", "selector")
+
+_AGAIN = {Trouble.DEADLOCK, Trouble.SERIALIZATION, Trouble.LOCK_TIMEOUT, Trouble.BUSY}
+
+
+class Transaction:
+    """One running transaction.
+
+    connection: SQLAlchemy Core.  now: the engine's time when it began, seconds since the epoch.
+    settings: the engine's.  emitting: whether there is a bus to emit on; else nothing is put in the outbox.
+    """
+
+    def __init__(self, connection: sa.Connection, now: float, store: Store) -> None:
+        self.connection = connection
+        self.now = now
+        self.settings = store.settings
+        self.emitting = store.emitting
+        self._store = store
+        self.touched: set[str] = set()
+        self._bumped: set[str] = set()
+        self._before_commit: list[Callable[[Transaction], None]] = []
+        self._after_commit: list[Callable[[], None]] = []
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite``, ``postgresql``, ``mysql`` or ``mariadb``."""
+        return self.connection.dialect.name
+
+    @property
+    def partitions(self) -> int:
+        """P."""
+        return self._store.deployment_in(self).partitions
+
+    def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+        """As ``connection.execute``; with a list of mappings it is an executemany."""
+        return self.connection.execute(statement, parameters)
+
+    def lock_partitions(self, ids: Iterable[int], *columns: sa.Column[Any]) -> dict[int, sa.Row[Any]]:
+        """Lock the rows of these partitions, ascending, until the commit; the rows as they stand now, by id.
+
+        columns: what the rows have beside the id; all by default."""
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        table = core.partition
+        rows = self.execute(
+            sa.select(table.c.partition_id, *columns or [one for one in table.c if one is not table.c.partition_id])
+            .where(table.c.partition_id.in_(sa.bindparam("ids", expanding=True)))
+            .order_by(table.c.partition_id).with_for_update(), {"ids": wanted}
+        ).all()
+        return {row.partition_id: row for row in rows}
+
+    def touch(self, counter: str) -> None:
+        """Wake, at commit, whoever waits for ``counter`` (one of :data:`COUNTERS`), in every engine process."""
+        if counter not in COUNTERS:
+            raise ValueError(f"expected one of {COUNTERS}, got {counter!r}")
+        self.touched.add(counter)
+
+    def before_commit(self, fn: Callable[[Transaction], None]) -> None:
+        """Run ``fn(tx)`` at the end of the transaction, inside it."""
+        self._before_commit.append(fn)
+
+    def after_commit(self, fn: Callable[[], None]) -> None:
+        """Run ``fn()`` once, when the commit has succeeded."""
+        self._after_commit.append(fn)
+
+    def next_versions(self, count: int) -> int:
+        """Take ``count`` versions of the feed; the first of them.  Locks the feed: the last lock of all, so call
+        it when nothing but writes of rows already locked (or new) follows."""
+        self._bump_counters(self.touched - {"feed"})
+        self.execute(sa.update(core.feed).values(version=core.feed.c.version + count))
+        self.touched.add("feed")
+        return self.execute(sa.select(core.feed.c.version)).scalar_one() - count + 1
+
+    def _bump_counters(self, names: Iterable[str]) -> None:
+        table = core.change_counter
+        for name in sorted(set(names) - self._bumped):
+            self.execute(sa.update(table).where(table.c.name == name).values(value=table.c.value + 1))
+            self._bumped.add(name)
+
+    def _finish(self) -> None:
+        for fn in self._before_commit:
+            fn(self)
+        self._bump_counters(self.touched - {"feed"})
+
+    def _committed(self) -> None:
+        for fn in self._after_commit:
+            fn()
+
+
+class Store:
+    """The engine's database.
+
+    url: an SQLAlchemy URL; max_retries: runs again after the first; settings, emitting: as in Transaction.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        pool_size: int = 10,
+        max_retries: int = 20,
+        settings: EngineSettings | None = None,
+        emitting: bool = False,
+    ) -> None:
+        self.settings = settings or EngineSettings()
+        self.emitting = emitting
+        self.clock: Clock = clock or SystemClock()
+        self.url = url
+        self.max_retries = max_retries
+        self.engine = make_engine(url, pool_size=pool_size)
+        self.dialect = self.engine.dialect.name
+        self._on_commit: list[Callable[[frozenset[str]], None]] = []
+        # SQLite has one writer; within a process the lock is fairer than its busy handler's polling
+        self._writer = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
+        in_memory = isinstance(self.engine.pool, sa.pool.StaticPool)
+        self._reader = self._writer if in_memory else contextlib.nullcontext()
+        self._deployment: sa.Row[Any] | None = None
+
+    def on_commit(self, listener: Callable[[frozenset[str]], None]) -> None:
+        """Call ``listener(counters)`` after each commit of this process that touched any."""
+        self._on_commit.append(listener)
+
+    def run(self, fn: Callable[[Transaction], T]) -> T:
+        """Run ``fn`` in one transaction, again as a whole where the database asks for that.
+
+        Raises what ``fn`` raises (rolled back), Unavailable where the database can't be reached or gives no way
+        through after all retries, InvalidInput for a value that it does not take (PostgreSQL: a NUL in a text),
+        ConfigError where the schema is not there.
+        """
+        return self._attempts(lambda: self._once(fn))
+
+    def read(self, fn: Callable[[Transaction], T]) -> T:
+        """As :meth:`run` for a transaction that only reads: takes no write lock."""
+        return self._attempts(lambda: self._read_once(fn))
+
+    def deployment(self) -> sa.Row[Any]:
+        """The row of ``deployment`` (database_id, partitions), read once per process."""
+        return self._deployment or self.read(self.deployment_in)
+
+    def deployment_in(self, tx: Transaction) -> sa.Row[Any]:
+        """As :meth:`deployment`, within a transaction that runs already."""
+        if self._deployment is None:
+            row = tx.execute(sa.select(core.deployment)).one_or_none()
+            if row is None:
+                raise ConfigError(f"the database {shown(self.url)} is empty: run 'obsvc db upgrade'")
+            self._deployment = row
+        return self._deployment
+
+    @property
+    def partitions(self) -> int:
+        """P: how many partitions this database was made with."""
+        return self.deployment().partitions
+
+    def counters(self) -> Mapping[str, int]:
+        """The present value of every change counter, the feed's version among them."""
+
+        def read(tx: Transaction) -> dict[str, int]:
+            found = {row.name: row.value for row in tx.execute(sa.select(core.change_counter))}
+            found["feed"] = tx.execute(sa.select(core.feed.c.version)).scalar_one()
+            return found
+
+        return self.read(read)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.engine.dispose()
+
+    def _transaction(self, connection: sa.Connection) -> Transaction:
+        return Transaction(connection, self.clock.time(), self)
+
+    def _once(self, fn: Callable[[Transaction], T]) -> T:
+        with self._writer, self.engine.connect() as connection:
+            with _rolled_back(connection):
+                connection.begin()
+                tx = self._transaction(connection)
+                result = fn(tx)
+                tx._finish()
+            failpoints.hit("commit.before")
+            try:
+                connection.commit()
+            except sa.exc.DBAPIError as error:
+                if trouble(error) is Trouble.LOST:
+                    raise Unavailable(
+                        "the connection to the database broke while a transaction was committed: its outcome is "
+                        "unknown, send the request again"
+                    ) from error
+                raise
+        failpoints.hit("commit.after")
+        tx._committed()
+        if tx.touched:
+            touched = frozenset(tx.touched)
+            for listener in self._on_commit:
+                listener(touched)
+        return result
+
+    def _read_once(self, fn: Callable[[Transaction], T]) -> T:
+        with self._reader, self.engine.connect() as connection:
+            connection = connection.execution_options(**{READ_ONLY: True})
+            with _rolled_back(connection):
+                connection.begin()
+                result = fn(self._transaction(connection))
+            connection.rollback()
+        return result
+
+    def _attempts(self, once: Callable[[], T]) -> T:
+        lost_since: float | None = None
+        began = time.monotonic()
+        attempt = 0
+        while True:
+            try:
+                return once()
+            except OverflowError as error:  # SQLite's driver, of a whole number beyond 64 bits
+                raise _not_storable(error) from error
+            except sa.exc.SQLAlchemyError as error:
+                why = trouble(error)
+                if why is Trouble.NO_SCHEMA:
+                    raise ConfigError(
+                        f"the database {shown(self.url)} lacks a table or column that this version needs "
+                        "(run 'obsvc db upgrade')"
+                    ) from error
+                if isinstance(error, sa.exc.DataError):
+                    raise _not_storable(error) from error
+                if why is Trouble.LOST:
+                    lost_since = lost_since or time.monotonic()
+                    again = time.monotonic() - lost_since < LOST_PATIENCE
+                else:
+                    in_time = time.monotonic() - began < RETRY_PATIENCE
+                    again = why in _AGAIN and attempt < self.max_retries and in_time
+                    again = again or (why is Trouble.CONFLICT and attempt < CONFLICT_RETRIES)
+                if not again:
+                    if why in _AGAIN or why is Trouble.LOST:
+                        raise Unavailable(self._given_up(why, attempt, error)) from error
+                    raise
+                attempt += 1
+                metrics.TRANSACTION_RETRIES.labels(reason=why.value).inc()
+                LOG.debug("transaction runs again (attempt %d): %s", attempt + 1, why.value)
+                time.sleep(random.uniform(0, min(PAUSE_MAX, PAUSE_INITIAL * 2 ** min(attempt, 10))))
+
+    def _given_up(self, why: Trouble, attempt: int, error: Exception) -> str:
+        if why is Trouble.LOST:
+            return f"the database {shown(self.url)} can't be reached ({one_line(error)}): try again later"
+        return f"a transaction found no way through after {attempt + 1} attempts ({why.value}): try again later"
+
+
+@contextlib.contextmanager
+def _rolled_back(connection: sa.Connection) -> Iterator[None]:
+    """Roll back where the block raises; the block's error counts, not one of the rollback."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sa.exc.SQLAlchemyError):
+            connection.rollback()
+        raise
+
+
+def _not_storable(error: Exception) -> InvalidInput:
+    LOG.warning("the database refuses a value: %s", one_line(error))
+    return InvalidInput(f"the request has a value that can't be stored: {one_line(error)}")
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what the driver said, without SQL and parameters."""
+    original = getattr(error, "orig", None) or error
+    lines = str(original).strip().splitlines()
+    return lines[0] if lines else type(original).__name__
+

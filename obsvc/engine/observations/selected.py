@@ -1,0 +1,181 @@
+"""What selectors select: started when somebody finds it, stopped when it is gone or turns out to be another's.
+
+A ref that a selector may want is observed by one observation that is marked ``selected``, however many selectors want
+it; whether one does is known with its snapshot, by the project there.  Functions belong to the thread of their
+Transaction.
+"""
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from obsvc.engine.database.rows import check_ref, chunks
+from obsvc.engine.database.store import Transaction
+from obsvc.engine.observations import watches as observing
+from obsvc.engine.ownership import duties
+from obsvc.engine.schema import core
+from obsvc.engine.schema.selectors import selector as table
+from obsvc.engine_client.duties import DutyRequest, SweepBatch
+from obsvc.engine_client.observations import StartItem
+from obsvc.engine_client.selectors import Selector, SelectorsReply, SelectorStart, SelectorStop
+from obsvc.exceptions import Conflict, NotFound
+from obsvc.model import Ref
+
+#: A region and a resource type.
+Kind = tuple[str, str]
+
+#: Observations that one transaction stops.
+STOPPED_AT_ONCE = 500
+
+#: The namespace of selectors' ids: the same region, type and project is the same selector.
+_NAMESPACE = uuid.UUID("1f6a4a5e-6d1c-4b0a-9f52-0c6c1f0d5a3e")
+
+
+class Projects:
+    """The projects of which all of one kind are selected; ``everybody``: of any."""
+
+    def __init__(self, found: Iterable[str | None] = ()) -> None:
+        self._found = set(found)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def select(self, project_id: str | None) -> bool:
+        """Whether a resource that is known to be of this project (None: of none) is selected."""
+        return None in self._found or (project_id is not None and project_id in self._found)
+
+    def may_select(self, project_id: str | None) -> bool:
+        """As ``select`` for a project that a list or a message names; None: it does not say."""
+        return self.select(project_id) or (project_id is None and bool(self._found))
+
+
+def start(tx: Transaction, request: SelectorStart) -> Selector:
+    """Start selecting, and ask for a sweep that finds what is there."""
+    check_ref(Ref(request.region, request.resource_type, "any"))
+    one = str(uuid.uuid5(_NAMESPACE, "\0".join(map(str, (request.region, request.resource_type, request.project_id)))))
+    row = tx.execute(sa.select(table).where(table.c.selector_id == one)).one_or_none()
+    if row is not None:
+        return _of(row)
+    _check_room(tx, request.project_id)
+    found = Selector(one, request.region, request.resource_type, tx.now, request.project_id)
+    tx.execute(sa.insert(table).values(
+        selector_id=one, region=found.region, resource_type=found.resource_type, project_id=found.project_id,
+        started_at=tx.now))
+    if request.service is not None:
+        duties.ask(tx, DutyRequest(request.region, f"selector {one}", request.service))
+    tx.touch("selector")
+    return found
+
+
+def _check_room(tx: Transaction, project_id: str | None) -> None:
+    """Conflict where the project has as many selectors as it may; those started at one moment may be a few more."""
+    if project_id is None:
+        return
+    there = tx.execute(sa.select(sa.func.count()).where(table.c.project_id == project_id)).scalar_one()
+    if there >= (most := tx.settings.selectors_per_project):
+        raise Conflict(f"project {project_id} has {there} selectors, and a project may have {most} ([engine] "
+                       "selectors_per_project): stop one that is not needed")
+
+
+def stop(tx: Transaction, request: SelectorStop) -> Selector:
+    """Stop selecting; what was observed for it alone: see :func:`left_over`."""
+    query = sa.select(table).where(table.c.selector_id == request.selector_id)
+    if request.project_id is not None:
+        query = query.where(table.c.project_id == request.project_id)
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"no selector {request.selector_id}: list those there are")
+    tx.execute(sa.delete(table).where(table.c.selector_id == request.selector_id))
+    tx.touch("selector")
+    return _of(row)
+
+
+def left_over(tx: Transaction, kind: Kind) -> int:
+    """Stop a part of what is observed for selectors of this kind and selected by none; how many.  Where there is no
+    snapshot yet, it is judged by the first report."""
+    projects = projects_of(tx, {kind})[kind]
+    observation, resource = core.observation, core.resource
+    query = (
+        sa.select(observation.c.observation_id, resource.c.project_id)
+        .join(resource, resource.c.ref_key == observation.c.ref_key)
+        .where(observation.c.selected, resource.c.region == kind[0], resource.c.resource_type == kind[1])
+    )
+    if projects:
+        query = query.where(resource.c.snapshot.is_not(None))
+    ending = [row.observation_id for row in tx.execute(query) if not projects.select(row.project_id)]
+    observing.stop(tx, ending[:STOPPED_AT_ONCE])
+    return len(ending[:STOPPED_AT_ONCE])
+
+
+def read(tx: Transaction) -> SelectorsReply:
+    """All of them.  The version is read before the rows: one that came in between is told once too often."""
+    counter = core.change_counter
+    version = tx.execute(sa.select(counter.c.value).where(counter.c.name == "selector")).scalar_one()
+    rows = tx.execute(sa.select(table).order_by(table.c.started_at, table.c.selector_id)).all()
+    return SelectorsReply(version, tuple(_of(row) for row in rows))
+
+
+def projects_of(tx: Transaction, kinds: Collection[Kind]) -> Mapping[Kind, Projects]:
+    """By kind, whose are selected."""
+    found: dict[Kind, set[str | None]] = {kind: set() for kind in kinds}
+    if kinds:
+        query = sa.select(table).where(table.c.resource_type.in_({kind[1] for kind in kinds}))
+        for row in tx.execute(query):
+            if (kind := (row.region, row.resource_type)) in found:
+                found[kind].add(row.project_id)
+    return defaultdict(Projects, {kind: Projects(projects) for kind, projects in found.items()})
+
+
+def discover(tx: Transaction, refs: Sequence[Ref]) -> int:
+    """Observe those of ``refs`` that a selector may want; how many are new.  Those that were observed are marked: what
+    was heard of them may be news."""
+    projects = projects_of(tx, {(ref.region, ref.resource_type) for ref in refs})
+    wanted = [ref for ref in dict.fromkeys(refs) if projects[ref.region, ref.resource_type]]
+    tx.lock_partitions(observing.partitions_of(tx, wanted))
+    there = _selected(tx, wanted)
+    new = [ref for ref in wanted if core.ref_key(ref) not in there]
+    _observe(tx, new)
+    known = [ref for ref in wanted if core.ref_key(ref) in there]
+    if known:
+        observing.mark(tx, known, "discovered")
+    return len(new)
+
+
+def listed(tx: Transaction, region: str, batch: SweepBatch) -> list[Ref]:
+    """What a list has that a selector may want and that is not observed for one yet."""
+    kind = (region, batch.resource_type)
+    projects = projects_of(tx, {kind})[kind]
+    refs = [Ref(region, batch.resource_type, item.resource_id) for item in batch.items
+            if not item.gone and projects.may_select(item.project_id)]
+    there = _selected(tx, refs)
+    return [ref for ref in refs if core.ref_key(ref) not in there]
+
+
+def admit(tx: Transaction, refs: Sequence[Ref]) -> int:
+    """Observe what a list has, under the locks of its partitions; how many were still new."""
+    there = _selected(tx, refs)
+    new = [ref for ref in refs if core.ref_key(ref) not in there]
+    _observe(tx, new)
+    return len(new)
+
+
+def _observe(tx: Transaction, refs: Sequence[Ref]) -> None:
+    if refs:
+        observing.start(tx, [StartItem(ref) for ref in refs], selected=True)
+
+
+def _selected(tx: Transaction, refs: Iterable[Ref]) -> set[str]:
+    """The ref_keys of those that are observed for selectors."""
+    observation, found = core.observation, set()
+    for some in chunks(sorted({core.ref_key(ref) for ref in refs})):
+        found.update(tx.execute(sa.select(observation.c.ref_key).where(
+            observation.c.ref_key.in_(some), observation.c.selected)).scalars())
+    return found
+
+
+def _of(row: Any) -> Selector:
+    return Selector(row.selector_id, row.region, row.resource_type, row.started_at, row.project_id)

@@ -1,0 +1,72 @@
+"""Trails on their way from the owner of a ref to who asked for one; forgotten with the retention.
+
+An ask is a row that ``follow`` shows to the owner; told, the row has the trail.  Written under the lock of the ref's
+partition.  Functions belong to the thread of their Transaction.
+"""
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+import sqlalchemy as sa
+
+from obsvc.engine.database.rows import check_ref, ref_of, resources_by_key
+from obsvc.engine.database.store import Transaction
+from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.schema import core
+from obsvc.engine_client.trails import ASK_STANDS, TellTrailsRequest, Trail, TrailReply
+from obsvc.exceptions import NotFound
+from obsvc.model import MemberId, Ref, partition
+
+#: Seconds that a row is kept.
+KEPT = 60.0
+
+_table = core.trail
+_decode = msgspec.json.Decoder(Trail).decode
+
+
+def ask(tx: Transaction, ref: Ref) -> float:
+    """Ask the owner of ``ref`` for its trail; when that was asked.  NotFound where nobody observes it."""
+    check_ref(ref)
+    key, number = core.ref_key(ref), partition(ref, tx.partitions)
+    tx.lock_partitions([number])
+    if key not in resources_by_key(tx, [key]):
+        raise NotFound(f"{ref} is not observed: start an observation first")
+    tx.execute(sa.delete(_table).where(_table.c.ref_key == key))
+    tx.execute(sa.insert(_table).values(
+        ref_key=key, region=ref.region, resource_type=ref.resource_type, resource_id=ref.resource_id,
+        partition_id=number, asked_at=tx.now))
+    tx.touch("partition")
+    return tx.now
+
+
+def asked(tx: Transaction, numbers: Collection[int]) -> tuple[Ref, ...]:
+    """The refs of these partitions whose trail somebody waits for."""
+    rows = tx.execute(sa.select(_table).where(
+        _table.c.told_at.is_(None), _table.c.asked_at >= tx.now - ASK_STANDS).order_by(_table.c.ref_key)).all()
+    return tuple(ref_of(row) for row in rows if row.partition_id in numbers)
+
+
+def tell(tx: Transaction, request: TellTrailsRequest) -> None:
+    """Keep what the owner tells; what anybody else tells, or nobody asked for, is passed over."""
+    told = {core.ref_key(one.ref): one for one in request.trails}
+    numbers = {key: partition(one.ref, tx.partitions) for key, one in told.items()}
+    parts = tx.lock_partitions(numbers.values())
+    for key, one in told.items():
+        if fencing.holds(parts[numbers[key]], request.member, one.generation):
+            tx.execute(sa.update(_table).where(_table.c.ref_key == key, _table.c.told_at.is_(None)).values(
+                told_at=tx.now, name=request.member.name, incarnation=request.member.incarnation,
+                body=msgspec.json.encode(one.trail).decode()))
+    tx.touch("partition")
+
+
+def read(tx: Transaction, ref: Ref, asked_at: float) -> TrailReply | None:
+    """The trail that was told since ``asked_at``; None as long as there is none."""
+    row = tx.execute(sa.select(_table).where(_table.c.ref_key == core.ref_key(ref))).one_or_none()
+    if row is None or row.told_at is None or row.told_at < asked_at:
+        return None
+    return TrailReply(_decode(row.body), MemberId(row.name, row.incarnation))
+
+
+def forget(tx: Transaction) -> None:
+    tx.execute(sa.delete(_table).where(_table.c.asked_at < tx.now - KEPT))

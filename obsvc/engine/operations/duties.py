@@ -1,0 +1,34 @@
+"""What members ask of the engine about duties."""
+from __future__ import annotations
+
+from obsvc.engine.database.store import Store
+from obsvc.engine.ownership import duties
+from obsvc.engine.reports import sweeping
+from obsvc.engine_client import duties as messages
+from obsvc.engine_client.contract import Empty
+
+
+class DutyOperations:
+    """The part of the engine's service that leads to one leader a duty; safe from any thread."""
+
+    store: Store
+
+    def duties(self, request: Empty) -> messages.DutiesReply:
+        return self.store.read(duties.read)
+
+    def ensure_duties(self, request: messages.EnsureDutiesRequest) -> Empty:
+        if request.duties:
+            self.store.run(lambda tx: duties.ensure(tx, request.duties))
+        return Empty()
+
+    def request_duty(self, request: messages.DutyRequest) -> messages.DutyRequestReply:
+        return messages.DutyRequestReply(tuple(self.store.run(lambda tx: duties.ask(tx, request))))
+
+    def begin_duty(self, request: messages.DutyBegin) -> messages.DutyBegun:
+        return self.store.run(lambda tx: duties.begin(tx, request))
+
+    def sweep(self, request: messages.SweepBatch) -> messages.SweepReply:
+        return self.store.run(lambda tx: sweeping.sweep(tx, request))
+
+    def end_duty(self, request: messages.DutyEnd) -> messages.DutyEnded:
+        return self.store.run(lambda tx: duties.end(tx, request))

@@ -1,0 +1,126 @@
+"""What callers may want of a stack that is there: another goal, the last one, none, or that it stops or goes on.
+
+Each is taken at any moment: what is in progress is superseded (see ``updating``).  A template is parsed and refused
+whole before anything is written.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from obsvc.engine.database.store import Store, Transaction
+from obsvc.engine.settings import EngineSettings
+from obsvc.engine.stacks.deletion import start_delete
+from obsvc.engine.stacks.preview import Fixed, fixed_properties, plan
+from obsvc.engine.stacks.rollback import resume, roll_back, stop
+from obsvc.engine.stacks.traversal import Traversal
+from obsvc.engine.stacks.updating import new_goal, turn
+from obsvc.engine.stacks.views import by_id, find, shown
+from obsvc.engine.templates import hot
+from obsvc.engine_client import stacks
+from obsvc.engine_client.stacks import StackAction, StackStatus
+from obsvc.exceptions import Conflict, InvalidInput
+
+
+class GoalOperations:
+    """The part of the engine's service that changes what is wanted of stacks; safe from any thread."""
+
+    store: Store
+    settings: EngineSettings
+    waiters: Any
+
+    #: Which changed properties of a type can't be changed in place; by default what the installed plugins say.
+    fixed_properties: Fixed = staticmethod(fixed_properties)
+
+    #: Resource types that templates may use; by default those of the installed worker plugins.
+    resource_types: frozenset[str] | None = None
+
+    def update_stack(self, request: stacks.StackUpdate) -> stacks.Stack:
+        """Take another goal, whatever the stack is doing, and start towards it.
+
+        Raises InvalidInput for a template or parameters that can't be taken (nothing is written then), Conflict for a
+        stack that is deleted.
+        """
+        check_timeout(request.timeout)
+        template, values = self.read_goal(request)
+
+        def work(traversal: Traversal) -> None:
+            if traversal.value("status") == StackStatus.DELETE_COMPLETE:
+                raise Conflict(f"stack {traversal.row.name!r} is deleted: create it anew")
+            traversal.set(timeout=request.timeout, disable_rollback=request.disable_rollback)
+            aim = new_goal(traversal.tx, traversal.stack_id, request.template, template, values)
+            turn(traversal, StackAction.UPDATE, aim)
+
+        return self._change(request.stack, request.project_id, work)
+
+    def delete_stack(self, request: stacks.StackRequest) -> stacks.Stack:
+        """Delete everything of the stack, in reverse order; a second time has no effect, after a failure it retries.
+
+        With ``wait`` the answer comes when the deletion has ended, or the time is over.
+        """
+
+        def work(traversal: Traversal) -> None:
+            if traversal.value("status") not in (StackStatus.DELETE_IN_PROGRESS, StackStatus.DELETE_COMPLETE):
+                start_delete(traversal)
+
+        answer = self._change(request.stack, request.project_id, work)
+        if request.wait > 0:
+            return self.read_stack(stacks.StackRequest(answer.stack_id, request.project_id, request.wait))
+        return answer
+
+    def rollback_stack(self, request: stacks.StackRequest) -> stacks.Stack:
+        """Go back to the last goal that was reached (to nothing where none was); Conflict where it is there."""
+        return self._change(request.stack, request.project_id, roll_back)
+
+    def cancel_stack(self, request: stacks.StackCancel) -> stacks.Stack:
+        """Stop a creation, update or rollback, and with ``rollback`` go back; Conflict unless one is in progress."""
+
+        def work(traversal: Traversal) -> None:
+            status = traversal.value("status")
+            if traversal.deleting or not traversal.in_progress:
+                raise Conflict(f"stack {traversal.row.name!r} is {status}: expected a creation, an update or a "
+                               "rollback in progress; there is nothing to cancel")
+            if request.rollback:
+                roll_back(traversal)
+            else:
+                stop(traversal, "cancelled")
+                traversal.turns_back = False
+
+        return self._change(request.stack, request.project_id, work)
+
+    def resume_stack(self, request: stacks.StackRequest) -> stacks.Stack:
+        """Go on with what has failed where it stopped; Conflict for a stack that has not failed."""
+        return self._change(request.stack, request.project_id, resume)
+
+    def preview_stack(self, request: stacks.StackUpdate) -> stacks.StackPlan:
+        """What this update would do; nothing is written.  Raises as :meth:`update_stack`."""
+        template, values = self.read_goal(request)
+
+        def work(tx: Transaction) -> stacks.StackPlan:
+            row = find(tx, request.stack, request.project_id)
+            return stacks.StackPlan(tuple(plan(tx, row, template, values, self.fixed_properties)))
+
+        return self.store.read(work)
+
+    def read_goal(self, request: stacks.StackCreate | stacks.StackUpdate) -> tuple[hot.Template, dict[str, Any]]:
+        """The request's template and the value of each parameter; InvalidInput where they can't be taken."""
+        types = self.resource_types if self.resource_types is not None else hot.known_types()
+        template = hot.parse(request.template, types=types)
+        return template, hot.bind_parameters(template, request.parameters)
+
+    def _change(self, stack: str, project_id: str | None, work: Callable[[Traversal], None]) -> stacks.Stack:
+        """Carry ``work`` out with the stack locked; the stack after it."""
+
+        def change(tx: Transaction) -> stacks.Stack:
+            traversal = Traversal.lock(tx, find(tx, stack, project_id).stack_id)
+            work(traversal)
+            traversal.save()
+            return shown(tx, by_id(tx, traversal.stack_id))
+
+        return self.store.run(change)
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raise InvalidInput unless it is a time."""
+    if timeout is not None and not timeout > 0:
+        raise InvalidInput(f"timeout: expected more than 0 seconds, got {timeout}")

@@ -1,0 +1,158 @@
+"""Stacks as callers see them: create, read, nodes, events; other goals are in ``goal_operations``.
+
+A template is parsed and refused whole before anything is written.
+"""
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+
+from obsvc.engine.database.store import Transaction
+from obsvc.engine.operations.goals import GoalOperations, check_timeout
+from obsvc.engine.schema.core import REGION_LENGTH
+from obsvc.engine.schema.stacks import edge, node, stack, stack_event
+from obsvc.engine.stacks import stack_due  # noqa: F401 -- registers the due work of stacks
+from obsvc.engine.stacks.traversal import FIRST, IN_PROGRESS, Traversal, encode
+from obsvc.engine.stacks.updating import new_goal, node_values
+from obsvc.engine.stacks.views import by_id, find, nodes_of, shown
+from obsvc.engine.templates import hot
+from obsvc.engine_client import stacks
+from obsvc.engine_client.jobs import Action
+from obsvc.engine_client.stacks import StackAction, StackStatus
+from obsvc.exceptions import Conflict, InvalidInput
+
+PAGE_LIMIT = 1000
+
+
+class StackOperations(GoalOperations):
+    """The part of the engine's service that is about stacks; safe from any thread."""
+
+    def create_stack(self, request: stacks.StackCreate) -> stacks.Stack:
+        """Take a new goal and start towards it.
+
+        Raises InvalidInput for a template or parameters that can't be taken (nothing is written then), Conflict
+        where a live stack of the project has the name.
+        """
+        _check_request(request)
+        template, values = self.read_goal(request)
+        stack_id = str(uuid.uuid4())
+
+        def work(tx: Transaction) -> stacks.Stack:
+            _refuse_double(tx, request)
+            _insert(tx, stack_id, request, template, values)
+            traversal = Traversal.lock(tx, stack_id)
+            traversal.begin(StackAction.CREATE, total=len(template.resources), finished=0)
+            ready = sa.select(node).where(node.c.stack_id == stack_id, node.c.unmet == 0).order_by(node.c.position)
+            traversal.begin_forward(tx.execute(ready).all())
+            traversal.save()
+            return shown(tx, by_id(tx, stack_id))
+
+        return self.store.run(work)
+
+    def read_stack(self, request: stacks.StackRequest) -> stacks.Stack:
+        """One stack by id or name, waiting up to ``request.wait`` seconds until nothing is in progress."""
+        found = self.store.read(lambda tx: shown(tx, find(tx, request.stack, request.project_id)))
+        if request.wait <= 0 or found.status not in IN_PROGRESS:
+            return found
+
+        def check() -> stacks.Stack | None:
+            row = self.store.read(lambda tx: by_id(tx, found.stack_id))
+            if row is None or row.status in IN_PROGRESS:
+                return None
+            return self.store.read(lambda tx: shown(tx, by_id(tx, found.stack_id)))
+
+        ended = self.waiters.wait({"stack"}, check, request.wait)
+        return ended or self.store.read(lambda tx: shown(tx, by_id(tx, found.stack_id)))
+
+    def list_stacks(self, request: stacks.StacksRequest) -> stacks.StacksPage:
+        """Stacks that are not deleted, by id; ``marker`` is the last id of the page before."""
+        query = sa.select(stack).where(stack.c.live_name.is_not(None)).order_by(stack.c.stack_id)
+        if request.project_id is not None:
+            query = query.where(stack.c.project_key == request.project_id)
+        if request.marker is not None:
+            query = query.where(stack.c.stack_id > request.marker)
+        query = query.limit(max(1, min(request.limit, PAGE_LIMIT)))
+        return self.store.read(
+            lambda tx: stacks.StacksPage(tuple(shown(tx, row, outputs=False) for row in tx.execute(query).all()))
+        )
+
+    def stack_nodes(self, request: stacks.StackRequest) -> stacks.NodesReply:
+        """Every node of the stack, in the template's order."""
+
+        def work(tx: Transaction) -> stacks.NodesReply:
+            row = find(tx, request.stack, request.project_id)
+            return stacks.NodesReply(tuple(nodes_of(tx, row.stack_id)))
+
+        return self.store.read(work)
+
+    def stack_events(self, request: stacks.StackEventsRequest) -> stacks.StackEventsPage:
+        """Events after ``request.after``, oldest first; waits for the first one."""
+        stack_id = self.store.read(lambda tx: find(tx, request.stack, request.project_id).stack_id)
+        query = (
+            sa.select(stack_event).where(stack_event.c.stack_id == stack_id, stack_event.c.event_id > request.after)
+            .order_by(stack_event.c.event_id).limit(max(1, min(request.limit, PAGE_LIMIT)))
+        )
+
+        def check() -> tuple[stacks.StackEvent, ...] | None:
+            rows = self.store.read(lambda tx: tx.execute(query).all())
+            return tuple(
+                stacks.StackEvent(
+                    event_id=row.event_id, at=row.at, event=row.event, node=row.node, resource_id=row.resource_id,
+                    reason=row.reason,
+                )
+                for row in rows
+            ) or None
+
+        found = check()
+        if found is None and request.wait > 0:
+            found = self.waiters.wait({"stack"}, check, request.wait)
+        return stacks.StackEventsPage(found or ())
+
+
+def _check_request(request: stacks.StackCreate) -> None:
+    name = request.name
+    if not name or len(name) > 255 or "/" in name or not name.isprintable():
+        raise InvalidInput(f"name: expected 1 to 255 printable characters without '/', got {name!r}")
+    if request.project_id is not None and len(request.project_id) > 64:
+        raise InvalidInput(f"project_id: expected at most 64 characters, got {len(request.project_id)}")
+    region = request.region
+    if region is not None and not (region and len(region) <= REGION_LENGTH and region.isprintable()):
+        raise InvalidInput(f"region: expected 1 to {REGION_LENGTH} printable characters, got {region[:80]!r}")
+    check_timeout(request.timeout)
+    if request.on_drift != "report":
+        raise InvalidInput(f"on_drift: expected 'report', got {request.on_drift!r}: repair is not built yet")
+
+
+def _refuse_double(tx: Transaction, request: stacks.StackCreate) -> None:
+    same = tx.execute(
+        sa.select(stack).where(stack.c.project_key == (request.project_id or ""), stack.c.live_name == request.name)
+    ).one_or_none()
+    if same is not None:
+        raise Conflict(
+            f"there is a stack {request.name!r} already ({same.stack_id}, {same.status}): give it another goal "
+            "by an update, delete it first, or take another name"
+        )
+
+
+def _insert(
+    tx: Transaction, stack_id: str, request: stacks.StackCreate, template: hot.Template, values: dict[str, Any]
+) -> None:
+    tx.execute(sa.insert(stack).values(
+        stack_id=stack_id, name=request.name, project_key=request.project_id or "", live_name=request.name,
+        project_id=request.project_id, region=request.region, status=StackStatus.CREATE_IN_PROGRESS, status_reason="",
+        action=Action.CREATE, traversal="", created_at=tx.now, updated_at=tx.now, timeout=request.timeout,
+        on_drift=request.on_drift, template=request.template, parameters=encode(values), total=0, finished=0,
+        failed=0, drifted=0, halted=False, goal=1, phase=FIRST, leftover=0, progressed_at=tx.now, last_event_id=0,
+        disable_rollback=request.disable_rollback,
+    ))
+    new_goal(tx, stack_id, request.template, template, values)
+    ids = {name: str(uuid.uuid4()) for name in template.resources}
+    tx.execute(sa.insert(node), node_values(stack_id, template, ids))
+    edges = [
+        {"node_id": ids[name], "requires": ids[other]}
+        for name, resource in template.resources.items() for other in resource.requires
+    ]
+    if edges:
+        tx.execute(sa.insert(edge), edges)

@@ -1,0 +1,346 @@
+"""Who owns a partition: beats, claims, releases, and the fence check (DESIGN 2).
+
+The decision about one claim is pure (:func:`decide`); the functions that take a Transaction lock the partitions
+they touch.  Generations only rise: every grant but a repeated one raises its partition's by one.
+"""
+from __future__ import annotations
+
+import dataclasses
+import enum
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from obsvc import metrics
+from obsvc.engine.database.rows import chunks, to_json
+from obsvc.engine.database.store import Transaction
+from obsvc.engine.schema import core
+from obsvc.engine.settings import EngineSettings
+from obsvc.engine_client.ownership import (
+    Asked,
+    Beat,
+    ClaimReason,
+    ClaimReply,
+    ClaimRequest,
+    Grant,
+    MemberState,
+    ReleaseReply,
+    ReleaseRequest,
+)
+from obsvc.exceptions import InvalidInput
+from obsvc.model import Generation, MemberId, PartitionId
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Holding:
+    """A partition as a claim finds it.  owner_alive: beats and has not said goodbye, by the engine's clock."""
+
+    owner: MemberId | None
+    claim_id: str | None
+    owner_alive: bool
+    asked_at: float | None = None
+    asked_again_at: float | None = None
+
+
+class Decision(enum.Enum):
+    REPEAT = "repeat"  #: the same claim sent again: the same grant
+    GRANT = "grant"
+    ASK = "ask"  #: a live owner is asked to hand over
+
+
+def decide(
+    holding: Holding, member: MemberId, claim_id: str, reason: ClaimReason, *, now: float, settings: EngineSettings
+) -> tuple[Decision, str]:
+    """What comes of one claim, and why in a word.
+
+    At once: a partition without an owner, of an owner that the claimant calls vanished, of one that is silent or
+    has left, or of an earlier start of the claimant itself.  Otherwise the owner lives and is asked, and it is
+    taken by force when ``drain_timeout`` has passed since it was first asked.
+    """
+    owner = holding.owner
+    if owner == member and holding.claim_id == claim_id:
+        return Decision.REPEAT, "repeated"
+    if owner is None:
+        return Decision.GRANT, "vacant"
+    if owner.name == member.name:
+        return Decision.GRANT, "same_member" if owner == member else "restarted"
+    if reason is ClaimReason.VANISHED:
+        return Decision.GRANT, "vanished"
+    if not holding.owner_alive:
+        return Decision.GRANT, "silent"
+    asked_at = asked_since(holding.asked_at, holding.asked_again_at, now=now, settings=settings)
+    if asked_at is not None and now - asked_at >= settings.drain_timeout:
+        return Decision.GRANT, "forced"
+    if settings.drain_timeout == 0:
+        return Decision.GRANT, "forced"
+    return Decision.ASK, "planned"
+
+
+def asked_since(
+    asked_at: float | None, asked_again_at: float | None, *, now: float, settings: EngineSettings
+) -> float | None:
+    """Since when a partition is asked for; None where nobody asks any more (an ask must be repeated to count)."""
+    if asked_at is None or asked_again_at is None:
+        return None
+    return asked_at if now - asked_again_at <= settings.drain_timeout + settings.member_timeout else None
+
+
+def is_alive(state: str, last_beat_at: float, *, now: float, settings: EngineSettings) -> bool:
+    """Whether a member counts as alive by the engine's clock."""
+    return state != MemberState.LEFT.value and now - last_beat_at <= settings.member_timeout
+
+
+def owner_of(row: Any) -> MemberId | None:
+    """The granted owner of a partition's row."""
+    return None if row.owner_name is None else MemberId(row.owner_name, row.owner_incarnation)
+
+
+def holds(row: Any, member: MemberId, generation: int) -> bool:
+    """The fence check on a partition's row (read under its lock where something is written)."""
+    return row.generation == generation and owner_of(row) == member
+
+
+class Refusal(enum.StrEnum):
+    """Why a write under ``(member, generation)`` is refused; the reasons of ``obsvc_refused_total``."""
+
+    OLD_GENERATION = "old_generation"  #: granted anew since: the member slept, or the request is late or replayed
+    RELEASED = "released"  #: let go of under this generation
+    OTHER_INCARNATION = "other_incarnation"  #: granted to another process of that name
+    OTHER_MEMBER = "other_member"
+    UNKNOWN_GENERATION = "unknown_generation"  #: never granted: another database's, or one restored from a backup
+
+
+def refusal(row: Any, member: MemberId, generation: int) -> Refusal | None:
+    """Why :func:`holds` says no; None where it says yes."""
+    if holds(row, member, generation):
+        return None
+    if generation > row.generation:
+        return Refusal.UNKNOWN_GENERATION
+    if row.owner_name == member.name and row.owner_incarnation != member.incarnation:
+        return Refusal.OTHER_INCARNATION
+    if generation < row.generation:
+        return Refusal.OLD_GENERATION
+    return Refusal.RELEASED if row.owner_name is None else Refusal.OTHER_MEMBER
+
+
+def note_refused(
+    operation: str, member: MemberId, refused: Sequence[tuple[Any, int, Refusal]]
+) -> None:
+    """One line and the metric for the refused items ``(partition's row, generation, why)`` of one request."""
+    if not refused:
+        return
+    for _, _, why in refused:
+        metrics.REFUSED.labels(operation=operation, reason=why.value).inc()
+    row, generation, why = refused[0]
+    LOG.warning(
+        "refused of a %s by %s: %d items; first partition %d under generation %d (%s): granted is generation %d to %s",
+        operation, member, len(refused), row.partition_id, generation, why.value, row.generation,
+        owner_of(row) or "nobody",
+    )
+
+
+def beat(tx: Transaction, said: Beat) -> tuple[tuple[PartitionId, Generation], ...]:
+    """Note a beat; what is granted to that incarnation, ascending."""
+    table = core.member
+    here = (table.c.name == said.member.name) & (table.c.incarnation == said.member.incarnation)
+    values = {
+        "beat": to_json(said), "state": said.state.value, "caught_up": False, "last_beat_at": tx.now,
+    }
+    found = tx.execute(sa.update(table).where(here).values(values))
+    if not found.rowcount:
+        tx.execute(
+            sa.insert(table).values(
+                name=said.member.name, incarnation=said.member.incarnation, first_beat_at=tx.now, **values
+            )
+        )
+    parts = core.partition
+    rows = tx.execute(
+        sa.select(parts.c.partition_id, parts.c.generation)
+        .where(parts.c.owner_name == said.member.name, parts.c.owner_incarnation == said.member.incarnation)
+        .order_by(parts.c.partition_id)
+    )
+    granted = tuple((PartitionId(row.partition_id), Generation(row.generation)) for row in rows)
+    # Read with the member's row written, and so in an order with claims: a member whose grant is still on its way to
+    # it, or was lost, is caught up with what it knows of and says nothing of that partition.
+    if said.caught_up and said.held == len(granted):
+        tx.execute(sa.update(table).where(here).values(caught_up=True))
+    return granted
+
+
+def claim(tx: Transaction, request: ClaimRequest) -> ClaimReply:
+    """Grant or ask for each claimed partition, under their locks."""
+    check_partitions(tx, (one.partition for one in request.claims))
+    reasons = {one.partition: one.reason for one in request.claims}
+    rows = tx.lock_partitions(reasons)
+    owners = _last_beats(tx, rows.values())
+    grants, asked, granted_rows, asked_rows = [], [], [], []
+    for number, row in rows.items():
+        owner = owner_of(row)
+        last = owners.get(owner) if owner is not None else None
+        alive = last is not None and is_alive(last.state, last.last_beat_at, now=tx.now, settings=tx.settings)
+        holding = Holding(owner, row.claim_id, alive, row.asked_at, row.asked_again_at)
+        decision, why = decide(
+            holding, request.member, request.claim_id, reasons[PartitionId(number)], now=tx.now, settings=tx.settings
+        )
+        if decision is Decision.ASK:
+            assert owner is not None
+            since = asked_since(row.asked_at, row.asked_again_at, now=tx.now, settings=tx.settings)
+            new = _asked(row, request.member, since, tx.now)
+            asked_rows.append(new)
+            asked.append(Asked(PartitionId(number), owner, new["asked_at"]))
+        elif decision is Decision.REPEAT:
+            grants.append(_grant(row._mapping))
+        else:
+            new = _granted(row, request, last, why, tx.now)
+            granted_rows.append(new)
+            grants.append(_grant({**row._mapping, **new}))
+    _update(tx, granted_rows)
+    _update(tx, asked_rows)
+    if granted_rows:
+        _not_caught_up(tx, request.member)
+    if granted_rows or asked_rows:
+        tx.touch("partition")
+        tx.after_commit(lambda: _note(request.member, granted_rows, asked_rows))
+    return ClaimReply(tuple(grants), tuple(asked))
+
+
+def _not_caught_up(tx: Transaction, member: MemberId) -> None:
+    """What a member said of itself before a grant does not hold for it."""
+    table = core.member
+    here = (table.c.name == member.name) & (table.c.incarnation == member.incarnation)
+    tx.execute(sa.update(table).where(here).values(caught_up=False))
+
+
+def _note(member: MemberId, granted: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
+    reasons: dict[str, int] = {}
+    for row in granted:
+        reasons[row["why"]] = reasons.get(row["why"], 0) + 1
+    for why, count in reasons.items():
+        metrics.GRANTS.labels(reason=why).inc(count)
+    if granted:
+        LOG.info("granted %d partitions to %s: %s", len(granted), member, reasons)
+    if asked:
+        LOG.debug("%s waits for %d partitions of live owners", member, len(asked))
+
+
+def _granted(
+    row: Any, request: ClaimRequest, last: Any | None, why: str, now: float
+) -> dict[str, Any]:
+    owner = owner_of(row)
+    new = {
+        "partition_id": row.partition_id, "generation": row.generation + 1, "owner_name": request.member.name,
+        "owner_incarnation": request.member.incarnation, "claim_id": request.claim_id, "since": now, "why": why,
+        "asked_by": None, "asked_at": None, "asked_again_at": None,
+    }
+    if owner is None:  # what its release (or nobody) left
+        names = ("previous_name", "previous_incarnation", "previous_released", "previous_caught_up",
+                 "previous_last_beat_at")
+        return new | {name: row._mapping[name] for name in names}
+    said_since = last is not None and last.last_beat_at >= row.since  # a beat from before its grant knows nothing of it
+    return new | {
+        "previous_name": owner.name, "previous_incarnation": owner.incarnation, "previous_released": False,
+        "previous_caught_up": bool(said_since and last.caught_up),
+        "previous_last_beat_at": None if last is None else last.last_beat_at,
+    }
+
+
+def _asked(row: Any, member: MemberId, since: float | None, now: float) -> dict[str, Any]:
+    return {
+        "partition_id": row.partition_id, "asked_by": str(member), "asked_at": now if since is None else since,
+        "asked_again_at": now,
+    }
+
+
+def _grant(row: Mapping[str, Any]) -> Grant:
+    previous = None
+    if row["previous_name"] is not None:
+        previous = MemberId(row["previous_name"], row["previous_incarnation"])
+    return Grant(
+        partition=PartitionId(row["partition_id"]), generation=Generation(row["generation"]),
+        observation_version=row["observation_version"], previous=previous, released=bool(row["previous_released"]),
+        previous_caught_up=bool(row["previous_caught_up"]), previous_last_beat_at=row["previous_last_beat_at"],
+    )
+
+
+def _update(tx: Transaction, rows: list[dict[str, Any]]) -> None:
+    """Write rows of partitions, all of the same columns, by their ``partition_id``."""
+    if rows:
+        table = core.partition
+        columns = [name for name in rows[0] if name != "partition_id"]
+        tx.execute(
+            sa.update(table)
+            .where(table.c.partition_id == sa.bindparam("number"))
+            .values({name: sa.bindparam(f"new_{name}") for name in columns}),
+            [{"number": row["partition_id"], **{f"new_{name}": row[name] for name in columns}} for row in rows],
+        )
+
+
+def _last_beats(tx: Transaction, rows: Iterable[Any]) -> dict[MemberId, Any]:
+    names = sorted({row.owner_name for row in rows if row.owner_name is not None})
+    table = core.member
+    found = {}
+    for some in chunks(names):
+        query = sa.select(
+            table.c.name, table.c.incarnation, table.c.state, table.c.caught_up, table.c.last_beat_at
+        ).where(table.c.name.in_(some))
+        for row in tx.execute(query):
+            found[MemberId(row.name, row.incarnation)] = row
+    return found
+
+
+def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
+    """Let go of partitions that are held under the generation named; others are left as they are."""
+    check_partitions(tx, (number for number, _ in request.held))
+    rows = tx.lock_partitions(number for number, _ in request.held)
+    owners = _last_beats(tx, rows.values())
+    last = owners.get(request.member)
+    released, not_held, new_rows, untaken_rows, refused = [], [], [], [], []
+    untaken = set(request.untaken)
+    for number, generation in sorted(set(request.held)):
+        row = rows[number]
+        if holds(row, request.member, generation):
+            vacant = {
+                "partition_id": number, "owner_name": None, "owner_incarnation": None, "claim_id": None,
+                "since": None, "why": "released",
+            }
+            released.append(number)
+            if number in untaken:  # what the grant said of the owner before stays for the next one
+                untaken_rows.append(vacant)
+                continue
+            new_rows.append(vacant | {
+                "previous_name": request.member.name,
+                "previous_incarnation": request.member.incarnation, "previous_released": True,
+                "previous_caught_up": bool(last is not None and last.caught_up),
+                "previous_last_beat_at": tx.now,  # a release is a sign of life as good as a beat
+            })
+        elif _was_released(row, request.member, generation):
+            released.append(number)
+        else:
+            not_held.append(number)
+            refused.append((row, generation, refusal(row, request.member, generation)))
+    tx.after_commit(lambda: note_refused("release", request.member, refused))
+    _update(tx, new_rows)
+    _update(tx, untaken_rows)
+    if released_now := len(new_rows) + len(untaken_rows):
+        tx.touch("partition")
+        tx.after_commit(lambda: LOG.info("%s released %d partitions", request.member, released_now))
+    return ReleaseReply(tuple(released), tuple(not_held))
+
+
+def _was_released(row: Any, member: MemberId, generation: int) -> bool:
+    before = row.previous_released and (row.previous_name, row.previous_incarnation) == (
+        member.name, member.incarnation
+    )
+    since = row.generation if row.owner_name is None else row.generation - 1
+    return bool(before) and since == generation
+
+
+def check_partitions(tx: Transaction, numbers: Iterable[int]) -> None:
+    """Raise InvalidInput for a partition that this database does not have."""
+    wrong = sorted({number for number in numbers if not 0 <= number < tx.partitions})
+    if wrong:
+        raise InvalidInput(f"expected partitions from 0 to {tx.partitions - 1}, got {wrong[:5]}")

@@ -1,0 +1,111 @@
+"""The sweep by marker: finds what a create has made that nobody recorded, and deletes it.
+
+A worker that is stopped between the confirmation of its attempt and its create may come back at any time, and an
+answer that never came proves nothing: so a create that was attempted more than once, or ended without a result, is
+suspect.  Its marker is looked for by a job of its own: after a lease's time, then after growing pauses, until the
+retention is over.  The recorded copy is kept, every other goes.  The row of a copy that is gone stays that long.
+
+A sweep belongs to no traversal: it moves no node, and no traversal waits for it.
+"""
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from obsvc.engine.database import due
+from obsvc.engine.database.rows import chunks
+from obsvc.engine.database.store import Transaction
+from obsvc.engine.schema.stacks import due as due_table
+from obsvc.engine.schema.stacks import edge, job, node, stack
+from obsvc.engine.stacks.locked_stack import JOB_DEADLINE, JOB_LEASE, JobStatus
+from obsvc.engine_client.jobs import Action
+from obsvc.engine_client.stacks import NodeStatus
+
+MARKER_SWEEP = "marker_sweep"
+
+
+def suspect(tx: Transaction, row: Any) -> None:
+    """A create (its job's row) may have made a copy that nobody knows of, or may do so yet."""
+    due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now + tx.settings.job_lease)
+
+
+def suspect_now(tx: Transaction, job_id: str) -> None:
+    """A create's result was refused: there is, most likely, a copy too many."""
+    row = tx.execute(sa.select(job).where(job.c.job_id == job_id, job.c.action == Action.CREATE)).one_or_none()
+    if row is not None:
+        due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now)
+
+
+def forget(tx: Transaction, node_ids: Collection[str]) -> None:
+    """Forget copies of which nothing is left; the rows of those that are suspect stay, as deleted ones."""
+    if not node_ids:
+        return
+    gone = sorted(node_ids)
+    kept: set[str] = set()
+    for some in chunks(gone):
+        kept |= set(tx.execute(
+            sa.select(due_table.c.key).where(due_table.c.kind == MARKER_SWEEP, due_table.c.key.in_(some))).scalars())
+        tx.execute(sa.delete(edge).where(edge.c.node_id.in_(some)))
+        tx.execute(sa.delete(edge).where(edge.c.requires.in_(some)))
+    if kept:
+        tx.execute(
+            sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
+                status=NodeStatus.DELETED, obsolete=True, name=sa.bindparam("called")),
+            [{"which": node_id, "called": f"(gone) {node_id}"} for node_id in sorted(kept)])
+    _forget_rows(tx, [node_id for node_id in gone if node_id not in kept])
+
+
+def _forget_rows(tx: Transaction, node_ids: Sequence[str]) -> None:
+    for some in chunks(node_ids):
+        tx.execute(sa.delete(job).where(job.c.node_id.in_(some)))
+        tx.execute(sa.delete(node).where(node.c.node_id.in_(some)))
+
+
+@due.handler(MARKER_SWEEP)
+def _begin(tx: Transaction, node_id: str) -> None:
+    """Make the job, unless a create for this marker is still open: what it makes is not recorded yet."""
+    stack_id = tx.execute(sa.select(node.c.stack_id).where(node.c.node_id == node_id)).scalar()
+    if stack_id is None:
+        return
+    tx.execute(sa.select(stack.c.stack_id).where(stack.c.stack_id == stack_id).with_for_update())
+    row = tx.execute(sa.select(node).where(node.c.node_id == node_id)).one_or_none()
+    if row is None:
+        return
+    open_ = tx.execute(sa.select(job.c.job_id).where(
+        job.c.node_id == node_id, job.c.action.in_([Action.CREATE, Action.SWEEP]),
+        job.c.status.in_([JobStatus.READY, JobStatus.LEASED]))).first()
+    due.schedule(tx, MARKER_SWEEP, node_id, tx.now + tx.settings.job_lease)
+    if open_ is not None:
+        return
+    # What it was created with: its name is what a listing can be filtered by.
+    made_with = tx.execute(sa.select(job.c.properties).where(
+        job.c.node_id == node_id, job.c.action == Action.CREATE).order_by(job.c.created_at.desc()).limit(1)).scalar()
+    job_id = str(uuid.uuid4())
+    tx.execute(sa.insert(job).values(
+        job_id=job_id, stack_id=stack_id, node_id=node_id, action=Action.SWEEP, type=row.type, status=JobStatus.READY,
+        available_at=tx.now, attempt=0, failures=0, properties=made_with or "{}", resource_id=row.resource_id,
+        created_at=tx.now,
+    ))
+    due.schedule(tx, JOB_DEADLINE, job_id, tx.now + tx.settings.node_timeout)
+    tx.touch("job")
+
+
+def ended(tx: Transaction, row: Any) -> None:
+    """A sweep (its job's row) has ended, well or not: the next after a longer pause, until it is enough.
+
+    The stack's row is locked, and the job's."""
+    for kind in (JOB_DEADLINE, JOB_LEASE):
+        due.cancel(tx, kind, row.job_id)
+    tx.execute(sa.delete(job).where(job.c.job_id == row.job_id))
+    known = tx.execute(sa.select(node).where(node.c.node_id == row.node_id)).one()
+    pause = tx.settings.marker_sweep_pause * 2 ** known.sweeps
+    if pause <= tx.settings.retention:
+        tx.execute(sa.update(node).where(node.c.node_id == row.node_id).values(sweeps=known.sweeps + 1))
+        due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now + pause)
+        return
+    due.cancel(tx, MARKER_SWEEP, row.node_id)
+    if known.obsolete and known.status == NodeStatus.DELETED:
+        _forget_rows(tx, [row.node_id])

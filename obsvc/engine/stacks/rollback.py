@@ -1,0 +1,68 @@
+"""Going back, stopping, and going on: turns of a stack that need no new goal.  The stack's row is locked."""
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from obsvc.engine.schema.stacks import goal
+from obsvc.engine.stacks.deletion import start_delete
+from obsvc.engine.stacks.open_jobs import cancel, open_jobs
+from obsvc.engine.stacks.traversal import JobStatus, Traversal, decode
+from obsvc.engine.stacks.updating import NOTHING, Aim, aim_at, turn
+from obsvc.engine_client.stacks import StackAction, StackStatus
+from obsvc.exceptions import Conflict
+
+
+def start_rollback(traversal: Traversal) -> None:
+    """Begin to bring the stack back to the last goal that was reached; to nothing where none was."""
+    aim = _last_reached(traversal)
+    turn(traversal, StackAction.ROLLBACK, aim, prefer=aim.version)
+
+
+def roll_back(traversal: Traversal) -> None:
+    """As :func:`start_rollback`, where that makes sense.  No effect on a rollback in progress."""
+    status = traversal.value("status")
+    if status == StackStatus.ROLLBACK_IN_PROGRESS:
+        return
+    if traversal.deleting:
+        raise Conflict(f"stack {traversal.row.name!r} is {status}: give it a goal by an update, or let it be deleted")
+    if status.endswith("_COMPLETE"):
+        raise Conflict(
+            f"stack {traversal.row.name!r} is {status}: it is at the last goal that was reached; give it another by "
+            "an update"
+        )
+    start_rollback(traversal)
+
+
+def stop(traversal: Traversal, reason: str) -> None:
+    """Fail what is in progress and begin nothing more; what a worker or the cloud is busy with ends by itself."""
+    traversal.set(halted=True)
+    traversal.fail(reason)
+    for row in open_jobs(traversal):
+        if row.status == JobStatus.READY:
+            cancel(traversal, row)
+            traversal.failed(traversal.node(row.node_id), "stopped before a worker had begun")
+
+
+def resume(traversal: Traversal) -> None:
+    """Go on with what has failed, to the same goal.  No effect while something is in progress."""
+    status = traversal.value("status")
+    if traversal.in_progress:
+        return
+    if not status.endswith("_FAILED"):
+        raise Conflict(f"stack {traversal.row.name!r} is {status}: expected one that has failed; there is nothing to "
+                       "resume")
+    if traversal.deleting:
+        start_delete(traversal)
+        return
+    aim = aim_at(traversal.value("goal"), traversal.value("template"), decode(traversal.value("parameters")))
+    turn(traversal, StackAction(traversal.value("action")), aim)
+
+
+def _last_reached(traversal: Traversal) -> Aim:
+    row = traversal.tx.execute(
+        sa.select(goal).where(goal.c.stack_id == traversal.stack_id, goal.c.reached_at.is_not(None))
+        .order_by(goal.c.version.desc()).limit(1)
+    ).one_or_none()
+    if row is None:
+        return aim_at(0, NOTHING, {})
+    return aim_at(row.version, row.template, decode(row.parameters))

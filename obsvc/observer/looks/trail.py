@@ -1,0 +1,152 @@
+"""What was done with each ref lately, and why: a few words an event, in memory, bounded (for ``obsvc explain``).
+
+:meth:`Trails.note` costs a lock, a look-up and an append; of each ref the newest EVENTS are kept, of all refs those
+that something happened to last.  Words are of our own making, or of what tells no secret: event types, states, causes,
+verdicts; nothing else of a payload.  Any thread may call; nothing blocks but the lock.
+"""
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+
+from obsvc.engine_client.ownership import ObservedRef
+from obsvc.engine_client.reports import ReportOutcome, Verdict
+from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
+from obsvc.model import Cause, Notification, Ref
+from obsvc.observer.fetching.fetched import Fetched
+from obsvc.observer.looks.policy import Decision
+from obsvc.observer.queue.work_queue import Work, WorkQueue
+from obsvc.observer.state.holdings import Held, Standing, Task
+
+#: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
+#: they are kept.  Three kilobytes a ref, sixty megabytes at most.
+NOTIFICATIONS, EVENTS = 16, 24
+REFS = 20_000
+
+
+_Event = tuple[float, str, str]
+
+
+class Trails:
+    """The newest events of each ref.  wall: seconds since the epoch by the engine's clock."""
+
+    def __init__(self, wall: Callable[[], float], *, events: int = EVENTS, notifications: int = NOTIFICATIONS,
+                 refs: int = REFS) -> None:
+        self._wall, self._lengths, self._refs = wall, (notifications, events), refs
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Ref, tuple[deque[_Event], deque[_Event]]] = OrderedDict()
+
+    def note(self, ref: Ref, what: str, text: str) -> None:
+        """Something happened to ``ref``."""
+        at = self._wall()
+        with self._lock:
+            kept = self._kept.get(ref)
+            if kept is None:
+                kept = self._kept[ref] = (deque(maxlen=self._lengths[0]), deque(maxlen=self._lengths[1]))
+                if len(self._kept) > self._refs:
+                    self._kept.popitem(last=False)
+            else:
+                self._kept.move_to_end(ref)
+            kept[what != "notified"].append((at, what, text))
+
+    def notified(self, ref: Ref, notification: Notification, *, due: bool) -> None:
+        """A notification named an observed ref of ours; due: it made a look due, else it joined one."""
+        says = notification.event_type + (f" announces {notification.state}" if notification.state else "")
+        if notification.under_way:
+            says += ", something is under way"
+        self.note(ref, "notified", f"{says}: {'a look is due' if due else 'joins the look that is due already'}")
+
+    def observed(self, observed: Iterable[ObservedRef], text: str) -> None:
+        for one in observed:
+            wanted = f", wanted {', '.join(one.wanted)}" if one.wanted else ""
+            mark = f", mark {one.mark} ({one.mark_reason})" if one.mark is not None else ""
+            self.note(one.ref, "held", f"{text}{wanted}{mark}")
+
+    def events(self, ref: Ref) -> tuple[TrailEvent, ...]:
+        """Oldest first."""
+        with self._lock:
+            heard, others = self._kept.get(ref, ((), ()))
+            return tuple(TrailEvent(*one) for one in heapq.merge(heard, others, key=lambda one: one[0]))
+
+
+def why(standing: Standing, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,
+        shut: Sequence[str]) -> str:
+    """One sentence: what is due, or why nothing is.  due: seconds to the next look, and its cause; shut: services
+    that are left alone."""
+    if standing is Standing.NOT_OWNED:
+        return "this member does not own its partition"
+    if standing is Standing.LOADING:
+        return "the list of its partition is being read: what is notified meanwhile is kept"
+    if standing is Standing.HANDING_OVER:
+        return "its partition is being handed over: the next owner looks at what is due"
+    if standing is Standing.NOT_OBSERVED or task is None:
+        return "nobody observes it: its notifications are dropped, and remembered for a while"
+    left = f"; left alone for now: {', '.join(shut)}" if shut else ""
+    if processing:
+        return f"a look is being made now{left}"
+    if due is not None and due[0] <= 0:
+        return f"a look is due ({due[1]}) and waits for its turn{left}"
+    if due is not None:
+        return f"the next look is due in {due[0]:.1f} s ({due[1]}){left}"
+    if task.observed.mark is not None:
+        return "a mark waits, and no look is due: its owner is told of it again"
+    return ("no look is due: it is settled and no goal is waited for; a notification, a mark, a sweep or a gap of a "
+            "bus makes the next one")
+
+
+def begun(work: Work, task: Task) -> str:
+    """A look that begins."""
+    again = f", try {work.attempt}" if work.attempt > 1 else ""
+    mark = f", mark {task.observed.mark}" if task.observed.mark is not None else ""
+    return f"{work.cause}, {work.adds} reasons{mark}, under generation {task.generation}{again}"
+
+
+def seen(fetched: Fetched, decision: Decision | None) -> str:
+    """What a fetch brought, and what follows from it."""
+    snapshot = fetched.snapshot
+    found = fetched.outcome.value
+    if snapshot is not None:
+        found = f"{snapshot.status} ({snapshot.condition}{'' if snapshot.settled else ', under way'})"
+    elif fetched.reason:
+        found += f" ({fetched.reason})"
+    if decision is None:
+        return f"{found}: not ours any more"
+    if decision.retry:
+        return f"{found}: says nothing, it is tried again"
+    following = f", next look in {decision.next.delay:.1f} s ({decision.next.cause})" if decision.next else ""
+    report = "reported" if decision.report is not None else "not reported"
+    return f"{found}: {decision.why}, {report}{following}"
+
+
+def judged(task: Task, outcome: ReportOutcome) -> str:
+    """What the engine said to a report."""
+    version = f" as version {outcome.version}" if outcome.verdict is Verdict.ACCEPTED else ""
+    wanted = f", still wanted: {', '.join(outcome.wanted)}" if outcome.wanted else ""
+    return f"{outcome.verdict}{version}, under generation {task.generation}{wanted}"
+
+
+class Teller:
+    """Tells the trails that ``follow`` asks for.  shut: the services that are left alone now."""
+
+    def __init__(self, trails: Trails, *, held: Held, queue: WorkQueue, wall: Callable[[], float],
+                 shut: Callable[[], Sequence[str]]) -> None:
+        self._trails, self._held, self._queue, self._wall, self._shut = trails, held, queue, wall, shut
+
+    def tell(self, refs: Sequence[Ref]) -> tuple[ToldTrail, ...]:
+        """The trail of each of ``refs`` whose partition is held."""
+        found = []
+        for ref in refs:
+            generation = self._held.generation(self._held.place(ref))
+            if generation is not None:
+                found.append(ToldTrail(ref, generation, self._trail(ref)))
+        return tuple(found)
+
+    def _trail(self, ref: Ref) -> Trail:
+        processing, due = self._queue.plan(ref)
+        sentence = why(self._held.standing(ref), self._held.task(ref), processing=processing, due=due,
+                       shut=self._shut())
+        now = self._wall()
+        return Trail(now, sentence, None if due is None else now + max(0.0, due[0]),
+                     None if due is None else due[1].value, self._trails.events(ref))

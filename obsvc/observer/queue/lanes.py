@@ -1,0 +1,140 @@
+"""The refs that are due, in order: two priorities, FIFO, and no lane ever in another's way.
+
+A *lane* is what shares one fate: a service in a region.  Work of a lane that may not go on now (its breaker is
+open, its budget is spent, it has its share of the threads) stays where it is and costs nothing; the work behind
+it in other lanes goes on.  Among the lanes that may go on, the order is first in, first out.
+
+Not thread-safe: guarded by the queue's lock.
+"""
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from typing import Protocol
+
+from obsvc.model import Ref
+from obsvc.observer.queue.work import Priority
+
+#: Of so many takes one belongs to the lower priority when both wait: enough that polls go on in a storm of
+#: notifications, little enough that a takeover's polls do not delay those.
+LOWER_SHARE = 5
+
+#: Refs of one lane and priority that are looked through for those alike: it is done under the queue's lock.
+ALIKE_SEEN = 500
+
+Lane = Hashable
+
+
+class Gate(Protocol):
+    """Whether work of a lane may begin; called under the queue's lock, so it must be quick and never block."""
+
+    def enter(self, lane: Lane, now: float) -> float:
+        """0.0: entered, and :meth:`leave` must follow.  Else seconds until it is worth asking again (inf: when
+        somebody left)."""
+
+    def leave(self, lane: Lane, now: float) -> None:
+        """The work that entered is over."""
+
+    def shut(self, lane: Lane, now: float) -> bool:
+        """True while the lane is closed for a reason other than being busy."""
+
+
+class OpenGate:
+    """Lets everything through."""
+
+    def enter(self, lane: Lane, now: float) -> float:
+        return 0.0
+
+    def leave(self, lane: Lane, now: float) -> None:
+        return None
+
+    def shut(self, lane: Lane, now: float) -> bool:
+        return False
+
+
+class Lanes:
+    """The due refs of every lane and priority."""
+
+    def __init__(self, lane_of: Callable[[Ref], Lane], *, lower_share: int = LOWER_SHARE) -> None:
+        self._lane_of = lane_of
+        self._lower_share = lower_share
+        #: by priority, lane → ref → place in the overall order.
+        self._waiting: Mapping[Priority, dict[Lane, OrderedDict[Ref, int]]] = {Priority.HIGH: {}, Priority.LOW: {}}
+        self._order = 0
+        self._since_lower = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def lane_of(self, ref: Ref) -> Lane:
+        return self._lane_of(ref)
+
+    def depths(self) -> dict[Lane, int]:
+        """How many wait in each lane."""
+        found: dict[Lane, int] = {}
+        for lanes in self._waiting.values():
+            for lane, refs in lanes.items():
+                found[lane] = found.get(lane, 0) + len(refs)
+        return found
+
+    def push(self, ref: Ref, priority: Priority) -> None:
+        """Put ``ref`` (not in here yet) last."""
+        self._order += 1
+        self._waiting[priority].setdefault(self._lane_of(ref), OrderedDict())[ref] = self._order
+        self._size += 1
+
+    def remove(self, ref: Ref, priority: Priority) -> None:
+        """Take ``ref`` out, whatever its place."""
+        lane = self._lane_of(ref)
+        refs = self._waiting[priority][lane]
+        del refs[ref]
+        self._size -= 1
+        if not refs:
+            del self._waiting[priority][lane]
+
+    def take(self, gate: Gate, now: float) -> tuple[Ref | None, float]:
+        """The next ref that may go on, having entered the gate; else None and the seconds until asking again."""
+        if not self._size:
+            return None, float("inf")
+        lower_first = bool(self._waiting[Priority.LOW]) and self._since_lower >= self._lower_share - 1
+        order = (Priority.LOW, Priority.HIGH) if lower_first else (Priority.HIGH, Priority.LOW)
+        refused: dict[Lane, float] = {}
+        for priority in order:
+            ref = self._take_from(priority, gate, now, refused)
+            if ref is not None:
+                self._count(priority)
+                return ref, 0.0
+        return None, min(refused.values(), default=float("inf"))
+
+    def take_alike(self, lane: Lane, fits: Callable[[Ref], bool], most: int) -> list[Ref]:
+        """Up to ``most`` further refs of a lane that was entered, in order, without entering it again."""
+        found: list[Ref] = []
+        for priority, lanes in self._waiting.items():
+            chosen = [ref for ref in itertools.islice(lanes.get(lane, ()), ALIKE_SEEN) if fits(ref)]
+            for ref in chosen[:most - len(found)]:
+                self.remove(ref, priority)
+                found.append(ref)
+        return found
+
+    def _take_from(self, priority: Priority, gate: Gate, now: float, refused: dict[Lane, float]) -> Ref | None:
+        lanes = self._waiting[priority]
+        for lane in sorted(lanes, key=lambda name: next(iter(lanes[name].values()))):
+            if lane in refused:
+                continue
+            wait = gate.enter(lane, now)
+            if wait > 0:
+                refused[lane] = wait
+                continue
+            ref = next(iter(lanes[lane]))
+            self.remove(ref, priority)
+            return ref
+        return None
+
+    def _count(self, priority: Priority) -> None:
+        """Takes of the higher priority while the lower waited, since the lower had its turn."""
+        if priority is Priority.LOW or not self._waiting[Priority.LOW]:
+            self._since_lower = 0
+        else:
+            self._since_lower += 1

@@ -1,0 +1,348 @@
+"""The work queue's rules, without threads: every method takes the time and returns at once.
+
+State of a ref (each ref has at most one :class:`~obsvc.observer.queue.work.Entry`, which is what makes it *dirty*):
+
+====================  ========================================================================
+idle                  no entry, not in ``processing``
+waiting               entry with a due time to come, in the heap
+ready                 entry in ``lanes``: due, not processed
+processing            in ``processing``, no entry
+processing and dirty  in ``processing`` with an entry, which is placed when the processing ends
+====================  ========================================================================
+
+Hence a ref is never processed twice at once (I7), and whatever is added while it is processed is looked at once
+more after.  The idea of the dirty and processing sets is client-go's ``util/workqueue``.
+
+Not thread-safe: :class:`obsvc.observer.queue.work_queue.WorkQueue` holds the lock.
+"""
+from __future__ import annotations
+
+import heapq
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from obsvc.model import Cause, Ref
+from obsvc.observer.queue.lanes import Gate, Lanes, OpenGate
+from obsvc.observer.queue.work import Entry, Patience, Priority, Work, priority_of
+
+
+@dataclass(frozen=True)
+class QueueSettings:
+    """coalesce_interval: seconds, see ``[observer]``.  limit: refs due at which the queue calls itself full.
+
+    settle_delay: seconds, see ``[observer]``: a notification-driven look that must wait waits so long after the newest
+    notification, so that it is that one's settle look too; but no longer than ``coalesce_interval`` beyond that.
+
+    backoff: seconds after the first failure; doubles up to ``backoff_max``, times a jitter of 0.5 to 1.
+    0.5 s: most failures are one lost connection; 30 s: a ref whose service came back is seen within that.
+    """
+
+    coalesce_interval: float = 1.0
+    limit: int = 20_000
+    settle_delay: float = 0.0
+    backoff: float = 0.5
+    backoff_max: float = 30.0
+
+
+class QueueCore:
+    """See the module; ``now`` is always monotonic seconds and never goes back."""
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        *,
+        lane_of: Callable[[Ref], object] = lambda ref: None,
+        gate: Gate | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.settings = settings
+        self.gate: Gate = gate or OpenGate()
+        self.lanes = Lanes(lane_of)
+        self.entries: dict[Ref, Entry] = {}
+        self.processing: dict[Ref, Work | None] = {}
+        self.coalesced = 0
+        self._riding: set[Ref] = set()  # processed behind another ref's entry of the gate
+        self._forgotten: set[Ref] = set()  # forgotten while processed
+        self._heap: list[tuple[float, int, Ref]] = []  # (due, place, ref); outdated ones stay until they ripen
+        self._places = 0
+        self._quiet: OrderedDict[Ref, float] = OrderedDict()  # ref → end of its interval, in that order
+        self._failures: dict[Ref, int] = {}
+        self._rng = rng or random.Random()
+
+    # -- adding ------------------------------------------------------------------------------------------------
+
+    def add(self, ref: Ref, cause: Cause, now: float, *, announced: str | None = None, urgent: bool = False,
+            priority: Priority | None = None, patience: Patience | None = None, calm: bool = False) -> bool:
+        """Ask for a look now, or for a notification that is not urgent, after the ref's coalescing interval, or for
+        one with ``patience``, as late as that allows.
+
+        True when this made a new entry, False when it joined one.
+        """
+        notified = cause is Cause.NOTIFIED
+        states = (announced,) if notified else ()
+        entry, new = self._entry(ref, cause, now, priority, states, calm=calm or patience is not None)
+        waits = notified and (not urgent or ref in self._failures)
+        if ref in self.processing:
+            if patience is not None:
+                entry.put_off = patience
+            elif waits:
+                entry.after_quiet = True
+            elif notified:
+                entry.urgent.append(announced)
+            else:
+                entry.by(now)
+        elif not entry.ready:
+            quiet_until = self._quiet_until(ref, now)
+            if patience is not None and patience.known:
+                entry.wait(now, patience)
+            elif waits and (quiet_until > now or entry.movable is not None):
+                entry.move(now, self._gathered(entry, now, quiet_until))
+            else:
+                entry.by(now)
+            self._place(ref, entry, now)
+        return new
+
+    def _gathered(self, entry: Entry, now: float, quiet_until: float) -> float:
+        """When a look that gathers notifications, the newest of ``now``, is to be made."""
+        since = now if entry.movable is None else entry.movable_since
+        longest = since + self.settings.settle_delay + self.settings.coalesce_interval
+        return max(quiet_until, min(now + self.settings.settle_delay, longest))
+
+    def add_after(self, ref: Ref, delay: float, cause: Cause, now: float, *,
+                  priority: Priority | None = None, movable: bool = False, routine: bool = False) -> bool:
+        """Ask for a look in ``delay`` seconds; one entry a ref, the earliest time wins.
+
+        movable: a notification that comes before moves it on, and is answered by it.  routine: so does one with
+        patience, and only such a one.
+        """
+        entry, new = self._entry(ref, cause, now, priority, (), calm=False)
+        due = now + max(delay, 0.0)
+        if ref in self.processing or not entry.ready:
+            if movable:
+                entry.move(now, due)
+            elif routine:
+                entry.rest(now, due)
+            else:
+                entry.by(due)
+        if ref not in self.processing and not entry.ready:
+            self._place(ref, entry, now)
+        return new
+
+    def _entry(self, ref: Ref, cause: Cause, now: float, priority: Priority | None,
+               announced: tuple[str | None, ...], *, calm: bool) -> tuple[Entry, bool]:
+        wanted = priority_of(cause) if priority is None else priority
+        entry = self.entries.get(ref)
+        new = entry is None
+        if entry is None:
+            entry = self.entries[ref] = Entry(cause, now, wanted)
+            self._forgotten.discard(ref)
+        else:
+            self.coalesced += 1
+        if entry.ready and wanted < entry.priority:
+            self.lanes.remove(ref, entry.priority)
+            self.lanes.push(ref, wanted)
+        entry.join(cause, now, wanted, announced, calm=calm)
+        return entry, new
+
+    def _place(self, ref: Ref, entry: Entry, now: float) -> None:
+        """Put an entry whose ref is not processed where its due time says."""
+        due = entry.when
+        if due is not None and due > now:
+            if entry.place and due == entry.placed_due:
+                return
+            self._places += 1
+            entry.place, entry.placed_due = self._places, due
+            heapq.heappush(self._heap, (due, entry.place, ref))
+        else:
+            entry.place = 0
+            entry.ready = True
+            self.lanes.push(ref, entry.priority)
+
+    # -- taking ------------------------------------------------------------------------------------------------
+
+    def take(self, now: float) -> tuple[Work | None, float]:
+        """The next look, now in ``processing``; else None and the seconds until asking again (may be inf)."""
+        self.ripen(now)
+        ref, wait = self.lanes.take(self.gate, now)
+        if ref is None:
+            upcoming = self._heap[0][0] - now if self._heap else float("inf")
+            return None, min(wait, upcoming)
+        return self._begin(ref), 0.0
+
+    def take_with(self, ref: Ref, most: int, may: Callable[[Ref], bool]) -> list[Work]:
+        """Further looks that share the request of ``ref``, which is processed: due, of its type and region, and
+        none that failed before.  They are processed from now on and pass no gate: a request is counted once."""
+        def fits(other: Ref) -> bool:
+            return (other.resource_type == ref.resource_type and other.region == ref.region
+                    and other not in self._failures and may(other))
+
+        taken = self.lanes.take_alike(self.lanes.lane_of(ref), fits, most)
+        self._riding.update(taken)
+        return [self._begin(other) for other in taken]
+
+    def _begin(self, ref: Ref) -> Work:
+        entry = self.entries.pop(ref)
+        work = Work(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
+                    entry.news, entry.priority, entry.latest, entry.calm)
+        self.processing[ref] = work
+        return work
+
+    def ripen(self, now: float) -> None:
+        """Move what has become due to the lanes, and forget intervals that are over."""
+        while self._heap and self._heap[0][0] <= now:
+            _, place, ref = heapq.heappop(self._heap)
+            entry = self.entries.get(ref)
+            if entry is not None and entry.place == place:
+                self._place(ref, entry, now)
+        while self._quiet:
+            ref, until = next(iter(self._quiet.items()))
+            if until > now:
+                return
+            del self._quiet[ref]
+
+    def hold(self, refs: Iterable[Ref]) -> frozenset[Ref]:
+        """Take refs as processed without work (a listing that covers them): those that were not processed
+        already.  They pass no gate.  Each ends by :meth:`done`."""
+        taken = frozenset(ref for ref in refs if ref not in self.processing)
+        for ref in taken:
+            self.processing[ref] = None
+            entry = self.entries.get(ref)
+            if entry is not None and entry.ready:
+                self.lanes.remove(ref, entry.priority)
+                entry.ready = False
+            if entry is not None:
+                entry.place = 0
+        return taken
+
+    def instead(self, ref: Ref) -> bool:
+        """Take ``ref`` as processed without work, by something that does for its next poll; ends by :meth:`done`.
+        False where it is processed already, or waits for more than a poll."""
+        entry = self.entries.get(ref)
+        if ref in self.processing or (entry is not None and entry.cause is not Cause.POLLED):
+            return False
+        if entry is not None:
+            if entry.ready:
+                self.lanes.remove(ref, entry.priority)
+            del self.entries[ref]
+        self.processing[ref] = None
+        return True
+
+    # -- ending ------------------------------------------------------------------------------------------------
+
+    def done(self, ref: Ref, now: float, *, shows: Callable[[str], bool] | None = None,
+             under_way: bool = False) -> None:
+        """The look was made: forget failures, begin the coalescing interval, place what was added meanwhile.
+
+        shows: whether the look showed an announced state, so that urgent adds it has answered need not hurry.
+        under_way: the look showed that something is under way.
+        """
+        if self._leave(ref, now):
+            self._failures.pop(ref, None)
+            self._settle(ref, now, shows, under_way=under_way)
+
+    def retry(self, ref: Ref, now: float, *, after: float | None = None) -> float:
+        """The look failed: it is made again after the ref's backoff, or ``after`` seconds if that is more.
+
+        Answers the delay in seconds.
+        """
+        work = self.processing.get(ref)
+        if not self._leave(ref, now) or work is None:
+            return 0.0
+        failures = self._failures[ref] = self._failures.get(ref, 0) + 1
+        delay = max(self._backoff(failures), after or 0.0)
+        entry = self.entries.get(ref)
+        if entry is not None and entry.urgent:
+            entry.urgent, entry.after_quiet = [], True  # haste does not help what just failed
+        # a takeover's looks are accounted for apart, its retries with them
+        self._give_back(work, now + delay, Cause.TAKEOVER if work.cause is Cause.TAKEOVER else Cause.RETRY)
+        self._settle(ref, now, None, under_way=False)
+        return delay
+
+    def put_back(self, ref: Ref, now: float, delay: float) -> None:
+        """The look was not tried: as it was, again in ``delay`` seconds; no failure is counted."""
+        work = self.processing.get(ref)
+        if self._leave(ref, now) and work is not None:
+            self._give_back(work, now + delay, work.cause)
+            entry = self.entries[ref]
+            entry.resolve(now, lambda _: now + delay, None, under_way=False)
+            self._place(ref, entry, now)
+
+    def _leave(self, ref: Ref, now: float) -> bool:
+        """End the processing of ``ref``; False where there is nothing more to do for it."""
+        if ref not in self.processing:
+            return False
+        if self.processing.pop(ref) is not None and ref not in self._riding:
+            self.gate.leave(self.lanes.lane_of(ref), now)
+        self._riding.discard(ref)
+        if ref in self._forgotten:
+            self._forgotten.discard(ref)
+            return False
+        return True
+
+    def _give_back(self, work: Work, due: float, cause: Cause) -> None:
+        """Make or join the entry of ``work``'s ref, with ``work`` as the older of the two."""
+        entry = self.entries.get(work.ref)
+        if entry is None:
+            entry = self.entries[work.ref] = Entry(cause, work.since, work.priority)
+        entry.join_older(work, cause)
+        entry.by(due)
+
+    def _settle(self, ref: Ref, now: float, shows: Callable[[str], bool] | None, *, under_way: bool) -> None:
+        until = now + self.settings.coalesce_interval
+        self._quiet.pop(ref, None)
+        if until > now:
+            self._quiet[ref] = until
+        entry = self.entries.get(ref)
+        if entry is not None:
+            entry.resolve(now, lambda each: self._gathered(each, each.latest, until), shows, under_way=under_way)
+            self._place(ref, entry, now)
+
+    def _quiet_until(self, ref: Ref, now: float) -> float:
+        return self._quiet.get(ref, now)
+
+    def _backoff(self, failures: int) -> float:
+        settings = self.settings
+        longest = min(settings.backoff * 2.0 ** min(failures - 1, 32), settings.backoff_max)
+        return longest * self._rng.uniform(0.5, 1.0)
+
+    # -- forgetting and looking on ------------------------------------------------------------------------------
+
+    def forget(self, ref: Ref) -> None:
+        """Nothing about ``ref`` is wanted any more; a look under way ends without another."""
+        entry = self.entries.pop(ref, None)
+        if entry is not None and entry.ready:
+            self.lanes.remove(ref, entry.priority)
+        self._failures.pop(ref, None)
+        self._quiet.pop(ref, None)
+        if ref in self.processing:
+            self._forgotten.add(ref)
+
+    def hasten(self, lane: object, now: float) -> int:
+        """What failed in ``lane`` and waits for its backoff is due now; answers how many."""
+        late = [
+            ref for ref in self._failures
+            if ref not in self.processing and (entry := self.entries.get(ref)) is not None and not entry.ready
+            and self.lanes.lane_of(ref) == lane
+        ]
+        for ref in late:
+            self.entries[ref].by(now)
+            self._place(ref, self.entries[ref], now)
+        return len(late)
+
+    def drop_waiting(self) -> int:
+        """Drop every entry that is not due and not of a ref being processed; answers how many."""
+        late = [ref for ref, entry in self.entries.items() if not entry.ready and ref not in self.processing]
+        for ref in late:
+            del self.entries[ref]
+        self._heap.clear()
+        return len(late)
+
+    def idle(self) -> bool:
+        """Nothing is due and nothing processed."""
+        return not self.lanes and not self.processing
+
+    def backlog(self, now: float) -> int:
+        """Refs due in lanes that are open: what a faster cloud would already have answered."""
+        return sum(depth for lane, depth in self.lanes.depths().items() if not self.gate.shut(lane, now))

@@ -1,0 +1,82 @@
+"""The values that :mod:`obsvc.observer.state.holdings` takes and gives: pure, frozen where they leave it."""
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from obsvc.engine_client.ownership import Grant, ObservedRef
+from obsvc.model import Generation, PartitionId, Ref
+
+#: What the looks policy keeps of a ref between looks: an immutable value, opaque here.
+LookState = Any
+
+
+class Standing(enum.Enum):
+    """How a ref stands to this member now."""
+
+    NOT_OWNED = enum.auto()
+    LOADING = enum.auto()  #: owned; whether it is observed is not known yet
+    NOT_OBSERVED = enum.auto()
+    OBSERVED = enum.auto()
+    HANDING_OVER = enum.auto()  #: still ours, but no new work is begun
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a fetch must know of its ref when it begins: ``observed``, ``look`` and ``owed`` as they stood then."""
+
+    ref: Ref
+    partition: PartitionId
+    generation: Generation
+    observed: ObservedRef
+    look: LookState
+    owed: int
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What changed in a partition.
+
+    new: refs not held before.  wider: held before, with a goal or a deadline that was not waited for before.
+    marked: held before, with a newer mark.  gone: held before and no longer observed.
+    """
+
+    new: list[ObservedRef] = field(default_factory=list)
+    wider: list[ObservedRef] = field(default_factory=list)
+    marked: list[ObservedRef] = field(default_factory=list)
+    gone: list[Ref] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A list that is complete now.
+
+    first: whether this is the first time under this grant.  dirty, dirty_unobserved: what was notified while the
+    list was loading.
+    """
+
+    grant: Grant
+    first: bool
+    applied: Applied = field(default_factory=Applied)
+    dirty: list[Ref] = field(default_factory=list)
+    dirty_unobserved: list[Ref] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Monotonic times.  began: when the newest look at a ref began.  answered: when the newest began of those whose
+    reports the engine has answered."""
+
+    began: float = float("-inf")
+    answered: float = float("-inf")
+
+
+@dataclass(frozen=True)
+class After:
+    """A ref after its report.  remark: a mark newer than the one reported waits.  fresher: its observations
+    changed while the fetch was under way."""
+
+    observed: ObservedRef
+    remark: bool
+    fresher: bool

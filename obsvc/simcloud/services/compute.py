@@ -1,0 +1,358 @@
+"""The Compute API of the simulated cloud: servers and flavors, in nova's paths, shapes and faults."""
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import falcon
+
+from obsvc.simcloud import faults
+from obsvc.simcloud.cloud import Cloud, iso, next_links, page, read_json, visible
+from obsvc.simcloud.notify import Actor
+from obsvc.simcloud.services.flavors import FLAVORS
+from obsvc.simcloud.services.image import Images
+from obsvc.simcloud.services.network import Network
+from obsvc.simcloud.services.sequences import server_status
+from obsvc.simcloud.services.server_life import POWER, STATE, TASK, TYPE, ServerLife
+from obsvc.simcloud.services.volume import Volumes
+from obsvc.simcloud.world import Resource
+
+#: Microversion from which each field is in a server's body (nova's API microversion history).
+_SINCE = {"description": 19, "tags": 26, "locked": 9, "host_status": 16, "trusted_image_certificates": 63,
+          "server_groups": 71, "locked_reason": 73, "OS-EXT-SRV-ATTR:hostname": 3, "OS-EXT-SRV-ATTR:kernel_id": 3,
+          "OS-EXT-SRV-ATTR:launch_index": 3, "OS-EXT-SRV-ATTR:ramdisk_id": 3, "OS-EXT-SRV-ATTR:reservation_id": 3,
+          "OS-EXT-SRV-ATTR:root_device_name": 3, "OS-EXT-SRV-ATTR:user_data": 3}
+_NEWEST = 96
+
+#: Action → (states it may begin from, course).
+_ACTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "os-stop": (("active", "error"), "stop"),
+    "os-start": (("stopped",), "start"),
+    "pause": (("active",), "pause"),
+    "unpause": (("paused",), "unpause"),
+    "suspend": (("active",), "suspend"),
+    "resume": (("suspended",), "resume"),
+    "reboot": (("active", "stopped", "paused", "suspended", "error"), "reboot_soft"),
+    "resize": (("active", "stopped"), "resize"),
+    "confirmResize": (("resized",), "confirm"),
+    "lock": (("active", "stopped", "paused", "suspended", "resized", "error", "building"), "lock"),
+    "unlock": (("active", "stopped", "paused", "suspended", "resized", "error", "building"), "unlock"),
+}
+
+
+def microversion(req: falcon.Request) -> int:
+    """The minor number asked for; 1 without a header."""
+    header = req.get_header("OpenStack-API-Version") or ""
+    asked = header.removeprefix("compute").strip() or (req.get_header("X-OpenStack-Nova-API-Version") or "2.1")
+    if asked == "latest":
+        return _NEWEST
+    major, _, minor = asked.partition(".")
+    if major != "2" or not minor.isdigit() or not 1 <= int(minor) <= _NEWEST:
+        raise faults.nova(400, f"API Version String {asked} is of invalid format or not supported.")
+    return int(minor)
+
+
+class Compute:
+    """Servers and flavors; the other services are told of the ports and volumes that servers take."""
+
+    def __init__(self, cloud: Cloud, network: Network, images: Images, volumes: Volumes) -> None:
+        self.cloud = cloud
+        self.network = network
+        self.images = images
+        self.volumes = volumes
+        self.life = ServerLife(cloud)
+
+    def add_routes(self, app: falcon.App) -> None:
+        app.add_route("/compute", self, suffix="versions")
+        app.add_route("/compute/v2.1", self, suffix="version")
+        app.add_route("/compute/v2.1/servers", self, suffix="servers")
+        app.add_route("/compute/v2.1/servers/detail", self, suffix="detail")
+        app.add_route("/compute/v2.1/servers/{id}", self, suffix="server")
+        app.add_route("/compute/v2.1/servers/{id}/action", self, suffix="action")
+        app.add_route("/compute/v2.1/servers/{id}/metadata", self, suffix="metadata")
+        app.add_route("/compute/v2.1/flavors", self, suffix="flavors")
+        app.add_route("/compute/v2.1/flavors/detail", self, suffix="flavors_detail")
+        app.add_route("/compute/v2.1/flavors/{flavor}", self, suffix="flavor")
+
+    # discovery, flavors
+
+    def _version(self, req: falcon.Request) -> dict[str, Any]:
+        return {"id": "v2.1", "status": "CURRENT", "version": f"2.{_NEWEST}", "min_version": "2.1",
+                "updated": "2013-07-23T11:33:21Z",
+                "links": [{"rel": "self", "href": f"{req.prefix}/compute/v2.1/"}]}
+
+    def on_get_versions(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"versions": [self._version(req)]}
+
+    def on_get_version(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"version": self._version(req)}
+
+    def on_get_flavors(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"flavors": [{"id": each.id, "name": each.name, "links": each.body(req.prefix)["links"]}
+                                  for each in FLAVORS.values()]}
+
+    def on_get_flavors_detail(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"flavors": [each.body(req.prefix) for each in FLAVORS.values()]}
+
+    def on_get_flavor(self, req: falcon.Request, resp: falcon.Response, flavor: str) -> None:
+        if flavor not in FLAVORS:
+            raise faults.nova(404, f"Flavor {flavor} could not be found.")
+        resp.media = {"flavor": FLAVORS[flavor].body(req.prefix)}
+
+    # servers: read
+
+    def _found(self, server_id: str, actor: Actor) -> tuple[Resource, Mapping[str, Any]]:
+        found = self.cloud.world.shown(TYPE, server_id)
+        if found is None or not visible(found[0], actor):
+            raise faults.nova(404, f"Instance {server_id} could not be found.")
+        return found
+
+    def _shown(self, server: Resource, body: Mapping[str, Any], req: falcon.Request) -> dict[str, Any]:
+        minor = microversion(req)
+        shown = {key: value for key, value in body.items() if _SINCE.get(key, 0) <= minor}
+        if server.hidden.get("replayed"):
+            return dict(body)
+        if minor < 47:
+            flavor_id = server.hidden["flavor"].id
+            shown["flavor"] = {"id": flavor_id, "links": [
+                {"rel": "bookmark", "href": f"{req.prefix}/compute/flavors/{flavor_id}"}]}
+        return shown
+
+    def on_get_server(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        resp.media = {"server": self._shown(*self._found(id, req.context.actor), req)}
+
+    def on_get_detail(self, req: falcon.Request, resp: falcon.Response) -> None:
+        listed = [self._shown(server, body, req) for server, body in self._listed(req)]
+        resp.media = {"servers": listed, **next_links(req, "servers")}
+
+    def on_get_servers(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"servers": [{"id": body["id"], "name": body["name"], "links": body["links"]}
+                                  for _, body in self._listed(req)]}
+
+    def _listed(self, req: falcon.Request) -> list[tuple[Resource, Mapping[str, Any]]]:
+        actor: Actor = req.context.actor
+        everyone = "admin" in actor.roles and (req.get_param("all_tenants") or "0").lower() not in ("0", "false")
+        since = req.get_param("changes-since")
+        found: dict[str, tuple[Resource, Mapping[str, Any]]] = {}
+        for server, body in self.cloud.world.listed(TYPE):
+            if everyone or server.project_id == actor.project_id:
+                found[server.id] = (server, body)
+        if since:
+            found |= self._deleted(actor, everyone=everyone)
+        chosen = [
+            (server, body) for server, body in found.values()
+            if (not since or body["updated"] >= since[:19]) and req.get_param("name", default="") in body["name"]
+            and req.get_param("status", default=body["status"]).upper() == body["status"]
+        ]
+        chosen.sort(key=lambda pair: pair[1]["created"], reverse=True)
+        by_id = {server.id: (server, body) for server, body in chosen}
+        return [by_id[body["id"]] for body in page([body for _, body in chosen], req)]
+
+    def _deleted(self, actor: Actor, *, everyone: bool) -> dict[str, tuple[Resource, Mapping[str, Any]]]:
+        """Deleted servers, which ``changes-since`` lists too."""
+        return {each.id: (each, {**each.last_body, "status": "DELETED", "updated": iso(each.revisions[-1].time)})
+                for each in self.cloud.world.everything()
+                if each.type == TYPE and each.gone and each.seen(self.cloud.now) is None
+                and (everyone or each.project_id == actor.project_id)}
+
+    # servers: create
+
+    def on_post_servers(self, req: falcon.Request, resp: falcon.Response) -> None:
+        asked = read_json(req, "server")
+        actor: Actor = req.context.actor
+        name, flavor = asked.get("name"), FLAVORS.get(str(asked.get("flavorRef")))
+        if not isinstance(name, str) or not name:
+            raise faults.nova(400, "Invalid input for field/attribute server. 'name' is a required property")
+        if flavor is None:
+            raise faults.nova(400, f"Flavor {asked.get('flavorRef')} could not be found.")
+        image = self._image(asked, actor)
+        networks = self._networks(asked, actor)
+        now = self.cloud.now
+        server_id = str(uuid.uuid4())
+        body = {
+            "accessIPv4": "", "accessIPv6": "", "addresses": {}, "created": iso(now), "flavor": flavor.embedded(),
+            "hostId": "", "id": server_id, "image": image, "links": [
+                {"rel": "self", "href": f"{req.prefix}/compute/v2.1/servers/{server_id}"},
+                {"rel": "bookmark", "href": f"{req.prefix}/compute/servers/{server_id}"}],
+            "metadata": {str(key): str(value) for key, value in (asked.get("metadata") or {}).items()},
+            "name": name, "status": "BUILD", "tenant_id": actor.project_id, "user_id": actor.user_id,
+            "updated": iso(now), "OS-DCF:diskConfig": "MANUAL", "progress": 0, "OS-EXT-AZ:availability_zone": "",
+            "config_drive": "", "key_name": asked.get("key_name"), "OS-SRV-USG:launched_at": None,
+            "OS-SRV-USG:terminated_at": None, "OS-EXT-SRV-ATTR:host": None, "OS-EXT-SRV-ATTR:instance_name": "",
+            "OS-EXT-SRV-ATTR:hypervisor_hostname": None, "OS-EXT-SRV-ATTR:hostname": name.lower()[:63],
+            "OS-EXT-SRV-ATTR:kernel_id": "", "OS-EXT-SRV-ATTR:launch_index": 0, "OS-EXT-SRV-ATTR:ramdisk_id": "",
+            "OS-EXT-SRV-ATTR:reservation_id": f"r-{server_id[:8]}", "OS-EXT-SRV-ATTR:root_device_name": None,
+            "OS-EXT-SRV-ATTR:user_data": None, TASK: "scheduling", STATE: "building", POWER: 0,
+            "os-extended-volumes:volumes_attached": self._volumes(asked), "locked": False, "host_status": "",
+            "description": asked.get("description"), "tags": list(asked.get("tags") or []),
+            "trusted_image_certificates": None, "server_groups": [], "locked_reason": None,
+        }
+        world = self.cloud.world
+        with world.lock:
+            server = world.add(TYPE, body, project_id=actor.project_id)
+            image_id = image["id"] if image else ""
+            server.hidden |= {"flavor": flavor, "image_id": image_id, "image_name": self.images.name_of(image_id),
+                              "networks": networks}
+            fails = world.draw_failure(name)
+            self.life.run(server, "create_failed" if fails else "create", actor,
+                          on_saved=lambda state: self._building(server, state, actor))
+        resp.status = falcon.HTTP_202
+        resp.set_header("Location", f"{req.prefix}/compute/v2.1/servers/{server_id}")
+        resp.media = {"server": {"id": server_id, "links": body["links"], "OS-DCF:diskConfig": "MANUAL",
+                                 "security_groups": [{"name": "default"}], "adminPass": uuid.uuid4().hex[:12]}}
+
+    def _building(self, server: Resource, state: str, actor: Actor) -> None:
+        """Ports are taken when nova does its networking; a failed build explains itself."""
+        if state == "error":
+            fault = {"code": 500, "created": iso(self.cloud.now), "message": "No valid host was found. "}
+            self.cloud.world.change(server, {"fault": fault})
+        elif state == "active":
+            addresses = self.network.plug(server, server.hidden["networks"], actor)
+            self.cloud.world.change(server, {"addresses": addresses})
+            self.volumes.attach(server, actor)
+
+    def _leaving(self, server: Resource, state: str, actor: Actor, *, notify: bool = True) -> None:
+        """Ports and volumes are given back when the server is deleted."""
+        if state == "deleted":
+            self.network.unplug(server, actor, notify=notify)
+            self.volumes.detach(server, actor, notify=notify)
+
+    def _image(self, asked: Mapping[str, Any], actor: Actor) -> dict[str, Any] | str:
+        reference = asked.get("imageRef")
+        if not reference:
+            if not asked.get("block_device_mapping_v2"):
+                raise faults.nova(400, "Invalid input: neither an image nor a block device was given to boot from.")
+            return ""
+        image = self.cloud.world.get("image.image", str(reference))
+        if image is None:
+            raise faults.nova(400, f"Invalid imageRef provided: image {reference} could not be found.")
+        if image.status != "active":
+            raise faults.nova(400, f"Image {reference} is not active.")
+        return {"id": image.id, "links": [{"rel": "bookmark", "href": f"/compute/images/{image.id}"}]}
+
+    def _networks(self, asked: Mapping[str, Any], actor: Actor) -> list[Mapping[str, Any]]:
+        networks = asked.get("networks")
+        if networks in (None, "auto", "none"):
+            return []
+        for each in networks:
+            kind = "network.port" if each.get("port") else "network.network"
+            reference = each.get("port") or each.get("uuid")
+            if self.cloud.world.get(kind, str(reference)) is None:
+                raise faults.nova(400, f"{kind.removeprefix('network.').capitalize()} {reference} could not be found.")
+        return list(networks)
+
+    @staticmethod
+    def _volumes(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        devices = asked.get("block_device_mapping_v2") or []
+        return [{"id": each["uuid"], "delete_on_termination": bool(each.get("delete_on_termination"))}
+                for each in devices if each.get("source_type") == "volume" and each.get("uuid")]
+
+    # servers: change
+
+    def _settled(self, server_id: str, actor: Actor, verb: str) -> Resource:
+        """The server, which nothing is happening to; 409 otherwise.  Call with the world's lock held."""
+        server, _ = self._found(server_id, actor)
+        if server.gone:
+            raise faults.nova(404, f"Instance {server_id} could not be found.")
+        task = server.body[TASK]
+        if task is not None:
+            raise faults.nova(409, f"Cannot '{verb}' instance {server_id} while it is in task_state {task}")
+        return server
+
+    def on_put_server(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        asked = read_json(req, "server")
+        actor: Actor = req.context.actor
+        with self.cloud.world.lock:
+            server, _ = self._found(id, actor)
+            server.hidden["old_name"] = server.last_body["name"]
+            allowed = {key: asked[key] for key in ("name", "description", "accessIPv4", "accessIPv6") if key in asked}
+            self._changed(server, allowed, actor)
+            resp.media = {"server": self._shown(server, server.last_body, req)}
+
+    def on_post_metadata(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        asked = read_json(req, "metadata")
+        actor: Actor = req.context.actor
+        with self.cloud.world.lock:
+            server, _ = self._found(id, actor)
+            self._changed(server, {"metadata": {**server.last_body["metadata"], **asked}}, actor)
+            resp.media = {"metadata": server.last_body["metadata"]}
+
+    def _changed(self, server: Resource, updates: Mapping[str, Any], actor: Actor) -> None:
+        """A change that is no course of its own: saved at once, told in both families; nothing under way stops."""
+        self.cloud.world.change(server, {**updates, "updated": iso(self.cloud.now)})
+        if not server.gone and server.body[TASK] is None and server.body[STATE] != "building":
+            self.life.run(server, "change", actor)
+
+    def on_post_action(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        try:
+            asked = json.loads(req.bounded_stream.read() or b"null")
+            (action, options), = asked.items()
+        except (ValueError, AttributeError) as error:
+            raise faults.nova(400, "Invalid input: the body has to name one action.") from error
+        if action not in _ACTIONS:
+            raise faults.nova(400, f"There is no such action: {action}")
+        actor: Actor = req.context.actor
+        allowed, course = _ACTIONS[action]
+        with self.cloud.world.lock:
+            server = self._settled(id, actor, action)
+            state = server.body[STATE]
+            if state not in allowed:
+                raise faults.nova(409, f"Cannot '{action}' instance {id} while it is in vm_state {state}")
+            course, on_saved = self._prepared(server, action, options, course)
+            self.life.run(server, course, actor, on_saved=on_saved)
+        resp.status = falcon.HTTP_202
+
+    def _prepared(self, server: Resource, action: str, options: Any, course: str) -> tuple[str, Callable | None]:
+        """The course, and what follows its saves."""
+        if action == "reboot" and isinstance(options, dict) and options.get("type") == "HARD":
+            return "reboot_hard", None
+        if action in ("lock", "unlock"):
+            self.cloud.world.change(server, {"locked": action == "lock"})
+        if action == "resize":
+            flavor = FLAVORS.get(str((options or {}).get("flavorRef")))
+            if flavor is None or flavor == server.hidden["flavor"]:
+                raise faults.nova(400, "When resizing, instances must change flavor!")
+            server.hidden["new_flavor"] = flavor
+            return course, lambda state: self._resized(server, state)
+        return course, None
+
+    def _resized(self, server: Resource, state: str) -> None:
+        if state == "resized":
+            server.hidden["flavor"] = server.hidden["new_flavor"]
+            self.cloud.world.change(server, {"flavor": server.hidden["flavor"].embedded()})
+
+    def on_delete_server(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        actor: Actor = req.context.actor
+        resp.status = falcon.HTTP_204
+        with self.cloud.world.lock:
+            server, _ = self._found(id, actor)
+            if server.gone or server.body[TASK] == "deleting":
+                return
+            self.cloud.world.change(server, {TASK: "deleting"})
+            placed = server.body["OS-EXT-SRV-ATTR:host"] is not None
+            self.life.run(server, "delete" if placed else "delete_unplaced", actor,
+                          on_saved=lambda state: self._leaving(server, state, actor))
+
+    # behind everybody's back
+
+    def behind_delete(self, server: Resource, actor: Actor, *, notify: bool = True) -> None:
+        """The server goes at once (``notify``: all the messages of a deletion go out at once, too)."""
+        if notify:
+            self.life.run(server, "delete", actor, seconds=0.0,
+                          on_saved=lambda state: self._leaving(server, state, actor))
+            return
+        self._leaving(server, "deleted", actor, notify=False)
+        self.cloud.world.remove(server)
+
+    def behind_change(self, server: Resource, updates: dict[str, Any], actor: Actor, *, notify: bool = True) -> None:
+        """Fields change at once; ``status`` follows where ``OS-EXT-STS:vm_state`` is given."""
+        if STATE in updates:
+            updates = {"status": server_status(updates[STATE], updates.get(TASK)), **updates}
+        if "metadata" in updates:
+            updates = {**updates, "metadata": {**server.body["metadata"], **updates["metadata"]}}
+        self.cloud.world.begin(server)
+        self.cloud.world.change(server, {**updates, "updated": iso(self.cloud.now)})
+        if notify:
+            self.life.run(server, "change", actor, seconds=0.0)

@@ -1,0 +1,147 @@
+"""Any order of calls keeps the queue's invariants (I7 first of all)."""
+from __future__ import annotations
+
+import random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from obsvc.model import Cause, Ref
+from obsvc.observer.queue.work import Patience
+from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
+from obsvc.process.clock import ManualClock
+
+REFS = [Ref("R", kind, name) for kind in ("compute.server", "network.port") for name in "ab"]
+refs = st.sampled_from(REFS)
+states = st.sampled_from([None, "active", "stopped"])
+delays = st.sampled_from([0.0, 0.3, 1.0, 5.0])
+
+
+class Gate:
+    def __init__(self):
+        self.inside, self.closed = dict.fromkeys(("compute.server", "network.port"), 0), set()
+
+    def enter(self, lane, now):
+        if lane in self.closed or self.inside[lane] >= 2:
+            return 1.0
+        self.inside[lane] += 1
+        return 0.0
+
+    def leave(self, lane, now):
+        self.inside[lane] -= 1
+        assert self.inside[lane] >= 0
+
+    def shut(self, lane, now):
+        return lane in self.closed
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """``owed``: refs with an add that no look which began after it has answered."""
+
+    def __init__(self):
+        super().__init__()
+        self.clock, self.gate = ManualClock(), Gate()
+        self.queue = WorkQueue(QueueSettings(), clock=self.clock, lane_of=lambda ref: ref.resource_type,
+                               gate=self.gate, rng=random.Random(1))
+        self.under_way, self.owed, self.instead_of = {}, set(), set()
+
+    @rule(ref=refs, state=states, urgent=st.booleans())
+    def notify(self, ref, state, urgent):
+        self.queue.add(ref, Cause.NOTIFIED, announced=state, urgent=urgent)
+        self.owed.add(ref)
+
+    @rule(ref=refs, known=st.booleans())
+    def under_way(self, ref, known):
+        self.queue.add(ref, Cause.NOTIFIED, patience=Patience(2.0, 6.0, known=known))
+        self.owed.add(ref)
+
+    @rule(ref=refs, cause=st.sampled_from([Cause.STARTED, Cause.MARKED, Cause.TAKEOVER]))
+    def add(self, ref, cause):
+        self.queue.add(ref, cause)
+        self.owed.add(ref)
+
+    @rule(ref=refs, delay=delays, routine=st.booleans())
+    def add_after(self, ref, delay, routine):
+        self.queue.add_after(ref, delay, Cause.POLLED, routine=routine)
+        self.owed.add(ref)
+
+    @rule()
+    def get(self):
+        work = self.queue.get()
+        if work is not None:
+            assert work.ref not in self.under_way.keys() | self.instead_of, "I7: processed twice at once"
+            assert work.ref in self.owed, "a look that nobody asked for"
+            assert work.ref.resource_type not in self.gate.closed
+            self.under_way[work.ref] = work
+            self.owed.discard(work.ref)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), shown=states, under_way=st.booleans())
+    def done(self, data, shown, under_way):
+        work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
+        self.queue.done(work, shows=lambda state: state == shown, under_way=under_way)
+
+    @rule(ref=refs)
+    def instead(self, ref):
+        waits = self.queue._core.entries.get(ref)
+        taken = self.queue.instead(ref)
+        free = ref not in self.under_way.keys() | self.instead_of
+        assert taken == (free and (waits is None or waits.cause is Cause.POLLED)), "it does for a poll alone"
+        if taken:
+            self.instead_of.add(ref)
+            self.owed.discard(ref)
+
+    @precondition(lambda self: self.instead_of)
+    @rule(data=st.data())
+    def reported(self, data):
+        ref = data.draw(st.sampled_from(sorted(self.instead_of)))
+        self.instead_of.discard(ref)
+        self.queue.done(ref)
+
+    @precondition(lambda self: self.under_way)
+    @rule(data=st.data(), back=st.booleans())
+    def not_made(self, data, back):
+        work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
+        if back:
+            self.queue.put_back(work, delay=2.0)
+        else:
+            self.queue.retry(work)
+        self.owed.add(work.ref)
+
+    @rule(seconds=delays)
+    def wait(self, seconds):
+        self.clock.advance(seconds)
+
+    @rule(lane=st.sampled_from(["compute.server", "network.port"]), closed=st.booleans())
+    def door(self, lane, closed):
+        (self.gate.closed.add if closed else self.gate.closed.discard)(lane)
+
+    @invariant()
+    def books_agree(self):
+        core = self.queue._core
+        processed = self.under_way.keys() | self.instead_of
+        assert self.queue.processing == processed
+        assert set(core.entries) == self.owed, "every add is owed exactly one look"
+        assert sum(self.gate.inside.values()) == len(self.under_way)
+        ready = {ref for ref, entry in core.entries.items() if entry.ready}
+        assert len(core.lanes) == len(ready) and not ready & processed
+        placed = {ref for _, place, ref in core._heap if ref in core.entries and core.entries[ref].place == place}
+        assert placed == set(core.entries) - ready - processed, "an entry that would never come due"
+
+    def teardown(self):
+        """Everything owed is looked at in the end."""
+        self.gate.closed.clear()
+        for work in [*self.under_way.values(), *self.instead_of]:
+            self.queue.done(work)
+        for _ in range(len(REFS)):
+            self.clock.advance(60.0)
+            while (work := self.queue.get()) is not None:
+                self.owed.discard(work.ref)
+                self.queue.done(work)
+        assert not self.owed
+        assert self.queue.drain(0.0)
+
+
+QueueMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestQueueModel = QueueMachine.TestCase
