@@ -28,7 +28,7 @@ _REF_COLUMNS = (core.resource.c.region, core.resource.c.resource_type, core.reso
 
 
 class PartitionChangeLog:
-    """Changes to the lists of some partitions, under their locks: gives each changed ref one version, and writes them."""
+    """Changes to the lists of some partitions, under their locks: one version for each changed ref."""
 
     def __init__(self, tx: Transaction, refs: Iterable[Ref]) -> None:
         self._tx = tx
