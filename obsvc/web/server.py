@@ -29,7 +29,7 @@ import prometheus_client
 from oslo_middleware import basic_auth
 
 from obsvc.exceptions import ConfigError, TooLarge, Unauthorized
-from obsvc.process import collector
+from obsvc.process import gc_tuning
 from obsvc.web import metrics_sharing, request_ids
 from obsvc.web import worker as web_worker
 from obsvc.web.errors import add_error_handlers, refuse
@@ -154,7 +154,7 @@ def serve(
                 on_stop()
 
         signal.signal(signal.SIGTERM, ends)
-        collector.settle()
+        gc_tuning.freeze_gc()
 
     options = {
         "bind": f"fd://{bound.fileno()}", "workers": processes, "threads": threads, "worker_class": web_worker.Worker,

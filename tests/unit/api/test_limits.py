@@ -117,8 +117,8 @@ def test_too_few_files_are_one_line_that_says_what_to_do(monkeypatch):
     limits = []
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (100, 1000))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append(limit))
-    file_limits.provide(50, what="x")
-    file_limits.provide(900, what="x")
+    file_limits.raise_nofile_limit(50, what="x")
+    file_limits.raise_nofile_limit(900, what="x")
     assert limits == [(900, 1000)]
     with pytest.raises(ConfigError, match="LimitNOFILE"):
-        file_limits.provide(1001, what="x")
+        file_limits.raise_nofile_limit(1001, what="x")
