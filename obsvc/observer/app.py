@@ -19,7 +19,7 @@ from obsvc.observer.assembly import Observer
 from obsvc.partitioning.engine_check import check_engine, wait_for_engine
 from obsvc.process import gc_tuning
 from obsvc.process.signals import on_termination
-from obsvc.web import server as web
+from obsvc.web.health import HealthServer
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
     name = conf.observer.name or host
     user_agent = f"obsvc/{obsvc.__version__} (observer {name})"
     current: list[Observer] = []
-    health = web.HealthServer(
+    health = HealthServer(
         conf.observer.health_host, conf.observer.health_port,
         lambda: current[0].not_ready() if current else "waits for the engine",
     )

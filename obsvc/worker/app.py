@@ -39,7 +39,7 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     import obsvc
     from obsvc import engine_client
     from obsvc.cloud.sessions import CloudSessions
-    from obsvc.web import server as web
+    from obsvc.web.health import HealthServer
     from obsvc.worker.clients import CloudClients
     from obsvc.worker.loop import Worker
 
@@ -57,7 +57,7 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
         threads=conf.worker.threads, drain_timeout=conf.worker.drain_timeout,
         request_timeout=conf.cloud.request_timeout,
     )
-    health = web.HealthServer(conf.worker.health_host, conf.worker.health_port, worker.ready)
+    health = HealthServer(conf.worker.health_host, conf.worker.health_port, worker.ready)
     health.start()
     worker.start()
     stop.wait()

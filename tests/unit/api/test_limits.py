@@ -13,7 +13,8 @@ from obsvc.api.schemas.requests import BODY_LIMIT
 from obsvc.exceptions import ConfigError
 from obsvc.process import file_limits
 from obsvc.process.clock import ManualClock
-from obsvc.web import server as web
+from obsvc.web.errors import add_error_handlers
+from obsvc.web.health import add_health_routes
 from tests.unit.api.test_api import house
 
 __all__ = ["house"]
@@ -38,8 +39,8 @@ class Door:
         app = falcon.App(middleware=[self, Limits(clock=self.clock, **limits)])
         app.add_route("/v1/x", self.waits)
         app.add_route("/v1/x/wait", self.waits)
-        web.add_health_routes(app, lambda: None)
-        web.add_error_handlers(app)
+        add_health_routes(app, lambda: None)
+        add_error_handlers(app)
         self.http = falcon.testing.TestClient(app)
 
     def process_request(self, req, resp):
