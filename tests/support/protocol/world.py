@@ -30,7 +30,7 @@ from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
 from obsvc.process.clock import ManualClock
 from tests.support.engine_store import new_store
-from tests.unit.model.ledger import WRITTEN, Ledger, State, read_state
+from tests.support.protocol.ledger import WRITTEN, Ledger, State, read_state
 
 PARTITIONS = 4
 LEASE, BEAT = 6.0, 2.0
@@ -125,7 +125,7 @@ class Look:
 
 
 class Process:
-    """One observer process: what it does, it does when the world says so.  It is the Holder of its Ownership."""
+    """One observer process, the PartitionWorker of its Ownership: what it does, it does when the world says so."""
 
     def __init__(self, world: World, member: MemberId) -> None:
         self.world, self.member = world, member
