@@ -21,6 +21,7 @@ from obsvc.engine_client.observations import (
 )
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Ref
+from obsvc.process.batches import batched
 from obsvc.process.clock import Clock, SystemClock
 
 #: Refs that the engine reads in one request, at most.
@@ -118,8 +119,8 @@ class Api:
         """
         wanted = [] if caller.privileged else list(dict.fromkeys(refs))
         found: set[Ref] = set()
-        for at in range(0, len(wanted), READ_MOST):
-            for each in self.engine.read_resources(ReadRequest(tuple(wanted[at:at + READ_MOST]))).resources:
+        for some in batched(wanted, READ_MOST):
+            for each in self.engine.read_resources(ReadRequest(some)).resources:
                 one = each.snapshot
                 if one is not None and (one.exists or one.project_id is not None) and not caller.sees(one.project_id):
                     found.add(each.ref)
