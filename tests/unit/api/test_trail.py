@@ -6,63 +6,63 @@ import threading
 import pytest
 
 from obsvc.api import trail as api_trail
+from obsvc.api.caller import OPERATOR
 from obsvc.engine_client.ownership import FollowRequest
 from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail, Trail, TrailEvent
 from obsvc.model import Condition, partition
-from tests.unit.api.test_api import MEMBER, SERVER, House, P, project
+from tests.support.public_api import MEMBER, SERVER, ApiHarness, P, project
 
 PATH = f"/v1/resources/{SERVER.resource_type}/{SERVER.resource_id}?trail=true"
 TOLD = Trail(1.0, "a look is being made now", 2.0, "polled", (TrailEvent(1.0, "look", "notified, secret words"),))
 
 
 @pytest.fixture
-def house(monkeypatch):
+def harness(monkeypatch):
     monkeypatch.setattr(api_trail, "PATIENCE", 0.0)
-    made = House()
+    made = ApiHarness()
     made.caller = project("p1")
     made.start(SERVER)
     return made
 
 
-def test_without_an_owner_it_says_so(house):
-    house.own(*(number for number in range(P) if number != partition(SERVER, P)))
-    house.grants[partition(SERVER, P)] = 0
-    from obsvc.api.access import policy
-    house.caller = policy.OPERATOR
-    found = house.get(PATH).json["trail"]
+def test_without_an_owner_it_says_so(harness):
+    harness.own(*(number for number in range(P) if number != partition(SERVER, P)))
+    harness.grants[partition(SERVER, P)] = 0
+    harness.caller = OPERATOR
+    found = harness.get(PATH).json["trail"]
     assert "nobody owns" in found["why"] and found["owner"] is None and found["events"] == []
 
 
-def test_an_owner_that_does_not_say_is_named(house):
-    house.own()
-    house.see(SERVER, Condition.ACTIVE, project_id="p1")
-    found = house.get(PATH).json["trail"]
+def test_an_owner_that_does_not_say_is_named(harness):
+    harness.own()
+    harness.see(SERVER, Condition.ACTIVE, project_id="p1")
+    found = harness.get(PATH).json["trail"]
     assert found["why"].startswith("its owner obs-1 did not say") and found["generation"] == 1
 
 
-def test_it_is_asked_of_the_owner_and_shown_to_the_snapshots_project_alone(house, monkeypatch):
+def test_it_is_asked_of_the_owner_and_shown_to_the_snapshots_project_alone(harness, monkeypatch):
     monkeypatch.setattr(api_trail, "PATIENCE", 10.0)
-    house.own()
-    assert house.get(PATH).json["trail"] is None, "unknown before the first look"
-    house.see(SERVER, Condition.ACTIVE, project_id="p1")
+    harness.own()
+    assert harness.get(PATH).json["trail"] is None, "unknown before the first look"
+    harness.see(SERVER, Condition.ACTIVE, project_id="p1")
     number = partition(SERVER, P)
-    generation, ending = house.grants[number], threading.Event()
+    generation, ending = harness.grants[number], threading.Event()
 
     def owner():
         while not ending.is_set():
-            reply = house.engine.follow(FollowRequest(MEMBER, ((number, generation, 10**6),), wait=0.2))
-            house.engine.tell_trails(TellTrailsRequest(
+            reply = harness.engine.follow(FollowRequest(MEMBER, ((number, generation, 10**6),), wait=0.2))
+            harness.engine.tell_trails(TellTrailsRequest(
                 MEMBER, tuple(ToldTrail(ref, generation, TOLD) for ref in reply.explain)))
 
     thread = threading.Thread(target=owner)
     thread.start()
     try:
-        found = house.get(PATH).json["trail"]
+        found = harness.get(PATH).json["trail"]
         assert (found["why"], found["next_cause"], found["told_by"]["name"]) == (TOLD.why, "polled", MEMBER.name)
         assert found["events"] == [{"at": 1.0, "what": "look", "text": "notified, secret words"}]
         assert (found["partition"], found["generation"]) == (number, generation) and "obs-1" in found["ownership"]
-        house.caller = project("p2")
-        answer = house.get(PATH)
+        harness.caller = project("p2")
+        answer = harness.get(PATH)
         assert answer.status_code == 404 and "secret" not in answer.text
     finally:
         ending.set()
