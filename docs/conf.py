@@ -18,7 +18,6 @@ extensions = [
     "cliff.sphinxext",
     "oslo_config.sphinxext",
     "oslo_policy.sphinxext",
-    "reno.sphinxext",
     "reference",
 ]
 myst_enable_extensions = ["colon_fence"]
