@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "_ext"))
 
-import obsvc  # noqa: E402
+import obsvc
 
 project = "obsvc"
 copyright = "the obsvc authors"
