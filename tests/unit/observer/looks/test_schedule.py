@@ -13,8 +13,8 @@ from obsvc.observer.looks import policy as looks
 from obsvc.observer.looks.runner import Looking
 from obsvc.observer.looks.schedule import Agenda, AgendaSettings
 from obsvc.observer.queue.work_queue import WorkQueue
-from obsvc.observer.state.deliveries import Unsettled
-from obsvc.observer.state.holdings import Held
+from obsvc.observer.state.deliveries import UnsettledDeliveries
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process.clock import ManualClock
 from tests.support.observer_state import (
@@ -38,27 +38,28 @@ class Member:
         self.clock = ManualClock()
         settings = looks.LookSettings(poll_initial=15.0)
         moment = lambda: looks.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
-        self.held = Held(PARTITIONS, new_look=lambda one: looks.new_state(one, moment()), renewed_look=looks.renewed)
+        self.holdings = Holdings(PARTITIONS, new_look=lambda one: looks.new_state(one, moment()),
+                                 renewed_look=looks.renewed)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
-        self.unsettled = Unsettled(clock=self.clock)
+        self.deliveries = UnsettledDeliveries(clock=self.clock)
         self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
                                      since=float("-inf"))
         self.heard_since = self.clock.monotonic() - 1000
         self.agenda = Agenda(
-            AgendaSettings(), settings, held=self.held, memory=self.memory, unsettled=self.unsettled,
+            AgendaSettings(), settings, holdings=self.holdings, memory=self.memory, deliveries=self.deliveries,
             queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
-            rng=random.Random(1), put_off=lambda ref: self.put_off.append(ref),
+            rng=random.Random(1), mark_later=lambda ref: self.marked_later.append(ref),
         )
-        self.hurried, self.stale, self.fetches, self.reports, self.put_off = [], [], [], [], []
+        self.marked_soon, self.stale, self.fetches, self.reports, self.marked_later = [], [], [], [], []
         self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
-            hurry=self.hurried.append, clock=self.clock,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self.agenda.notified,
+            mark_soon=self.marked_soon.append, clock=self.clock,
         )
         self.answers = {}
         self.looking = Looking(
-            settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
+            settings, holdings=self.holdings, queue=self.queue, agenda=self.agenda, deliveries=self.deliveries,
             absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=lambda report, _answered: self.reports.append(report), hurry=self.hurried.extend,
+            submit=lambda report, _answered: self.reports.append(report), mark_soon=self.marked_soon.extend,
             stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
             rng=random.Random(1),
         )
@@ -83,10 +84,10 @@ class Member:
             self.looking.answered(report, ReportOutcome(verdict, **fields))
 
     def gain(self, *refs, number=3, dirty=(), **fields):
-        self.held.begin(grant(number, **fields))
+        self.holdings.begin(grant(number, **fields))
         deliveries = [self.take(ref) for ref in dirty]
-        self.held.load({number: 1}, refs)
-        self.agenda.completed([self.held.complete(number, 1, 1)])
+        self.holdings.load({number: 1}, refs)
+        self.agenda.completed([self.holdings.complete(number, 1, 1)])
         return deliveries
 
     def take(self, *refs, **fields) -> FakeDelivery:
@@ -107,7 +108,7 @@ def seen(one, **fields):
 
 def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
     member.gain()
-    member.agenda.applied(member.held.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
+    member.agenda.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
     assert member.step() == [Cause.STARTED]
     member.answer()
     assert member.step() == []
@@ -134,7 +135,7 @@ def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
     member.answer()
     assert (before.settled, during.settled) == (1, 0)
     member.clock.advance(2)
-    assert member.step() and member.held.owes(A)
+    assert member.step() and member.holdings.awaits_look(A)
     member.answer()
     assert during.settled == 1
 
@@ -164,7 +165,7 @@ def test_a_stale_report_marks_the_ref_and_tells_ownership(member):
     delivery = member.take(A)
     member.step()
     member.answer(Verdict.STALE_GENERATION)
-    assert member.hurried == [A] and member.stale == [(3, 1)] and delivery.settled == 0
+    assert member.marked_soon == [A] and member.stale == [(3, 1)] and delivery.settled == 0
     assert not member.queue.processing
 
 
@@ -183,7 +184,7 @@ def test_a_mark_that_came_during_the_look_is_looked_at_again(member):
     member.gain(seen(A, wanted=()))
     member.take(A)
     member.step()
-    member.agenda.applied(member.held.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
+    member.agenda.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
     assert member.step() == []
     member.answer()
     assert member.step() and member.reports[0].mark == 7
@@ -197,7 +198,7 @@ def test_polling_goes_on_while_the_engine_waits_for_a_goal(member):
     member.clock.advance(1)
     assert member.step() == [Cause.SETTLE]
     member.answer(Verdict.UNCHANGED, wanted=(Condition.DELETED,))
-    assert not member.held.owes(A) and member.step() == []
+    assert not member.holdings.awaits_look(A) and member.step() == []
     member.clock.advance(20)
     assert member.step() == [Cause.POLLED]
 
