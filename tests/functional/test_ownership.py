@@ -25,7 +25,7 @@ PARTITIONS = 1024
 
 
 class Member:
-    """A member whose holder works on nothing: it hands over at once, and follows to hear who asks."""
+    """A member whose partition worker works on nothing: it hands over at once, and follows to hear who asks."""
 
     def __init__(self, name: str, engine_url: str, etcd_url: str, incarnation: str = "1") -> None:
         self.id = MemberId(name, incarnation)

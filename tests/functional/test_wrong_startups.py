@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from obsvc.cmd import settings_file
-from obsvc.web import server as web
+from obsvc.web.health import HealthServer
 from tests.functional.deployment import Process, obsvc
 from tests.functional.servers import can_connect, free_port, wait_until
 
@@ -146,7 +146,7 @@ def test_observer_that_expects_another_partition_count(config):
 
 
 def test_observer_whose_engine_is_another_service_of_obsvc(config):
-    health = web.HealthServer("127.0.0.1", 0, lambda: None).start()
+    health = HealthServer("127.0.0.1", 0, lambda: None).start()
     try:
         line = _ends(config({"engine_client": {"endpoints": f"http://127.0.0.1:{health.port}"}}), "observer")
     finally:

@@ -125,7 +125,7 @@ class Look:
 
 
 class Process:
-    """One observer process: what it does, it does when the world says so.  It is the Holder of its Ownership."""
+    """One observer process, the PartitionWorker of its Ownership: what it does, it does when the world says so."""
 
     def __init__(self, world: World, member: MemberId) -> None:
         self.world, self.member = world, member

@@ -1,4 +1,4 @@
-"""A glance tells nothing that reading the whole would not: over every message at hand, damaged and made-up ones."""
+"""A peek tells nothing that reading the whole would not: over every message at hand, damaged and made-up ones."""
 import contextlib
 import json
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from obsvc.catalog import load
 from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.glance import Glanced
+from obsvc.listeners.peek import Peeked
 from obsvc.messaging import wire
 from obsvc.model import Family, Look, Ref
 from tests.fuzz.corpus import samples
@@ -27,15 +27,15 @@ def whole(body, exchange=None):
         return error
 
 
-def glanced(body, exchange=None):
-    """What a glance tells, None where it leaves that to the decoder; and that it agrees with it."""
+def peeked(body, exchange=None):
+    """What a peek tells, None where it leaves that to the decoder; and that it agrees with it."""
     expected = whole(body, exchange)
     try:
-        found = DECODER.glance(body)
+        found = DECODER.peek(body)
     except UndecodableMessage as error:
         assert isinstance(expected, UndecodableMessage) and error.reason == expected.reason
         return None
-    if type(found) is not Glanced:
+    if type(found) is not Peeked:
         try:
             assert DECODER.read(found, exchange=exchange) == expected
         except UndecodableMessage as error:
@@ -44,24 +44,24 @@ def glanced(body, exchange=None):
     if isinstance(expected, UndecodableMessage):
         assert "out of range" in expected.message  # a number in what was skipped: see test_what_is_skipped…
         with contextlib.suppress(UndecodableMessage):
-            assert DECODER.glanced(found).refs == (found.ref,)
+            assert DECODER.decode_peeked(found).refs == (found.ref,)
         return found
     assert expected.refs == (found.ref,) and not expected.guessed
     assert (expected.family is Family.VERSIONED) == found.plan.versioned
     assert (expected.look is not Look.NONE) == found.plan.asks
     assert expected.family is not Family.CADF
-    assert DECODER.glanced(found) == expected
+    assert DECODER.decode_peeked(found) == expected
     return found
 
 
 def test_every_message_at_hand():
-    told = [glanced(sample.body, sample.exchange) for sample in SAMPLES]
+    told = [peeked(sample.body, sample.exchange) for sample in SAMPLES]
     assert sum(found is not None for found in told) > len(told) / 3
 
 
 def test_damaged_ones():
     made = [mutation(SAMPLES, 31, index, large_share=0) for index in range(4000)]
-    told = [glanced(one.body, one.exchange) for one in made]
+    told = [peeked(one.body, one.exchange) for one in made]
     assert sum(found is not None for found in told) > 200
 
 
@@ -78,7 +78,7 @@ def test_damaged_ones():
     ],
 )
 def test_what_is_told_at_a_glance(event, payload, told, pack):
-    found = glanced(pack(message(event, payload)))
+    found = peeked(pack(message(event, payload)))
     assert (found.ref, found.plan.versioned, found.plan.asks) == (Ref("R", "compute.server", told[0]), *told[1:])
 
 
@@ -110,31 +110,31 @@ ODD = [
 @pytest.mark.parametrize("pack", [wire.pack, wire.pack_bare])
 @pytest.mark.parametrize(("event", "payload"), ODD)
 def test_what_is_odd_is_left_to_the_decoder(event, payload, pack):
-    assert glanced(pack(message(event, payload))) is None
+    assert peeked(pack(message(event, payload))) is None
 
 
 def test_an_objects_key_can_be_hidden_from_nobody():
     text = json.dumps(message("compute.instance.update", {"instance_id": "u", "nova_object.data": {"uuid": "v"}}))
     for hidden in (text.replace("_object", "\\u005fobject"), text.replace("data", "dat\\u0061")):
-        assert glanced(hidden.encode()) is None
-        assert glanced(json.dumps({"oslo.version": "2.0", "oslo.message": hidden}).encode()) is None
+        assert peeked(hidden.encode()) is None
+        assert peeked(json.dumps({"oslo.version": "2.0", "oslo.message": hidden}).encode()) is None
 
 
 def test_names_in_any_script_are_no_hindrance():
     payload = {"instance_id": "u", "display_name": "серверная № 1", "note": "a\\b"}
     for text in (json.dumps(message("compute.instance.update", payload)),
                  json.dumps(message("compute.instance.update", payload), ensure_ascii=False)):
-        assert glanced(json.dumps({"oslo.version": "2.0", "oslo.message": text}).encode()) is not None
+        assert peeked(json.dumps({"oslo.version": "2.0", "oslo.message": text}).encode()) is not None
 
 
 def test_a_bare_message_that_is_no_utf8_is_left_to_the_decoder():
     body = json.dumps(message("compute.instance.update", {"instance_id": "u", "name": "@"})).encode()
-    assert glanced(body.replace(b"@", b"\xff\xfe")) is None
+    assert peeked(body.replace(b"@", b"\xff\xfe")) is None
 
 
 def test_a_key_given_twice_counts_as_it_does_in_the_whole():
     body = json.dumps(message("compute.instance.update", {"instance_id": "u", "instance_uuid": "v"})).encode()
-    found = glanced(body.replace(b'"instance_uuid"', b'"instance_id"'))
+    found = peeked(body.replace(b'"instance_uuid"', b'"instance_id"'))
     assert found.ref.resource_id == "v"
 
 
@@ -142,15 +142,15 @@ def test_a_key_given_twice_counts_as_it_does_in_the_whole():
 def test_what_is_skipped_is_not_judged(key, read):
     body = json.dumps(message("compute.instance.update", {"instance_id": "u", key: "@"})).encode()
     body = body.replace(b'"@"', b"1e999")
-    found = glanced(body)
+    found = peeked(body)
     assert found.ref.resource_id == "u"
     assert whole(body).reason == "not_a_notification"
     if read:
         with pytest.raises(UndecodableMessage) as told:
-            DECODER.glanced(found)
+            DECODER.decode_peeked(found)
         assert told.value.reason == "not_a_notification"
     else:
-        assert DECODER.glanced(found).refs == (found.ref,)
+        assert DECODER.decode_peeked(found).refs == (found.ref,)
 
 
 _keys = st.sampled_from(["instance_id", "instance_uuid", "uuid", "id", "port", "ports", "port_id", "eventType",
@@ -166,4 +166,4 @@ _values = st.recursive(
                         "scheduler.select_destinations.end", "image.update"]),
        st.dictionaries(_keys, _values, max_size=7))
 def test_any_payload(event, payload):
-    glanced(wire.pack(message(event, payload)))
+    peeked(wire.pack(message(event, payload)))

@@ -3,8 +3,8 @@ import threading
 
 from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import InvalidInput, Unavailable
-from obsvc.listeners import burial
-from obsvc.listeners.burial import Burial
+from obsvc.listeners import dead_letter_sender
+from obsvc.listeners.dead_letter_sender import DeadLetterSender
 
 
 class Delivery:
@@ -20,7 +20,7 @@ def letter(reason):
 
 
 def test_away_is_tried_again_and_refused_is_settled(monkeypatch):
-    monkeypatch.setattr(burial, "_RETRY", 0.01)
+    monkeypatch.setattr(dead_letter_sender, "_RETRY", 0.01)
     calls = []
 
     def bury(one):
@@ -30,7 +30,7 @@ def test_away_is_tried_again_and_refused_is_settled(monkeypatch):
         if calls.count("first") < 3:
             raise Unavailable("away")
 
-    buried = Burial("main", bury)
+    buried = DeadLetterSender("main", bury)
     first, refused, last = Delivery(), Delivery(), Delivery()
     buried.put(letter("first"), first)
     buried.put(letter("refused"), refused)
@@ -44,9 +44,9 @@ def test_away_is_tried_again_and_refused_is_settled(monkeypatch):
 
 
 def test_of_many_that_wait_only_the_first_keep_their_bodies(monkeypatch):
-    monkeypatch.setattr(burial, "WHOLE_KEPT", 2)
+    monkeypatch.setattr(dead_letter_sender, "WHOLE_KEPT", 2)
     stored = []
-    buried = Burial("main", stored.append)
+    buried = DeadLetterSender("main", stored.append)
     deliveries = [Delivery() for _ in range(4)]
     for delivery in deliveries:
         buried.put(DeadLetter(bus="main", reason="x", detail="why", received_at=0.0, body="b"), delivery)
@@ -60,9 +60,9 @@ def test_of_many_that_wait_only_the_first_keep_their_bodies(monkeypatch):
 
 
 def test_it_ends_also_when_its_connection_is_lost_at_that_moment():
-    """A listener that stops tells its burial to end, and then that the connection is gone."""
+    """A listener that stops tells its dead-letter sender to end, and then that the connection is gone."""
     for _ in range(50):
-        buried = Burial("main", lambda letter: None)
+        buried = DeadLetterSender("main", lambda letter: None)
         buried.start()
         buried.stop()
         buried.forget()

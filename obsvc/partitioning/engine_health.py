@@ -8,7 +8,7 @@ from obsvc.exceptions import ObsvcError
 LOG = logging.getLogger(__name__)
 
 
-class EngineContact:
+class EngineHealth:
     """seen: monotonic seconds when the newest beat that was answered was sent.  error: the newest trouble, None when
     it answers."""
 

@@ -1,4 +1,4 @@
-"""Counting the many messages that a glance told are nobody's here.
+"""Counting the many messages that a peek told are nobody's here.
 
 An increment of a metric takes about as long as reading a short message, so they are counted by hand and added to the
 metrics a few times a second.  For one thread.
@@ -9,8 +9,8 @@ from obsvc import metrics
 from obsvc.model import Family
 
 
-class Passed:
-    """Messages of one bus that were passed over, by fate and family."""
+class SkipCounts:
+    """Messages of one bus that were skipped, by fate and family."""
 
     def __init__(self, bus: str) -> None:
         self._families = tuple(metrics.NOTIFICATIONS.labels(bus, family)

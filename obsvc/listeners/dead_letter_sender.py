@@ -3,7 +3,7 @@
 One thread a bus sends the letters in order.  A delivery is settled when its letter is stored; while the engine is
 away it stays unsettled, so the message stays in the broker and comes again after a restart.  Bounded by the bus's
 prefetch: nothing more is delivered than may be unacknowledged, and what came by a connection that is lost is
-forgotten (:meth:`Burial.forget`), because it comes again.  Of so many, only the first keep their bodies.
+forgotten (:meth:`DeadLetterSender.forget`), because it comes again.  Of so many, only the first keep their bodies.
 """
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Settleable(Protocol):
     def settle(self) -> None: ...
 
 
-class Burial:
+class DeadLetterSender:
     """The thread that buries; ``bury`` returns when the letter is stored, or raises Unavailable."""
 
     def __init__(self, bus: str, bury: Callable[[DeadLetter], None]) -> None:
@@ -43,7 +43,7 @@ class Burial:
         self._bury = bury
         self._letters: queue.Queue[tuple[int, DeadLetter, Settleable] | None] = queue.Queue()
         self._connection = 0  # the number of the connection that letters come by now
-        self._loop = Loop(f"burial-{bus}", self._run)
+        self._loop = Loop(f"dead-letters-{bus}", self._run)
 
     def start(self) -> None:
         self._loop.start()

@@ -1,4 +1,4 @@
-"""What is nobody's here is settled at a glance; and when what waits behind a stuck delivery is acknowledged."""
+"""What is nobody's here is settled by a peek; and when what waits behind a stuck delivery is acknowledged."""
 import types
 
 import pytest
@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from obsvc.catalog import load
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import Arrived, BusListener
+from obsvc.listeners.listener import BusListener, ReceivedMessage
 from obsvc.listeners.session import STUCK_AFTER, Session
 from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Ledger
@@ -20,23 +20,23 @@ OURS = Ref("RegionOne", "compute.server", "ours")
 
 
 class Listening:
-    def __init__(self, passes):
+    def __init__(self, skip_reason):
         self.taken = []
         self.listener = BusListener(
             BUS, "obs", Decoder(load()), lambda notification, delivery: self.taken.append((notification, delivery)),
-            on_gap=lambda *_: None, bury=lambda _: None, passes=passes,
+            on_gap=lambda *_: None, bury=lambda _: None, skip_reason=skip_reason,
         )
 
     def arrive(self, tag, server, event="compute.instance.update"):
         body = wire.pack(message(event, {"instance_id": server}))
-        self.listener._arrived(Arrived(body, tag, "nova", "notifications.info"))
+        self.listener._arrived(ReceivedMessage(body, tag, "nova", "notifications.info"))
 
 
 def count(name, **labels):
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def test_what_passes_is_settled_and_counted_and_ours_goes_to_the_sink():
+def test_what_is_skipped_is_settled_and_counted_and_ours_goes_to_the_sink():
     asked = []
     heard = Listening(lambda ref, asks: asked.append((ref, asks)) or (None if ref == OURS else "not_owned"))
     by_fate = count("obsvc_notifications_fate_total", fate="not_owned")
@@ -51,24 +51,24 @@ def test_what_passes_is_settled_and_counted_and_ours_goes_to_the_sink():
     assert heard.listener._ledger.take().prefix == (1,)
     delivery.settle()
     assert heard.listener._ledger.take().prefix == (2, 3)
-    heard.listener._passed.flush()
-    heard.listener._passed.flush()
+    heard.listener._skips.flush()
+    heard.listener._skips.flush()
     assert count("obsvc_notifications_fate_total", fate="not_owned") == by_fate + 2
     assert count("obsvc_notifications_total", bus="passing", family="unversioned") == by_family + 3
 
 
-def test_what_a_glance_cannot_tell_is_read_and_taken():
+def test_what_a_peek_cannot_tell_is_read_and_taken():
     heard = Listening(lambda ref, asks: "not_owned")
     body = wire.pack(message("port.create.end", {"ports": [{"id": "a"}, {"id": "b"}]}))
-    heard.listener._arrived(Arrived(body, 1, "neutron", "notifications.info"))
+    heard.listener._arrived(ReceivedMessage(body, 1, "neutron", "notifications.info"))
     assert len(heard.taken[0][0].refs) == 2
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"event_type": 7, "payload": {}}', b'{"event_type": "x"}'])
 def test_what_cannot_be_read_is_buried(body):
     heard = Listening(lambda ref, asks: "not_owned")
-    heard.listener._arrived(Arrived(body, 1, "nova", "notifications.info"))
-    assert heard.listener._burial.waiting == 1 and heard.listener.unsettled == 1
+    heard.listener._arrived(ReceivedMessage(body, 1, "nova", "notifications.info"))
+    assert heard.listener._dead_letters.waiting == 1 and heard.listener.unsettled == 1
 
 
 class Window:
@@ -82,7 +82,7 @@ class Window:
         for tag in range(unsettled):
             self.ledger.arrived(tag, self.clock.monotonic())
         for tag in range(unsettled, unsettled + settled):
-            self.ledger.passed(tag)
+            self.ledger.skipped(tag)
 
     def after(self, seconds):
         self.clock.advance(seconds)
@@ -110,5 +110,5 @@ def test_after_the_prefix_it_counts_how_full_the_window_still_is():
     window.ledger.settle(0)
     window.ledger.arrived(1, window.clock.monotonic())
     for tag in range(2, 9):
-        window.ledger.passed(tag)
+        window.ledger.skipped(tag)
     assert window.after(1000) == [((0,), True)]

@@ -13,7 +13,7 @@ import gc
 THRESHOLDS = (20_000, 20, 20)
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """To be called once the process is set up: what there is now stays, and is looked at no more."""
     gc.collect()
     gc.freeze()

@@ -10,7 +10,7 @@ from obsvc.engine_client.ownership import Grant
 from obsvc.model import Generation, PartitionId
 
 
-class Holder(Protocol):
+class PartitionWorker(Protocol):
     """Who works on the partitions: the observer.  Called from several threads; each call must be quick."""
 
     def granted(self, grant: Grant) -> None:
@@ -26,7 +26,7 @@ class Holder(Protocol):
         """Every bus is consumed."""
 
     def status(self) -> dict[str, Any]:
-        """Fields of ``Beat`` that the holder knows (caught_up, backlog, unsettled, buses …)."""
+        """Fields of ``Beat`` that the worker knows (caught_up, backlog, unsettled, buses …)."""
 
 
 class OwnershipSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,13 @@
 """Whose a message is, from as little of it as tells: most that come are another member's (DESIGN 1, "Speed").
 
-A glance reads event type and id and skips the rest of the payload unread.  It answers only where reading the whole
+A peek reads event type and id and skips the rest of the payload unread.  It answers only where reading the whole
 could find nothing else: where event type and family alone name one event of the catalogue, and that event one ref by
 paths without lists.  Everything else (bulk requests, CADF, guesses, whatever is odd) is for the decoder.  Of what is
 ours, too, only what the event's paths lead to is read.
 
 What is skipped is not judged: a payload with a number out of every range is no dead letter for that.
 
-A :class:`Glance` is immutable but for bounded caches, and may be shared by threads.
+A :class:`Peeker` is immutable but for bounded caches, and may be shared by threads.
 """
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
 
     versioned: its payload's family, which is unversioned otherwise.  asks: False where nothing of the ref can have
     changed (``Look.NONE``).
-    glance: decodes the event type and what leads to an id.  ids: fields of its payload in the order of the event's
+    peek: decodes the event type and what leads to an id.  ids: fields of its payload in the order of the event's
     paths to the id, each with the rest of its path.
     read: decodes an Inner and what any path of the event leads to.  names: the keys of the payload that the fields
     of its payload stand for, in their order.
@@ -69,13 +69,13 @@ class Plan(NamedTuple):
     match: Match
     versioned: bool
     asks: bool
-    glance: Callable[[str], Any]
+    peek: Callable[[str], Any]
     ids: tuple[tuple[str, str], ...]
     read: Callable[[str], Any]
     names: tuple[str, ...]
 
 
-class Glanced(msgspec.Struct, frozen=True, gc=False):
+class Peeked(msgspec.Struct, frozen=True, gc=False):
     """The one ref that a notification is about.  text: the inner notification."""
 
     ref: Ref
@@ -90,8 +90,8 @@ class Glanced(msgspec.Struct, frozen=True, gc=False):
         return inner, dict(zip(self.plan.names, msgspec.structs.astuple(payload), strict=False))
 
 
-class Glance:
-    """Glances at notifications.  region: of the services that publish on this bus."""
+class Peeker:
+    """Peeks at notifications.  region: of the services that publish on this bus."""
 
     def __init__(self, catalog: Catalog, matcher: Matcher, region: str) -> None:
         self._catalog = catalog
@@ -100,7 +100,7 @@ class Glance:
         self._plans = functools.lru_cache(maxsize=_CACHED)(self._plans_of)
         self._by_event: dict[tuple[int, bool], Plan | None] = {}  # by id(): the catalogue keeps its events
 
-    def at(self, text: str | bytes) -> Glanced | None:
+    def at(self, text: str | bytes) -> Peeked | None:
         """What the inner notification in ``text`` is about; None where only the decoder can tell.
 
         In one pass: the first event type that stands in the text says what to read; that it is the message's own is
@@ -118,7 +118,7 @@ class Glance:
         if plan is None:
             return None
         try:
-            found = plan.glance(text)
+            found = plan.peek(text)
         except wire.DECODE_ERRORS:
             return None
         payload = found.payload
@@ -134,7 +134,7 @@ class Glance:
             value = getattr(payload, field)
             found_id = paths.text_of(paths.find(value, rest) if rest else value)
             if found_id is not None:
-                return Glanced(Ref(self._region, plan.match.event.type, found_id), plan, text)
+                return Peeked(Ref(self._region, plan.match.event.type, found_id), plan, text)
         return None
 
     def _plans_of(self, event_type: str) -> tuple[Plan | None, Plan | None]:
@@ -175,7 +175,7 @@ def _plan(match: Match, family: Family) -> Plan | None:
     names = tuple(dict.fromkeys([*leading, *(re.split(r"[.[]", path)[0] for path in others)]))
     return Plan(
         match, namespace is not None, event.look is not Look.NONE,
-        glance=_decoder(leading, namespace, _EventType).decode,
+        peek=_decoder(leading, namespace, _EventType).decode,
         ids=tuple((f"key_{leading.index(name)}", rest) for name, _, rest in ids),
         read=_decoder(names, namespace, Inner).decode, names=names,
     )

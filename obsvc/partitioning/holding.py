@@ -1,6 +1,6 @@
-"""What this member holds, and telling the holder of it: each grant once, its end once, in the order they happened.
+"""What this member holds, and telling the worker of it: each grant once, its end once, in the order they happened.
 
-Any thread may call.  The holder is called under a lock of its own (``granted``, ``lost``): it must not hold a lock
+Any thread may call.  The worker is called under a lock of its own (``granted``, ``lost``): it must not hold a lock
 of its own while it calls what would wait for that.
 """
 from __future__ import annotations
@@ -15,19 +15,19 @@ from obsvc.engine_client.ownership import Grant
 from obsvc.model import Generation, PartitionId
 from obsvc.partitioning import plan
 from obsvc.partitioning.grants import Grants
-from obsvc.partitioning.holder import Holder
+from obsvc.partitioning.partition_worker import PartitionWorker
 from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 
 
-class Tenure:
+class Holding:
     """own: this member's name.  rest: seconds (about) that a partition which was lost is left alone."""
 
-    def __init__(self, own: str, holder: Holder, clock: Clock, rng: random.Random, *, rest: float) -> None:
+    def __init__(self, own: str, worker: PartitionWorker, clock: Clock, rng: random.Random, *, rest: float) -> None:
         self.grants = Grants()
         self._own = own
-        self._holder = holder
+        self._worker = worker
         self._clock = clock
         self._rng = rng
         self._rest = rest
@@ -44,8 +44,8 @@ class Tenure:
         with self._telling:
             before = self.grants.grant(grant.partition, grant.generation)
             if before is not None:
-                self._holder.lost(grant.partition, before, "granted anew")
-            self._holder.granted(grant)
+                self._worker.lost(grant.partition, before, "granted anew")
+            self._worker.granted(grant)
         metrics.PARTITIONS_HELD.set(self.grants.count())
 
     def lose(self, partition: PartitionId, generation: Generation, why: str) -> None:
@@ -55,7 +55,7 @@ class Tenure:
             if not self.grants.drop(partition, generation, rest_until=self._clock.monotonic() + rest):
                 return
             LOG.warning("partition %d (generation %d) is lost: %s", partition, generation, why)
-            self._holder.lost(partition, generation, why)
+            self._worker.lost(partition, generation, why)
         self._forget(partition, generation)
         self.tell_idle()
 
@@ -70,7 +70,7 @@ class Tenure:
                 self.lose(partition, generation, why)
 
     def begin_release(self, partition: PartitionId, generation: Generation, *, taken: bool) -> bool:
-        """The holder has let go of it; False when it is not held so (any more)."""
+        """The worker has let go of it; False when it is not held so (any more)."""
         with self._telling:
             if not self.grants.begin_release(partition, generation, taken=taken):
                 return False
@@ -86,7 +86,7 @@ class Tenure:
     def hand_over(
         self, assignment: Sequence[str] | None, *, asked_after: float = float("-inf"), everything: bool = False
     ) -> None:
-        """Tell the holder of each partition that is to be handed over now, once a grant.
+        """Tell the worker of each partition that is to be handed over now, once a grant.
 
         assignment: see :func:`plan.to_hand_over`.  asked_after: monotonic seconds, older asks don't count: who asked
         may have gone, or want it no more.  everything: also what nobody asked for.
@@ -99,7 +99,7 @@ class Tenure:
             if key not in self._handing_over:
                 self._handing_over.add(key)
                 LOG.debug("partition %d (generation %d) is to be handed over", *key)
-                self._holder.asked(partition)
+                self._worker.asked(partition)
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until nothing is held or being released; True when that came about within ``timeout`` seconds."""

@@ -17,10 +17,10 @@ from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import MemberId, PartitionId
 from obsvc.partitioning import plan
 from obsvc.partitioning.assignment import assign
-from obsvc.partitioning.contact import EngineContact
-from obsvc.partitioning.holder import OwnershipSettings
+from obsvc.partitioning.engine_health import EngineHealth
+from obsvc.partitioning.holding import Holding
 from obsvc.partitioning.membership import MembershipView
-from obsvc.partitioning.tenure import Tenure
+from obsvc.partitioning.partition_worker import OwnershipSettings
 from obsvc.process import failpoints
 from obsvc.process.clock import Clock
 
@@ -37,18 +37,18 @@ REPEAT_MAX = 0.5
 HEARD_BEATS = 1.5
 
 
-class Claiming:
+class Claimer:
     """Of one thread alone, but for :attr:`pending`."""
 
     def __init__(
-        self, engine: Engine, member: MemberId, partitions: int, tenure: Tenure, contact: EngineContact, clock: Clock,
-        settings: OwnershipSettings,
+        self, engine: Engine, member: MemberId, partitions: int, holding: Holding, engine_health: EngineHealth,
+        clock: Clock, settings: OwnershipSettings,
     ) -> None:
         self._engine = engine
         self._member = member
         self._partitions = partitions
-        self._tenure = tenure
-        self._contact = contact
+        self._holding = holding
+        self._engine_health = engine_health
         self._clock = clock
         self._settings = settings
         self._assignment: tuple[tuple[str, ...] | None, tuple[str, ...]] = (None, ())
@@ -85,7 +85,7 @@ class Claiming:
         view: the newest.  ready: see :func:`plan.claims`.  still: asked before each page, whether to go on.
         """
         names, assignment = self._assignment
-        unavailable = self._tenure.grants.unavailable(self._clock.monotonic(), view.seen_at)
+        unavailable = self._holding.grants.unavailable(self._clock.monotonic(), view.seen_at)
         wanted = plan.missing(self._member.name, assignment, unavailable)
         self.next_at = self._clock.monotonic()
         if not wanted:
@@ -135,9 +135,9 @@ class Claiming:
             metrics.CLAIMS.labels("refused").inc(len(request.claims))
             raise
         self._pending = None
-        self._contact.answered()
+        self._engine_health.answered()
         for grant in reply.grants:
-            self._tenure.take(grant)
+            self._holding.take(grant)
         metrics.CLAIMS.labels("granted").inc(len(reply.grants))
         metrics.CLAIMS.labels("asked").inc(len(reply.asked))
         if reply.asked:
@@ -145,26 +145,26 @@ class Claiming:
         if reply.grants:
             LOG.info(
                 "granted %d partitions, %d are asked of their owners; holding %d", len(reply.grants), len(reply.asked),
-                self._tenure.grants.count(),
+                self._holding.grants.count(),
             )
 
     def send_releases(self) -> None:
-        """Release at the engine what the holder has let go of."""
-        grants = self._tenure.grants
+        """Release at the engine what the worker has let go of."""
+        grants = self._holding.grants
         releasing = grants.releasing()
         for start in range(0, len(releasing), PAGE):
             page = releasing[start:start + PAGE]
             untaken = grants.untaken(partition for partition, _ in page)
             self._engine.release(ReleaseRequest(self._member, page, untaken))
-            self._contact.answered()
+            self._engine_health.answered()
             grants.end_release(partition for partition, _ in page)
             LOG.info("released %d partitions, holding %d", len(page), grants.count())
         if releasing:
-            self._tenure.tell_idle()
+            self._holding.tell_idle()
 
     def release_orphans(self, granted: Collection[tuple[PartitionId, int]]) -> bool:
         """Let go of what the engine holds as granted to us and we never heard of; True when there was any."""
-        orphans = self._tenure.grants.orphans(granted)
+        orphans = self._holding.grants.orphans(granted)
         if not orphans or self.pending:
             return False
         LOG.info("%d partitions are granted to us in answers that were lost: let go", len(orphans))
