@@ -15,9 +15,6 @@ from obsvc.process import file_limits
 from obsvc.process.clock import ManualClock
 from obsvc.web.errors import add_error_handlers
 from obsvc.web.health import add_health_routes
-from tests.unit.api.test_api import house
-
-__all__ = ["house"]
 
 ANN, BEN = Caller("ann", "a", ("member",)), Caller("ben", "b", ("member",))
 
@@ -109,8 +106,8 @@ def test_an_allowance_says_when_there_is_more_and_forgets_who_is_gone():
     assert allowance.take("a") == 0.0
 
 
-def test_a_body_that_is_too_large_is_refused(house):
-    answer = house.http.simulate_post("/v1/observations", body=b" " * (BODY_LIMIT + 1))
+def test_a_body_that_is_too_large_is_refused(api):
+    answer = api.http.simulate_post("/v1/observations", body=b" " * (BODY_LIMIT + 1))
     assert (answer.status_code, answer.json["error"]["code"]) == (413, "too_large")
 
 

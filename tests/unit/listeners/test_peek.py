@@ -14,7 +14,7 @@ from obsvc.messaging import wire
 from obsvc.model import Family, Look, Ref
 from tests.fuzz.corpus import samples
 from tests.fuzz.mutate import mutation
-from tests.unit.listeners.test_decode import SERVER, message, versioned
+from tests.support.notifications import SERVER, message, versioned
 
 DECODER = Decoder(load(), region="R")
 SAMPLES = samples()

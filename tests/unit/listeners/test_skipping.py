@@ -13,7 +13,7 @@ from obsvc.listeners.settlement import Ledger
 from obsvc.messaging import wire
 from obsvc.model import Ref
 from obsvc.process.clock import ManualClock
-from tests.unit.listeners.test_decode import message
+from tests.support.notifications import message
 
 BUS = BusSettings("passing", "amqp://a:b@127.0.0.1:1//", prefetch=10)
 OURS = Ref("RegionOne", "compute.server", "ours")

@@ -1,6 +1,6 @@
 """The guards of the ownership protocol, each to be taken out, so that the machine is seen to miss it.
 
-``python -m tests.unit.model.guards [NAME ...]`` runs the machine without each and prints what it found.
+``python -m tests.support.protocol.guards [NAME ...]`` runs the machine without each and prints what it found.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from obsvc.engine.observations import judging
 from obsvc.engine.ownership import grants as fencing
 from obsvc.engine.ownership.grants import Decision, decide
 from obsvc.engine.reports import reporting
-from tests.unit.model.machine import ProtocolMachine
+from tests.support.protocol.machine import ProtocolMachine
 
 
 @dataclasses.dataclass(frozen=True)

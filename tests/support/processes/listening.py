@@ -13,7 +13,7 @@ from obsvc.listeners.listener import BusListener
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging import Broker
 from obsvc.messaging.connection import release
-from tests.functional.servers import wait_until
+from tests.support.processes.servers import wait_until
 
 DECODER = Decoder(load())
 

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from tests.functional.ports import free_port
+from tests.support.processes.ports import free_port
 
 #: Seconds that a server has to answer after its start: RabbitMQ needs about 5 on an idle machine.
 START_BOUND = 90.0

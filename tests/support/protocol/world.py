@@ -30,7 +30,7 @@ from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
 from obsvc.process.clock import ManualClock
 from tests.support.engine_store import new_store
-from tests.unit.model.ledger import WRITTEN, Ledger, State, read_state
+from tests.support.protocol.ledger import WRITTEN, Ledger, State, read_state
 
 PARTITIONS = 4
 LEASE, BEAT = 6.0, 2.0

@@ -1,12 +1,10 @@
 """The ownership protocol under an adversary that delays, repeats, loses and reorders (DESIGN 2; I1, I2, I4)."""
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.unit.model.machine import ProtocolMachine
-
-CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+from tests.support.protocol.machine import CHECKS, ProtocolMachine
 
 
 def test_the_protocol_under_an_adversary():

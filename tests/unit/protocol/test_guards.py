@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.model.guards import run, taken_out
+from tests.support.protocol.guards import run, taken_out
 
 #: Missed within a few of the fixed runs; the others need more (tests/functional/test_protocol_long.py).
 QUICK = {

@@ -11,7 +11,7 @@ from typing import Any
 from obsvc.engine.templates.functions import Facts
 from obsvc.engine.templates.hot import resolve
 from obsvc.exceptions import InvalidInput
-from tests.functional.scenarios.goals import Goal, called
+from tests.support.scenarios.goals import Goal, called
 
 
 def live(truth: Iterable[Mapping[str, Any]], stack: str) -> list[Mapping[str, Any]]:

@@ -13,10 +13,10 @@ import subprocess
 import urllib.request
 from typing import Any
 
-from tests.functional.servers import ServerMissing, free_port, wait_until
+from tests.support.processes.servers import ServerMissing, free_port, wait_until
 
 PASSWORD = "only-for-tests"
-_PYTHON = pathlib.Path(__file__).parents[2] / ".venv-keystone" / "bin" / "python"
+_PYTHON = pathlib.Path(__file__).parents[3] / ".venv-keystone" / "bin" / "python"
 _SERVE = """
 import socketserver, sys
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server

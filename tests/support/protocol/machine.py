@@ -1,4 +1,4 @@
-"""The adversary: a hypothesis machine that plays the world of :mod:`tests.unit.model.world` against its members.
+"""The adversary: a hypothesis machine that plays the world of :mod:`tests.support.protocol.world` against its members.
 
 After every step: generations rose only, each was granted to one process, every answer of the engine is what the
 ledger expects, and of all that believe to own a partition the engine takes the writes of one at most (I1, I2).  At
@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from obsvc.exceptions import Unavailable
 from obsvc.model import MemberId, partition
 from obsvc.partitioning.assignment import assign
-from tests.unit.model.world import BEAT, ENGINE, LEASE, PARTITIONS, REFS, Process, World
+from tests.support.protocol.world import BEAT, ENGINE, LEASE, PARTITIONS, REFS, Process, World
 
 NAMES = ("a", "b", "c")
 PROCESSES = 5
@@ -331,3 +338,4 @@ class ProtocolMachine(RuleBasedStateMachine):
                 process.membership.show(self.world.group)
 
 
+CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

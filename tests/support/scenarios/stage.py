@@ -14,11 +14,11 @@ import urllib.error
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from tests.functional.deployment import Deployment, SimulatedCloud, http_json
-from tests.functional.scenarios.comparing import differences, live
-from tests.functional.scenarios.example_plugin import installed
-from tests.functional.scenarios.goals import Goal, called, template_of
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
+from tests.support.processes.servers import wait_until
+from tests.support.scenarios.comparing import differences, live
+from tests.support.scenarios.example_plugin import installed
+from tests.support.scenarios.goals import Goal, called, template_of
 
 #: Seconds for whatever a script waits for; each takes a few.
 BOUND = 90.0

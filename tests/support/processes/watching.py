@@ -12,8 +12,8 @@ from keystoneauth1 import adapter, session
 from keystoneauth1.identity import v3
 
 from obsvc.model import partition_of_id
-from tests.functional.deployment import PASSWORD, Deployment, SimulatedCloud, http_json
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import PASSWORD, Deployment, SimulatedCloud, http_json
+from tests.support.processes.servers import wait_until
 
 #: Observations started with one request.
 PAGE = 100

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.request
 
-from tests.functional.servers import Server, free_port
+from tests.support.processes.servers import Server, free_port
 
 OBSVC = str(pathlib.Path(sys.executable).with_name("obsvc"))
 

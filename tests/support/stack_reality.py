@@ -20,7 +20,7 @@ from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobLease, Jo
 from obsvc.engine_client.stacks import StackCancel, StackRequest, StackUpdate
 from obsvc.exceptions import Conflict, NotFound
 from obsvc.model import Condition, Ref
-from tests.unit.engine.stacks.life import Life
+from tests.support.stack_life import Life
 
 #: name → (properties, names that it refers to by get_resource)
 Goal = dict[str, tuple[dict[str, int], tuple[str, ...]]]

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from obsvc.cmd import demo_summary, settings_file
 from obsvc.model import partition_of_id
-from tests.functional.servers import free_port, wait_until
+from tests.support.processes.servers import free_port, wait_until
 
 #: Seconds for a process to serve: imports on a busy machine take a few.
 UP_BOUND = 60.0
