@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from obsvc import metrics
 from obsvc.engine.database import due
 from obsvc.engine.database.store import Store, Transaction
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import watches
 from obsvc.engine.schema.stacks import job, node, stack
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stacks import marker_sweeps
@@ -202,7 +202,7 @@ def _complete(tx: Transaction, request: jobs.JobDone) -> None:
         stop_of_node(tx, row.stack_id, row.node_id)
     else:
         goal = Condition.DELETED if row.action == Action.DELETE else request.goal
-        started = observing.start(
+        started = watches.start(
             tx, [StartItem(ref=request.ref, goal=goal, timeout=timeout)], stack_id=row.stack_id, node_id=row.node_id
         )
         if row.action == Action.DELETE:

@@ -26,9 +26,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from obsvc.engine.database import due
-from obsvc.engine.database.rows import load_head
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.observations.judging import failed as has_failed
+from obsvc.engine.observations.records import load_head
 from obsvc.engine.schema import core
 from obsvc.engine.schema.stacks import edge, job, node
 from obsvc.engine.stacks import marker_sweeps
