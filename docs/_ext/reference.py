@@ -57,7 +57,7 @@ def metrics_page() -> str:
 
 def catalogue_page() -> str:
     """Every service of the catalogue: its resource types, and which notifications are about which."""
-    parts = ["# The catalogue\n", "What obsvc knows of each service; [how to read it, and add to it](../../catalog.md).\n"]
+    parts = ["# The catalogue\n", "What obsvc knows of each service ([how to add to it](../../catalog.md)).\n"]
     for name, service in sorted(catalog.load([]).services.items()):
         parts.append(f"\n## {name}\n")
         types = [
