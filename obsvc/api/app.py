@@ -127,7 +127,9 @@ def run(conf: cfg.ConfigOpts) -> int:
     check_bind(conf.api.auth_strategy, conf.api.bind_host)
     check_urls(conf.coordination.backend_urls)
     threads = threads_from_conf(conf)
-    file_limits.provide(threads * FILES_EACH + FILES_MORE, what=f"[api] max_waiters, threads: {threads} threads")
+    file_limits.raise_nofile_limit(
+        threads * FILES_EACH + FILES_MORE, what=f"[api] max_waiters, threads: {threads} threads"
+    )
     from_conf(conf)  # made once here and dropped: what can't be used is told before gunicorn forks
     made: list[Api] = []
 

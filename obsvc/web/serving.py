@@ -15,7 +15,7 @@ from typing import Any
 import gunicorn.app.base
 import gunicorn.glogging
 
-from obsvc.process import collector
+from obsvc.process import gc_tuning
 from obsvc.web import metrics_sharing
 from obsvc.web import worker as web_worker
 from obsvc.web.sockets import bind_socket
@@ -90,7 +90,7 @@ def serve(
                 on_stop()
 
         signal.signal(signal.SIGTERM, ends)
-        collector.settle()
+        gc_tuning.freeze_gc()
 
     options = {
         "bind": f"fd://{bound.fileno()}", "workers": processes, "threads": threads, "worker_class": web_worker.Worker,

@@ -10,7 +10,7 @@ import stevedore
 from oslo_config import cfg
 
 from obsvc.exceptions import ConfigError
-from obsvc.process.signals import hear
+from obsvc.process.signals import on_termination
 from obsvc.worker.plugins.base import Plugin
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     user_agent = f"obsvc/{obsvc.__version__} (worker {name})"
     if stop is None:
         stop = threading.Event()
-        hear(stop.set)
+        on_termination(stop.set)
     engine = engine_client.from_conf(conf, user_agent)
     worker = Worker(
         engine, plugins, CloudClients(CloudSessions.from_conf(conf, user_agent)), name=name,

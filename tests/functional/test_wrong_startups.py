@@ -11,8 +11,8 @@ import pytest
 
 from obsvc.cmd import settings_file
 from obsvc.web.health import HealthServer
-from tests.functional.deployment import Process, obsvc
-from tests.functional.servers import can_connect, free_port, wait_until
+from tests.support.processes.deployment import Process, obsvc
+from tests.support.processes.servers import can_connect, free_port, wait_until
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ Lock order: (partitions, refs,) stack, job, due; a claim locks nothing but jobs,
 """
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +15,12 @@ import sqlalchemy as sa
 from obsvc import metrics
 from obsvc.engine.database import due
 from obsvc.engine.database.store import Store, Transaction
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import watches
 from obsvc.engine.schema.stacks import job, node, stack
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stacks import marker_sweeps
-from obsvc.engine.stacks.progress import stop_of_node
+from obsvc.engine.stacks.locking import locked
+from obsvc.engine.stacks.progress import stop_node_observations
 from obsvc.engine.stacks.traversal import JOB_DEADLINE, JOB_LEASE, JOB_RETRY, JobStatus, Traversal, decode
 from obsvc.engine_client import jobs
 from obsvc.engine_client.contract import Empty
@@ -70,7 +73,7 @@ class JobOperations:
         try:
             self.store.run(lambda tx: _complete(tx, request))
         except Conflict:
-            self.store.run(lambda tx: marker_sweeps.suspect_now(tx, request.job_id))
+            self.store.run(lambda tx: marker_sweeps.sweep_now(tx, request.job_id))
             raise
         failpoints.hit("job.result.after")
         return Empty()
@@ -110,7 +113,7 @@ def _lease(tx: Transaction, request: jobs.JobClaimRequest, limit: int) -> tuple[
         ))
         due.schedule(tx, JOB_LEASE, row.job_id, until)
         if row.status == JobStatus.LEASED and row.action == Action.CREATE:
-            marker_sweeps.suspect(tx, row)  # its last lease lapsed
+            marker_sweeps.sweep_later(tx, row)  # its last lease lapsed
         leased.append(_as_job(tx, row, token))
         metrics.JOBS.labels(action=row.action, outcome=JobStatus.LEASED).inc()
     return tuple(leased)
@@ -142,6 +145,13 @@ def _job(tx: Transaction, job_id: str, *, lock: bool) -> sa.Row:
     if row is None:
         raise NotFound(f"expected the id of a job, got {job_id}: there is none (any more)")
     return row
+
+
+@contextlib.contextmanager
+def _locked_job(tx: Transaction, row: Any) -> Iterator[tuple[Traversal, Any]]:
+    """The job's stack, then the job, both locked: the row again, as it is now."""
+    with locked(tx, row.stack_id) as traversal:
+        yield traversal, _job(tx, row.job_id, lock=True)
 
 
 def _held(row: Any, token: str) -> None:
@@ -189,22 +199,20 @@ def _complete(tx: Transaction, request: jobs.JobDone) -> None:
     timeout = min(request.timeout or tx.settings.node_timeout, tx.settings.node_timeout)
     gone = request.gone and row.action == Action.DELETE
     if gone:
-        stop_of_node(tx, row.stack_id, row.node_id)
+        stop_node_observations(tx, row.stack_id, row.node_id)
     else:
         goal = Condition.DELETED if row.action == Action.DELETE else request.goal
-        started = observing.start(
+        started = watches.start(
             tx, [StartItem(ref=request.ref, goal=goal, timeout=timeout)], stack_id=row.stack_id, node_id=row.node_id
         )
         if row.action == Action.DELETE:
-            stop_of_node(tx, row.stack_id, row.node_id, but=[one.observation_id for one in started])
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, request.job_id, lock=True)
-    if _answered(row, request.lease_token):
-        return
-    _held(row, request.lease_token)
-    _finish(tx, row, JobStatus.DONE)
-    _begun(traversal, row, request, gone=gone, timeout=timeout)
-    traversal.save()
+            stop_node_observations(tx, row.stack_id, row.node_id, but=[one.observation_id for one in started])
+    with _locked_job(tx, row) as (traversal, row):
+        if _answered(row, request.lease_token):
+            return
+        _held(row, request.lease_token)
+        _finish(tx, row, JobStatus.DONE)
+        _begun(traversal, row, request, gone=gone, timeout=timeout)
     failpoints.hit("job.result.commit")
 
 
@@ -212,7 +220,7 @@ def _begun(traversal: Traversal, row: Any, request: jobs.JobDone, *, gone: bool,
     """Move the node of a completed job."""
     tx, node_row = traversal.tx, traversal.node(row.node_id)
     if gone:
-        traversal.deleted(node_row)
+        traversal.node_deleted(node_row)
         return
     traversal.update_node(
         row.node_id, region=request.ref.region, resource_type=request.ref.resource_type,
@@ -230,23 +238,21 @@ def _replace(tx: Transaction, request: jobs.JobReplace) -> None:
     row = _job(tx, request.job_id, lock=False)
     if _answered(row, request.lease_token):
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, request.job_id, lock=True)
-    if _answered(row, request.lease_token):
-        return
-    _held(row, request.lease_token)
-    if row.action != Action.UPDATE:
-        raise InvalidInput(f"job {row.job_id} ({row.action}): expected an update to be answered by a replacement")
-    _finish(tx, row, JobStatus.DONE)
-    node_row = traversal.node(row.node_id)
-    if node_row.carried:
-        traversal.rejoin(node_row)
-    elif traversal.value("halted"):
-        traversal.failed(node_row, "stopped before it was replaced")
-    else:
-        why = f"{', '.join(request.properties)} can't be changed in place"
-        traversal.begin_forward([traversal.replace(node_row, why)])
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if _answered(row, request.lease_token):
+            return
+        _held(row, request.lease_token)
+        if row.action != Action.UPDATE:
+            raise InvalidInput(f"job {row.job_id} ({row.action}): expected an update to be answered by a replacement")
+        _finish(tx, row, JobStatus.DONE)
+        node_row = traversal.node(row.node_id)
+        if node_row.carried:
+            traversal.rejoin(node_row)
+        elif traversal.value("halted"):
+            traversal.node_failed(node_row, "stopped before it was replaced")
+        else:
+            why = f"{', '.join(request.properties)} can't be changed in place"
+            traversal.begin_forward([traversal.replace(node_row, why)])
 
 
 def _finish(tx: Transaction, row: Any, status: str, **values: Any) -> None:
@@ -267,25 +273,23 @@ def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
         _held(row, request.lease_token)
         _end_sweep(tx, row)
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, request.job_id, lock=True)
-    if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
-        return
-    _held(row, request.lease_token)
-    if row.action == Action.CREATE and request.retriable:
-        marker_sweeps.suspect(tx, row)  # a request that timed out may still be carried out
-    node_row = traversal.node(row.node_id)
-    if traversal.value("halted") or _superseded(node_row, row):
-        _finish(tx, row, JobStatus.FAILED, error=request.error)
-        traversal.failed(node_row, request.error)
-    elif _may_help(request, row, node_row) and row.attempt < attempts_of(tx.settings, row.action):
-        _retry(tx, row, request)
-        traversal.event("node.retry", node_row, reason=request.error)
-    else:
-        _finish(tx, row, JobStatus.FAILED, error=request.error)
-        used_up = f" (after {row.attempt} attempts)" if _may_help(request, row, node_row) else ""
-        traversal.failed(node_row, request.error + used_up)
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
+            return
+        _held(row, request.lease_token)
+        if row.action == Action.CREATE and request.retriable:
+            marker_sweeps.sweep_later(tx, row)  # a request that timed out may still be carried out
+        node_row = traversal.node(row.node_id)
+        if traversal.value("halted") or _superseded(node_row, row):
+            _finish(tx, row, JobStatus.FAILED, error=request.error)
+            traversal.node_failed(node_row, request.error)
+        elif _may_help(request, row, node_row) and row.attempt < attempts_of(tx.settings, row.action):
+            _retry(tx, row, request)
+            traversal.event("node.retry", node_row, reason=request.error)
+        else:
+            _finish(tx, row, JobStatus.FAILED, error=request.error)
+            used_up = f" (after {row.attempt} attempts)" if _may_help(request, row, node_row) else ""
+            traversal.node_failed(node_row, request.error + used_up)
 
 
 def _may_help(request: jobs.JobFailed, row: Any, node_row: Any) -> bool:
@@ -319,23 +323,21 @@ def _lease_is_over(tx: Transaction, job_id: str) -> None:
     if row.action == Action.SWEEP and row.lease_until <= tx.now:
         _end_sweep(tx, row)
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, job_id, lock=True)
-    if row.status != JobStatus.LEASED:
-        return
-    if row.lease_until > tx.now:
-        due.schedule(tx, JOB_LEASE, job_id, row.lease_until)
-        return
-    reason = f"worker {row.worker} did not answer within its lease"
-    metrics.JOBS.labels(action=row.action, outcome="lapsed").inc()
-    node_row = traversal.node(row.node_id)
-    used_up = row.attempt >= attempts_of(tx.settings, row.action) or tx.now >= _deadline(tx, row)
-    if used_up or traversal.value("halted") or _superseded(node_row, row):
-        _end_unanswered(traversal, row, f"{reason} (attempt {row.attempt})")
-    else:
-        traversal.event("node.lease_lapsed", node_row, reason=reason)
-        tx.touch("job")
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if row.status != JobStatus.LEASED:
+            return
+        if row.lease_until > tx.now:
+            due.schedule(tx, JOB_LEASE, job_id, row.lease_until)
+            return
+        reason = f"worker {row.worker} did not answer within its lease"
+        metrics.JOBS.labels(action=row.action, outcome="lapsed").inc()
+        node_row = traversal.node(row.node_id)
+        used_up = row.attempt >= attempts_of(tx.settings, row.action) or tx.now >= _deadline(tx, row)
+        if used_up or traversal.value("halted") or _superseded(node_row, row):
+            _end_unanswered(traversal, row, f"{reason} (attempt {row.attempt})")
+        else:
+            traversal.event("node.lease_lapsed", node_row, reason=reason)
+            tx.touch("job")
 
 
 @due.handler(JOB_DEADLINE)
@@ -349,31 +351,29 @@ def _job_is_late(tx: Transaction, job_id: str) -> None:
     if row.action == Action.SWEEP:
         _end_sweep(tx, row)
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, job_id, lock=True)
-    if row.status not in (JobStatus.READY, JobStatus.LEASED):
-        return
-    again_at = max(_deadline(tx, row), row.lease_until if row.status == JobStatus.LEASED else 0.0)
-    if again_at > tx.now:
-        if tx.now >= _deadline(tx, row):
-            tx.execute(sa.update(job).where(job.c.job_id == job_id).values(available_at=None))
-        due.schedule(tx, JOB_DEADLINE, job_id, again_at)
-        return
-    waited = f"timed out after {tx.now - row.created_at:.0f} s"
-    if row.status == JobStatus.LEASED:
-        reason = f"{waited}: worker {row.worker} did not answer (attempt {row.attempt})"
-    elif row.attempt:
-        reason = f"{waited} and {row.attempt} attempts: {row.error}"
-    else:
-        reason = f"{waited}: no worker took the job; is one running that has a plugin for {row.type}?"
-    _end_unanswered(traversal, row, reason)
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if row.status not in (JobStatus.READY, JobStatus.LEASED):
+            return
+        again_at = max(_deadline(tx, row), row.lease_until if row.status == JobStatus.LEASED else 0.0)
+        if again_at > tx.now:
+            if tx.now >= _deadline(tx, row):
+                tx.execute(sa.update(job).where(job.c.job_id == job_id).values(available_at=None))
+            due.schedule(tx, JOB_DEADLINE, job_id, again_at)
+            return
+        waited = f"timed out after {tx.now - row.created_at:.0f} s"
+        if row.status == JobStatus.LEASED:
+            reason = f"{waited}: worker {row.worker} did not answer (attempt {row.attempt})"
+        elif row.attempt:
+            reason = f"{waited} and {row.attempt} attempts: {row.error}"
+        else:
+            reason = f"{waited}: no worker took the job; is one running that has a plugin for {row.type}?"
+        _end_unanswered(traversal, row, reason)
 
 
 def _end_sweep(tx: Transaction, row: Any) -> None:
-    Traversal.lock(tx, row.stack_id)
-    if tx.execute(sa.select(job.c.job_id).where(job.c.job_id == row.job_id).with_for_update()).first() is not None:
-        marker_sweeps.ended(tx, row)
+    with locked(tx, row.stack_id):
+        if tx.execute(sa.select(job.c.job_id).where(job.c.job_id == row.job_id).with_for_update()).first() is not None:
+            marker_sweeps.sweep_ended(tx, row)
 
 
 def _superseded(node_row: Any, row: Any) -> bool:
@@ -386,6 +386,6 @@ def _end_unanswered(traversal: Traversal, row: Any, reason: str) -> None:
     node_row = traversal.node(row.node_id)
     status = JobStatus.CANCELLED if _superseded(node_row, row) else JobStatus.FAILED
     if row.action == Action.CREATE and row.attempt:
-        marker_sweeps.suspect(traversal.tx, row)
+        marker_sweeps.sweep_later(traversal.tx, row)
     _finish(traversal.tx, row, status, error=reason)
-    traversal.failed(node_row, reason)
+    traversal.node_failed(node_row, reason)

@@ -7,7 +7,7 @@ is in truth a sweep finds it.
 
 Found once, a ref is not asked for again for ``AGAIN`` seconds: what is gone is heard of a while longer.
 
-Any thread may call; :meth:`Selecting.run_follow` and :meth:`Selecting.run` are the bodies of one
+Any thread may call; :meth:`SelectorMatcher.run_follow` and :meth:`SelectorMatcher.run` are the bodies of one
 :class:`~obsvc.process.threads.Loop` each.
 """
 from __future__ import annotations
@@ -22,9 +22,9 @@ from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.selectors import DiscoverRequest, SelectorsReply, SelectorsRequest
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
-from obsvc.observer.state.deliveries import Unsettled
+from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.process.clock import Clock
-from obsvc.process.outage_log import Trouble
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -62,14 +62,14 @@ class Selectors:
         return projects is not None and (project_id is None or None in projects or project_id in projects)
 
 
-class Selecting:
+class SelectorMatcher:
     """dropped: the refs in our partitions of which notifications were dropped lately."""
 
     def __init__(
-        self, *, engine: Engine, unsettled: Unsettled, dropped: Callable[[], Iterable[Ref]], clock: Clock
+        self, *, engine: Engine, deliveries: UnsettledDeliveries, dropped: Callable[[], Iterable[Ref]], clock: Clock
     ) -> None:
         self._engine = engine
-        self._unsettled = unsettled
+        self._deliveries = deliveries
         self._dropped = dropped
         self._clock = clock
         self._selectors = Selectors()
@@ -77,8 +77,8 @@ class Selecting:
         self._found: dict[Ref, None] = {}
         self._asked: dict[Ref, float] = {}  # when, oldest first
         self._wake = threading.Event()
-        self._following = Trouble(LOG, "the selectors can't be followed")
-        self._asking = Trouble(LOG, "what selectors select can't be observed")
+        self._following = OutageLog(LOG, "the selectors can't be followed")
+        self._asking = OutageLog(LOG, "what selectors select can't be observed")
 
     # -- what is heard
 
@@ -104,9 +104,9 @@ class Selecting:
         while not stop.is_set():
             try:
                 self.follow(WAIT)
-                self._following.over()
+                self._following.recovered()
             except ObsvcError as error:
-                self._following.met(error)
+                self._following.failed(error)
                 stop.wait(PAUSE)
 
     def follow(self, wait: float) -> None:
@@ -133,9 +133,9 @@ class Selecting:
             try:
                 while self.ask():
                     pass
-                self._asking.over()
+                self._asking.recovered()
             except ObsvcError as error:
-                self._asking.met(error)
+                self._asking.failed(error)
                 stop.wait(PAUSE)
                 self._wake.set()
 
@@ -155,5 +155,5 @@ class Selecting:
             while len(self._asked) > REMEMBERED:
                 del self._asked[next(iter(self._asked))]
         metrics.DISCOVERED.inc(started)
-        self._unsettled.marked(batch, asked)
+        self._deliveries.marked(batch, asked)
         return True

@@ -106,8 +106,8 @@ def test_an_allowance_says_when_there_is_more_and_forgets_who_is_gone():
     assert allowance.take("a") == 0.0
 
 
-def test_a_body_that_is_too_large_is_refused(harness):
-    answer = harness.http.simulate_post("/v1/observations", body=b" " * (BODY_LIMIT + 1))
+def test_a_body_that_is_too_large_is_refused(api):
+    answer = api.http.simulate_post("/v1/observations", body=b" " * (BODY_LIMIT + 1))
     assert (answer.status_code, answer.json["error"]["code"]) == (413, "too_large")
 
 
@@ -115,8 +115,8 @@ def test_too_few_files_are_one_line_that_says_what_to_do(monkeypatch):
     limits = []
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (100, 1000))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append(limit))
-    file_limits.provide(50, what="x")
-    file_limits.provide(900, what="x")
+    file_limits.raise_nofile_limit(50, what="x")
+    file_limits.raise_nofile_limit(900, what="x")
     assert limits == [(900, 1000)]
     with pytest.raises(ConfigError, match="LimitNOFILE"):
-        file_limits.provide(1001, what="x")
+        file_limits.raise_nofile_limit(1001, what="x")

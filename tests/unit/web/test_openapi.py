@@ -41,17 +41,17 @@ def check(document):
     assert set(references(document)) <= named
 
 
-def test_the_public_document_has_every_route(harness):
-    harness.caller = None
-    document = harness.get("/v1/openapi.json").json
+def test_the_public_document_has_every_route(api):
+    api.caller = None
+    document = api.get("/v1/openapi.json").json
     check(document)
     paths = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
     assert paths == {(route.path, each.method) for route in ROUTES for each in route.operations}
 
 
-def test_the_application_has_no_route_outside_the_table(harness):
+def test_the_application_has_no_route_outside_the_table(api):
     found = set()
-    pending = list(harness.http.app._router._roots)
+    pending = list(api.http.app._router._roots)
     while pending:
         node = pending.pop()
         pending.extend(node.children)
@@ -112,8 +112,8 @@ def test_a_responder_that_does_not_take_what_the_table_says_is_refused():
         Guard(None, responders(Operation("POST", "", "selector:start", query=SelectorsQuery, body=SelectorBody)))
 
 
-def test_a_responder_that_the_table_does_not_name_is_refused(harness, monkeypatch):
+def test_a_responder_that_the_table_does_not_name_is_refused(api, monkeypatch):
     monkeypatch.setattr(routes, "ROUTES", tuple(
         Route(route.path, route.resource, route.operations[:1], route.suffix) for route in ROUTES))
     with pytest.raises(ValueError, match="as in ROUTES"):
-        routes.add_routes(falcon.App(), harness.api)
+        routes.add_routes(falcon.App(), api.context)

@@ -15,8 +15,8 @@ from obsvc.observer.fetching.fetcher import TOGETHER_MAX, Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.process.clock import ManualClock
+from tests.support.observer_member import Member, seen
 from tests.support.observer_state import ref_in, snapshot
-from tests.unit.observer.looks.test_schedule import Member, seen
 
 CATALOG = catalog.load()
 PORTS = [Ref("R", "network.port", f"p{number}") for number in range(4)]
@@ -220,7 +220,7 @@ def test_absence_from_a_list_is_confirmed_alone_at_once(member, refs):
 
 
 def test_a_ref_that_is_no_longer_ours_takes_no_part(member, refs):
-    member.held.drop(3, 1)
+    member.holdings.drop(3, 1)
     due(member, refs[:3])
     assert member.fetches == [] and member.reports == [] and member.queue.processing == frozenset()
 
