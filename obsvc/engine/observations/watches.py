@@ -20,7 +20,7 @@ from obsvc.engine_client.observations import Observation, ObservationStatus, Sta
 from obsvc.exceptions import InvalidInput
 from obsvc.model import Condition, PartitionId, Ref, partition
 
-#: The kind of due work that a deadline is; handled in :mod:`obsvc.engine.deadlines`.
+#: The kind of due work that a deadline is; handled in :mod:`obsvc.engine.reports.upkeep`.
 DEADLINE = "observation_deadline"
 
 _REF_COLUMNS = (core.resource.c.region, core.resource.c.resource_type, core.resource.c.resource_id)
