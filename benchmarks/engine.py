@@ -22,8 +22,8 @@ import sqlalchemy as sa
 from benchmarks.engine_stacks import Builder
 from benchmarks.harness import Ratio, Results, main, progress
 from benchmarks.ownership import database
-from obsvc.engine.database.rows import SNAPSHOT_COLUMNS, store_snapshot
 from obsvc.engine.database.store import Store
+from obsvc.engine.observations.records import SNAPSHOT_COLUMNS, store_snapshot
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
 from obsvc.engine.upgrade import upgrade
@@ -32,7 +32,7 @@ from obsvc.engine_client.observations import StartItem, StartRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.engine_client.reports import Report, ReportRequest, Verdict
 from obsvc.model import DEFAULT_PARTITIONS, Cause, Condition, MemberId, PartitionId, Ref, Snapshot, partition
-from obsvc.process import collector
+from obsvc.process import gc_tuning
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 BATCHES = (1, 50, 500)
@@ -64,7 +64,7 @@ def measure(asked: argparse.Namespace) -> Results:
         with database(kind) as url:
             upgrade(url, partitions=DEFAULT_PARTITIONS)
             bench = Bench(kind, url, asked.observations)
-            collector.settle()  # as the engine's processes do
+            gc_tuning.freeze_gc()  # as the engine's processes do
             for run in range(asked.runs):
                 for size, (name, write) in itertools.product(BATCHES, bench.writers.items()):
                     took = bench.time(write, size)

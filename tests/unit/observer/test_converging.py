@@ -21,8 +21,8 @@ from obsvc.exceptions import Unavailable
 from obsvc.model import Condition, Snapshot
 from obsvc.observer.fetching.fetched import Fetched, Outcome
 from tests.support.engine_store import new_store
+from tests.support.observer_member import Connected
 from tests.support.observer_state import PARTITIONS, FakeDelivery, notification, ref_in
-from tests.unit.observer.test_with_engine import Connected
 
 NUMBERS = (0, 1)
 REFS = [ref_in(number, nth) for number in NUMBERS for nth in range(2)]

@@ -1,108 +1,25 @@
 """Agenda and Looking over the real queue, held and unsettled state, in virtual time; fetcher and reporter are lists."""
-import random
 
 import pytest
 
 from obsvc.engine_client.ownership import PartitionChanges
-from obsvc.engine_client.reports import ReportOutcome, Verdict
-from obsvc.model import Cause, Condition, Ref
-from obsvc.observer.fetching.absence import AbsenceWatch
+from obsvc.engine_client.reports import Verdict
+from obsvc.model import Cause, Condition
 from obsvc.observer.fetching.fetched import Fetched, Outcome
-from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda, AgendaSettings
-from obsvc.observer.queue.work_queue import WorkQueue
-from obsvc.observer.state.deliveries import Unsettled
-from obsvc.observer.state.holdings import Held
-from obsvc.observer.state.takeover_memory import TakeoverMemory
-from obsvc.process.clock import ManualClock
+from tests.support.observer_member import Member, seen
 from tests.support.observer_state import (
     OTHER,
-    PARTITIONS,
     FakeDelivery,
-    grant,
-    notification,
     observed,
     ref_in,
-    snapshot,
 )
 
 A, B, ELSEWHERE = ref_in(3), ref_in(3, 1), ref_in(4)
 
 
-class Member:
-    """One member's state and its decisions; ``step`` makes what is due, ``answer`` plays the engine."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        settings = looks.LookSettings(poll_initial=15.0)
-        moment = lambda: looks.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
-        self.held = Held(PARTITIONS, new_look=lambda one: looks.new_state(one, moment()), renewed_look=looks.renewed)
-        self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
-        self.unsettled = Unsettled(clock=self.clock)
-        self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
-                                     since=float("-inf"))
-        self.heard_since = self.clock.monotonic() - 1000
-        self.agenda = Agenda(
-            AgendaSettings(), settings, held=self.held, memory=self.memory, unsettled=self.unsettled,
-            queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
-            rng=random.Random(1), put_off=lambda ref: self.put_off.append(ref),
-        )
-        self.hurried, self.stale, self.fetches, self.reports, self.put_off = [], [], [], [], []
-        self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
-            hurry=self.hurried.append, clock=self.clock,
-        )
-        self.answers = {}
-        self.looking = Looking(
-            settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
-            absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=lambda report, _answered: self.reports.append(report), hurry=self.hurried.extend,
-            stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
-            rng=random.Random(1),
-        )
-
-    def fetch(self, ref: Ref) -> Fetched:
-        self.fetches.append(ref)
-        began = self.clock.monotonic()
-        self.clock.advance(0.1)
-        return self.answers.get(ref) or Fetched(ref, Outcome.FOUND, began, self.clock.time(), snapshot())
-
-    def step(self) -> list[Cause]:
-        """Make every look that is due; their causes."""
-        causes = []
-        while (work := self.queue.get()) is not None:
-            causes.append(work.cause)
-            self.looking.look(work)
-        return causes
-
-    def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
-        pending, self.reports = self.reports, []
-        for report in pending:
-            self.looking.answered(report, ReportOutcome(verdict, **fields))
-
-    def gain(self, *refs, number=3, dirty=(), **fields):
-        self.held.begin(grant(number, **fields))
-        deliveries = [self.take(ref) for ref in dirty]
-        self.held.load({number: 1}, refs)
-        self.agenda.completed([self.held.complete(number, 1, 1)])
-        return deliveries
-
-    def take(self, *refs, **fields) -> FakeDelivery:
-        delivery = FakeDelivery(self.clock)
-        self.intake.take(notification(*refs, **fields), delivery)
-        self.clock.advance(0.01)
-        return delivery
-
-
 @pytest.fixture
 def member():
     return Member()
-
-
-def seen(one, **fields):
-    return observed(one, last=snapshot(fetched_at=1.0), **fields)
 
 
 def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
