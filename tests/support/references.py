@@ -30,10 +30,8 @@ _ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc|const):`~?([\w.]+)`")
 _DOTTED = re.compile(r"(?<![\w.@/-])(obsvc(?:\.\w+)+)")
 _SECTION = re.compile(r"(docs/[\w./-]+\.md)`*,?\s+(?:section\s+)?[\"“]([^\"”]+)[\"”]")
 
-#: What begins as a module of obsvc's would and is none: event types, queues, entry points, loggers, files.
-NOT_MODULES = re.compile(
-    r"obsvc\.(?:stack|resource|cli|keystoneauth|example|sqlite|conf|service|target|log|observer-|overflow)\b(?![\w]*\.py)"
-)
+#: What begins as a module of obsvc's would and is none: event types, and the commands' entry points.
+NOT_MODULES = re.compile(r"obsvc\.(?:stack|resource|cli)\b")
 
 
 class Note(NamedTuple):

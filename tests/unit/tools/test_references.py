@@ -25,6 +25,7 @@ PAGE = """# A page
 @pytest.fixture
 def page(tmp_path):
     (tmp_path / "other.md").write_text(PAGE)
+    (tmp_path / "page.md").write_text("")
     return tmp_path / "page.md"
 
 
@@ -82,14 +83,14 @@ class Outer:
         self.here = 1
 
 
-# :class:`Outer` of
+# :class:`queue.Queue` of
 # two lines
 '''
 
 
 def test_comments_and_docstrings_are_found():
     assert [(note.line, note.text) for note in references.notes_of(SOURCE)] == [
-        (13, ":class:`Outer` of\ntwo lines"), (1, "A module."),
+        (13, ":class:`queue.Queue` of\ntwo lines"), (1, "A module."),
         (6, ":meth:`run`, :class:`queue.Queue`, :func:`obsvc.model.partition`"), (9, ":attr:`here`")]
 
 
