@@ -46,7 +46,8 @@ def test_links_in_code_are_none(page):
 
 @pytest.mark.parametrize("text", [
     "see obsvc/model.py.", "`docs/design.md`", f"{HERE}::test_a_link_that_leads_nowhere", "obsvc/model.py::Ref.region",
-    "obsvc/process/threads.py::Loop.last_error", "tests/unit/tools/test_*.py", "`obsvc/engine/`", "/etc/obsvc/none.conf",
+    "obsvc/process/threads.py::Loop.last_error", "tests/unit/tools/test_*.py", "`obsvc/engine/`",
+    "/etc/obsvc/none.conf",
     "obsvc/0.1 (worker)", "obsvc/catalog/data/{nova,glance}.yaml",
 ])
 def test_a_file_that_is_there(text):
