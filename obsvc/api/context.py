@@ -9,7 +9,7 @@ from obsvc.api.reading import Reader
 from obsvc.api.ring import Ring
 from obsvc.api.streaming.feed import Feed
 from obsvc.catalog import Catalog
-from obsvc.engine_client.contract import Empty, Engine
+from obsvc.engine_client.contract import Empty, PublicApi
 from obsvc.engine_client.observations import (
     FindRequest,
     Observation,
@@ -31,7 +31,7 @@ class Api:
     types: resource types that observers can fetch; None: not checked.  catalog: by which dead letters are read again;
     None: they can't be."""
 
-    engine: Engine
+    engine: PublicApi
     ring: Ring
     max_wait: float = 60.0
     max_watch: float = 600.0
