@@ -13,8 +13,8 @@ from obsvc.listeners.listener import BusListener
 from obsvc.listeners.settings import BusSettings
 from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks.schedule import Agenda, AgendaSettings
+from obsvc.observer.looks import policy
+from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, Unsettled
 from obsvc.observer.state.holdings import Held
@@ -39,15 +39,15 @@ class Member:
         self._look_seconds = look_seconds
         self._stop = threading.Event()
         self._looks = 0
-        self.held = Held(DEFAULT_PARTITIONS, new_look=self._new_look, renewed_look=looks.renewed)
+        self.held = Held(DEFAULT_PARTITIONS, new_look=self._new_look, renewed_look=policy.renewed)
         self.unsettled = Unsettled(clock=clock)
         self.queue = WorkQueue(QueueSettings(settle_delay=SETTLE_DELAY), clock=clock)
         memory = TakeoverMemory(window=120.0, limit=200_000, partitions=DEFAULT_PARTITIONS, clock=clock)
-        agenda = Agenda(
-            AgendaSettings(), looks.LookSettings(), held=self.held, memory=memory, unsettled=self.unsettled,
+        schedule = LookSchedule(
+            ScheduleSettings(), policy.LookSettings(), held=self.held, memory=memory, unsettled=self.unsettled,
             queue=self.queue, engine_time=clock.time, heard_since=lambda: None, clock=clock,
         )
-        self.intake = Intake(held=self.held, memory=memory, unsettled=self.unsettled, notified=agenda.notified,
+        self.intake = Intake(held=self.held, memory=memory, unsettled=self.unsettled, notified=schedule.notified,
                              hurry=lambda ref: None)
         self.listener = BusListener(
             dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
@@ -56,8 +56,8 @@ class Member:
         self._settler = threading.Thread(target=self._settle, daemon=True)
         self._own()
 
-    def _new_look(self, observed: ObservedRef) -> looks.LookState:
-        return looks.new_state(observed, looks.Moment(self._clock.monotonic(), self._clock.time()))
+    def _new_look(self, observed: ObservedRef) -> policy.LookState:
+        return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._clock.time()))
 
     def _own(self) -> None:
         observed: dict[int, list[ObservedRef]] = {number: [] for number in range(0, DEFAULT_PARTITIONS, SHARE)}
@@ -88,13 +88,13 @@ class Member:
         """Fetch and report, stood in for: what is due now is answered after a while."""
         while not self._stop.is_set():
             works = []
-            while (work := self.queue.get()) is not None:
-                works.append(work)
+            while (look := self.queue.get()) is not None:
+                works.append(look)
             began = self._clock.monotonic()  # not before they were taken: what came in between is theirs too
             self._stop.wait(self._look_seconds)
-            for work in works:
-                self.unsettled.looked(work.ref, began)
-                self.queue.done(work)
+            for look in works:
+                self.unsettled.looked(look.ref, began)
+                self.queue.done(look)
             self._looks += len(works)
 
     def start(self) -> None:

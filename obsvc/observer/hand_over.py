@@ -19,8 +19,8 @@ from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, PartitionId, Ref, partition
 from obsvc.observer.engine_link.lists import Loader
 from obsvc.observer.engine_link.marks import Marker
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import Unsettled
 from obsvc.observer.state.holdings import Held
@@ -57,11 +57,11 @@ class Holder:
         partitions: int,
         held: Held,
         queue: WorkQueue,
-        agenda: Agenda,
+        schedule: LookSchedule,
         unsettled: Unsettled,
         marker: Marker,
         loader: Loader,
-        looking: Looking,
+        look_runner: LookRunner,
         withdraw: Callable[[PartitionId, Generation], Any],
         owner: Callable[[], Releaser],
         ready: Callable[[], bool],
@@ -72,11 +72,11 @@ class Holder:
         self._partitions = partitions
         self._held = held
         self._queue = queue
-        self._agenda = agenda
+        self._schedule = schedule
         self._unsettled = unsettled
         self._marker = marker
         self._loader = loader
-        self._looking = looking
+        self._look_runner = look_runner
         self._withdraw = withdraw
         self._owner = owner
         self._ready = ready
@@ -109,7 +109,7 @@ class Holder:
         self._withdraw(number, generation)
         if not refs:
             return
-        self._agenda.forget(refs)
+        self._schedule.forget(refs)
         left = {*owing, *self._waiting({number})}
         self._marker.hurry(left)
         LOG.info("partition %d generation %d was lost (%s): %d refs, %d of them marked",
@@ -158,7 +158,7 @@ class Holder:
             return partition(ref, self._partitions) in numbers
 
         finished = self._queue.wait_unprocessed(concerns, max(0.0, end - self._clock.monotonic()))
-        finished &= self._looking.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
+        finished &= self._look_runner.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
         if not finished:
             LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))
         untaken = set(self._held.untaken())  # before what is owed is read: a takeover that ends in between is owed
@@ -167,7 +167,7 @@ class Holder:
             return
         for number, generation in asked.items():
             refs, _owing = self._held.drop(number, generation)
-            self._agenda.forget(refs)
+            self._schedule.forget(refs)
         if not self._mark(self._waiting(numbers), None, stop):
             return
         for number, generation in sorted(asked.items()):

@@ -249,12 +249,6 @@ class Held:
                 held.looks = replace(held.looks, began=begins)
             return Task(ref, slot.grant.partition, slot.grant.generation, held.observed, held.look, held.owed)
 
-    def is_current(self, task: Task) -> bool:
-        """Whether the ref of ``task`` is still held under the generation that it began with."""
-        with self._lock:
-            slot = self._slot(task.ref)
-            return slot is not None and slot.grant.generation == task.generation and task.ref in slot.refs
-
     def owe(self, ref: Ref) -> LookState | None:
         """A look at ``ref`` is due for a reason that must not be lost with us.  What the looks so far have left; None
         when it is not observed here."""

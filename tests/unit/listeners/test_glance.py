@@ -11,7 +11,7 @@ from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.decode import Decoder
 from obsvc.listeners.glance import Glanced
 from obsvc.messaging import wire
-from obsvc.model import Family, Look, Ref
+from obsvc.model import Family, Ref, Urgency
 from tests.fuzz.corpus import samples
 from tests.fuzz.mutate import mutation
 from tests.unit.listeners.test_decode import SERVER, message, versioned
@@ -48,7 +48,7 @@ def glanced(body, exchange=None):
         return found
     assert expected.refs == (found.ref,) and not expected.guessed
     assert (expected.family is Family.VERSIONED) == found.plan.versioned
-    assert (expected.look is not Look.NONE) == found.plan.asks
+    assert (expected.look is not Urgency.NONE) == found.plan.asks
     assert expected.family is not Family.CADF
     assert DECODER.glanced(found) == expected
     return found

@@ -41,26 +41,27 @@ class Connected(Member):
     def __init__(self, service, clock, name="obs-1"):
         super().__init__()
         self.clock = self.memory._clock = self.unsettled._clock = self.queue._clock = clock
-        self.agenda._clock = self.looking._clock = clock
-        self.agenda._engine_time = self.looking._wall = clock.time
+        self.schedule._clock = self.look_runner._clock = clock
+        self.schedule._engine_time = self.look_runner._wall = clock.time
         self.engine = Away(LocalEngine(service))
         self.member = MemberId(name, "aa")
         self.released, self.lost, self.asked = [], [], []
         self.marker = Marker(
-            engine=self.engine, member=self.member, held=self.held, unsettled=self.unsettled, due=self.agenda.marked,
+            engine=self.engine, member=self.member, held=self.held, unsettled=self.unsettled, due=self.schedule.marked,
             mark_after=10.0, clock=clock,
         )
         self.loader = Loader(
-            engine=self.engine, member=self.member, held=self.held, owner=lambda: self, completed=self.agenda.completed
+            engine=self.engine, member=self.member, held=self.held, owner=lambda: self,
+            completed=self.schedule.completed,
         )
         self.follower = Follower(
-            engine=self.engine, member=self.member, held=self.held, owner=lambda: self, applied=self.agenda.applied,
+            engine=self.engine, member=self.member, held=self.held, owner=lambda: self, applied=self.schedule.applied,
             reload=self.loader.wake,
         )
         self.holder = Holder(
-            partitions=PARTITIONS, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
-            marker=self.marker, loader=self.loader, looking=self.looking, withdraw=lambda *_: 0, owner=lambda: self,
-            ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
+            partitions=PARTITIONS, held=self.held, queue=self.queue, schedule=self.schedule, unsettled=self.unsettled,
+            marker=self.marker, loader=self.loader, look_runner=self.look_runner, withdraw=lambda *_: 0,
+            owner=lambda: self, ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
         )
         self.heard_since = clock.monotonic() - 1000
 
@@ -92,7 +93,7 @@ class Connected(Member):
         pending, self.reports = self.reports, []
         for report in pending:
             outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
-            self.looking.answered(report, outcome)
+            self.look_runner.answered(report, outcome)
 
 
 @pytest.fixture
@@ -290,7 +291,7 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
     start(member, A)
     member.claim()
     stop = threading.Event()
-    real = member.looking._fetch
+    real = member.look_runner._fetch
 
     def fetch(ref):
         if len(member.fetches) == 0:
@@ -299,9 +300,9 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
         stop.set()
         return real(ref)
 
-    member.looking._fetch = fetch
-    member.looking._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
-    member.looking.run(stop)
+    member.look_runner._fetch = fetch
+    member.look_runner._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
+    member.look_runner.run(stop)
     assert len(member.fetches) == 2 and len(member.reports) == 1
 
 
@@ -398,5 +399,5 @@ def test_a_ref_that_is_let_go_of_before_its_resync_look_is_not_waited_for(member
     settled(member)
     refs = member.held.refs
     member.held.refs = lambda region: (refs(region), member.holder.lost(3, 1, "test"))[0]
-    member.agenda.resync("RegionOne", "gap")
-    assert member.agenda.catching_up == 0
+    member.schedule.resync("RegionOne", "gap")
+    assert member.schedule.catching_up == 0

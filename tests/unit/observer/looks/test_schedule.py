@@ -1,4 +1,4 @@
-"""Agenda and Looking over the real queue, held and unsettled state, in virtual time; fetcher and reporter are lists."""
+"""Schedule and runner of looks over the real queue and state, in virtual time; fetcher and reporter are lists."""
 import random
 
 import pytest
@@ -7,11 +7,11 @@ from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Cause, Condition, Ref
 from obsvc.observer.fetching.absence import AbsenceWatch
-from obsvc.observer.fetching.fetched import Fetched, Outcome
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda, AgendaSettings
+from obsvc.observer.looks import policy
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import Unsettled
 from obsvc.observer.state.holdings import Held
@@ -36,57 +36,57 @@ class Member:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        settings = looks.LookSettings(poll_initial=15.0)
-        moment = lambda: looks.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
-        self.held = Held(PARTITIONS, new_look=lambda one: looks.new_state(one, moment()), renewed_look=looks.renewed)
+        settings = policy.LookSettings(poll_initial=15.0)
+        moment = lambda: policy.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
+        self.held = Held(PARTITIONS, new_look=lambda one: policy.new_state(one, moment()), renewed_look=policy.renewed)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
         self.unsettled = Unsettled(clock=self.clock)
         self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
                                      since=float("-inf"))
         self.heard_since = self.clock.monotonic() - 1000
-        self.agenda = Agenda(
-            AgendaSettings(), settings, held=self.held, memory=self.memory, unsettled=self.unsettled,
+        self.schedule = LookSchedule(
+            ScheduleSettings(), settings, held=self.held, memory=self.memory, unsettled=self.unsettled,
             queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
             rng=random.Random(1), put_off=lambda ref: self.put_off.append(ref),
         )
         self.hurried, self.stale, self.fetches, self.reports, self.put_off = [], [], [], [], []
         self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.agenda.notified,
+            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.schedule.notified,
             hurry=self.hurried.append, clock=self.clock,
         )
         self.answers = {}
-        self.looking = Looking(
-            settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
+        self.look_runner = LookRunner(
+            settings, held=self.held, queue=self.queue, schedule=self.schedule, unsettled=self.unsettled,
             absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
             submit=lambda report, _answered: self.reports.append(report), hurry=self.hurried.extend,
             stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
             rng=random.Random(1),
         )
 
-    def fetch(self, ref: Ref) -> Fetched:
+    def fetch(self, ref: Ref) -> FetchResult:
         self.fetches.append(ref)
         began = self.clock.monotonic()
         self.clock.advance(0.1)
-        return self.answers.get(ref) or Fetched(ref, Outcome.FOUND, began, self.clock.time(), snapshot())
+        return self.answers.get(ref) or FetchResult(ref, FetchOutcome.FOUND, began, self.clock.time(), snapshot())
 
     def step(self) -> list[Cause]:
         """Make every look that is due; their causes."""
         causes = []
-        while (work := self.queue.get()) is not None:
-            causes.append(work.cause)
-            self.looking.look(work)
+        while (look := self.queue.get()) is not None:
+            causes.append(look.cause)
+            self.look_runner.run_one(look)
         return causes
 
     def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
         pending, self.reports = self.reports, []
         for report in pending:
-            self.looking.answered(report, ReportOutcome(verdict, **fields))
+            self.look_runner.answered(report, ReportOutcome(verdict, **fields))
 
     def gain(self, *refs, number=3, dirty=(), **fields):
         self.held.begin(grant(number, **fields))
         deliveries = [self.take(ref) for ref in dirty]
         self.held.load({number: 1}, refs)
-        self.agenda.completed([self.held.complete(number, 1, 1)])
+        self.schedule.completed([self.held.complete(number, 1, 1)])
         return deliveries
 
     def take(self, *refs, **fields) -> FakeDelivery:
@@ -107,7 +107,7 @@ def seen(one, **fields):
 
 def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
     member.gain()
-    member.agenda.applied(member.held.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
+    member.schedule.applied(member.held.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
     assert member.step() == [Cause.STARTED]
     member.answer()
     assert member.step() == []
@@ -118,7 +118,7 @@ def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
 def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
     member.gain(seen(A, wanted=()))
     during = FakeDelivery(member.clock)
-    real = member.looking._fetch
+    real = member.look_runner._fetch
 
     def fetch(ref):  # a second notification comes while the first one's fetch is under way
         fetched = real(ref)
@@ -127,7 +127,7 @@ def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
             during = member.take(A)
         return fetched
 
-    member.looking._fetch = fetch
+    member.look_runner._fetch = fetch
     before = member.take(A)
     member.step()
     assert (before.settled, during.settled) == (0, 0)
@@ -142,7 +142,7 @@ def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
 def test_a_failed_fetch_settles_nothing_and_is_made_again(member):
     member.gain(seen(A, wanted=()))
     delivery = member.take(A)
-    member.answers[A] = Fetched(A, Outcome.FAILED, member.clock.monotonic(), error="503")
+    member.answers[A] = FetchResult(A, FetchOutcome.FAILED, member.clock.monotonic(), error="503")
     member.step()
     assert member.reports == [] and delivery.settled == 0
     del member.answers[A]
@@ -183,7 +183,7 @@ def test_a_mark_that_came_during_the_look_is_looked_at_again(member):
     member.gain(seen(A, wanted=()))
     member.take(A)
     member.step()
-    member.agenda.applied(member.held.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
+    member.schedule.applied(member.held.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
     assert member.step() == []
     member.answer()
     assert member.step() and member.reports[0].mark == 7
@@ -210,9 +210,9 @@ def test_the_memory_makes_up_for_a_vanished_owner(member):
     member.clock.advance(3)
     member.gain(seen(A, wanted=()), seen(B, wanted=()), previous_last_beat_at=member.clock.time() - 5, **VANISHED)
     assert member.step() == [Cause.TAKEOVER] and member.fetches == [A]
-    assert member.agenda.catching_up == 1
+    assert member.schedule.catching_up == 1
     member.answer()
-    assert member.agenda.catching_up == 0
+    assert member.schedule.catching_up == 0
 
 
 def test_without_the_memory_every_observed_ref_gets_one_paced_look(member):
@@ -222,7 +222,7 @@ def test_without_the_memory_every_observed_ref_gets_one_paced_look(member):
     member.clock.advance(10)
     assert set(member.step()) == {Cause.TAKEOVER, Cause.SETTLE} and set(member.fetches) == {A, B}
     member.answer()
-    assert member.agenda.catching_up == 0
+    assert member.schedule.catching_up == 0
 
 
 def test_after_a_release_only_marks_and_first_looks_are_due(member):
@@ -243,11 +243,11 @@ def test_what_was_notified_while_loading_is_looked_at(member):
 
 def test_a_gap_gives_every_ref_of_the_region_one_look(member):
     member.gain(seen(A, wanted=()), seen(B, wanted=()))
-    assert member.agenda.resync("elsewhere", "reconnect") == 0
-    assert member.agenda.resync("RegionOne", "reconnect") == 2
+    assert member.schedule.resync("elsewhere", "reconnect") == 0
+    assert member.schedule.resync("RegionOne", "reconnect") == 2
     member.step()
     member.clock.advance(10)
     member.step()
     assert sorted(member.fetches) == sorted([A, B])
     member.answer()
-    assert member.agenda.catching_up == 0
+    assert member.schedule.catching_up == 0
