@@ -1,8 +1,8 @@
 """Whatever happens, in the end the engine's copy of every observed ref is what the cloud has (I1, I3, I12).
 
 Members (state, schedule and runner of looks, marker, hand-over: the real ones) over the real engine on SQLite, in one
-thread and virtual time.  Hypothesis plays the rest: changes behind notifications that come late and twice, lost answers,
-an engine that is away for one member, deaths, hand-overs before and after a list was read, gaps, starts and stops.
+thread and virtual time.  Hypothesis plays the rest: changes behind notifications that come late and twice, lost
+answers, an engine that is away for one member, deaths, hand-overs before and after a list was read, gaps, starts and stops.
 Nothing polls here: no goal is waited for, so that only what was heard, marked, remembered or resynced is looked at.
 """
 from __future__ import annotations
