@@ -18,8 +18,8 @@ from benchmarks.harness import Ratio, Results, main, progress
 from obsvc import conf as obsvc_conf
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.cmd import settings_file
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
 
 RATIOS = (
     Ratio("API reads per resource: obsvc / polling", "reads", "obsvc", "polling", 0.1),

@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 
 from obsvc.messaging import topology
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.listening import connected
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.listening import connected
+from tests.support.processes.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
+from tests.support.processes.watching import Watching
 
 #: Seconds that building the servers, or learning of them, may take.
 BUILT = 180.0

@@ -32,7 +32,7 @@ from obsvc.engine_client.observations import StartItem, StartRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.engine_client.reports import Report, ReportRequest, Verdict
 from obsvc.model import DEFAULT_PARTITIONS, Cause, Condition, MemberId, PartitionId, Ref, Snapshot, partition
-from obsvc.process import collector
+from obsvc.process import gc_tuning
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 BATCHES = (1, 50, 500)
@@ -64,7 +64,7 @@ def measure(asked: argparse.Namespace) -> Results:
         with database(kind) as url:
             upgrade(url, partitions=DEFAULT_PARTITIONS)
             bench = Bench(kind, url, asked.observations)
-            collector.settle()  # as the engine's processes do
+            gc_tuning.freeze_gc()  # as the engine's processes do
             for run in range(asked.runs):
                 for size, (name, write) in itertools.product(BATCHES, bench.writers.items()):
                     took = bench.time(write, size)

@@ -23,9 +23,9 @@ from typing import Any
 
 from benchmarks.harness import Goal, Results, main, progress
 from obsvc.model import partition_of_id
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
+from tests.support.processes.watching import Watching
 
 LEASE, BEAT = 5.0, 1.0
 OBSERVERS = 3

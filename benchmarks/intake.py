@@ -17,7 +17,7 @@ from benchmarks.harness import Ratio, Results, child, cpu_of_session, main, prog
 from benchmarks.intake_variants import BUS, OSLO_QUEUE, OWN_QUEUE, VARIANTS
 from obsvc.messaging import Broker, topology
 from obsvc.messaging.connection import release
-from tests.functional.servers import RabbitMQ
+from tests.support.processes.servers import RabbitMQ
 
 RATIOS = (
     Ratio("consumer CPU: ours / raw py-amqp", "consumer_us", "obsvc", "amqp-raw", 1.4),

@@ -19,7 +19,7 @@ from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, Unsettled
 from obsvc.observer.state.holdings import Held
 from obsvc.observer.state.takeover_memory import TakeoverMemory
-from obsvc.process import collector
+from obsvc.process import gc_tuning
 from obsvc.process.clock import SystemClock
 
 #: One in so many partitions is ours.
@@ -51,7 +51,7 @@ class Member:
                              hurry=lambda ref: None)
         self.listener = BusListener(
             dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
-            on_gap=lambda bus, reason: None, bury=self._bury, passes=self._passes,
+            on_gap=lambda bus, reason: None, bury=self._bury, skip_reason=self._skip_reason,
         )
         self._settler = threading.Thread(target=self._settle, daemon=True)
         self._own()
@@ -75,8 +75,8 @@ class Member:
         self._on_message()
         self.intake.take(notification, delivery)
 
-    def _passes(self, ref: Ref, asks: bool) -> str | None:
-        fate = self.intake.passes(ref, asks)
+    def _skip_reason(self, ref: Ref, asks: bool) -> str | None:
+        fate = self.intake.skip_reason(ref, asks)
         if fate is not None:
             self._on_message()
         return fate
@@ -100,7 +100,7 @@ class Member:
     def start(self) -> None:
         self._settler.start()
         self.listener.start()
-        collector.settle()  # as the observer does
+        gc_tuning.freeze_gc()  # as the observer does
 
     def wait_settled(self, bound: float) -> None:
         """Until everything taken is settled."""

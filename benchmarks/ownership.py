@@ -24,7 +24,7 @@ from obsvc.engine_client.observations import StartItem, StartRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
 from obsvc.model import DEFAULT_PARTITIONS, MemberId, PartitionId, Ref, partition
 from obsvc.partitioning.assignment import assign
-from tests.functional.servers import MariaDB, PostgreSQL
+from tests.support.processes.servers import MariaDB, PostgreSQL
 
 MEMBERS = 50
 LOOKUPS = 200_000

@@ -15,8 +15,8 @@ from benchmarks.deployed import Stage, left_over, observing
 from benchmarks.harness import Results, cpu_of_session, main, progress
 from benchmarks.pipeline_observer import METRIC, STAGES
 from benchmarks.traffic import Bus, Traffic
-from tests.functional.deployment import Deployment
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import Deployment
+from tests.support.processes.servers import wait_until
 
 OBSERVER = pathlib.Path(__file__).with_name("pipeline_observer.py")
 

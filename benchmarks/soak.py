@@ -25,9 +25,9 @@ from typing import Any
 from benchmarks.deployed import Stage, left_over, observing, taken
 from benchmarks.harness import cpu_of_session, memory_of_session, progress
 from benchmarks.traffic import Bus, Traffic
-from tests.functional.deployment import Deployment
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
 
 #: Largest growth of a process's memory after the warm-up, and the warm-up as a share of the whole.
 GROWTH = 0.05

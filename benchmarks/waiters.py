@@ -26,9 +26,9 @@ from benchmarks.harness import ROOT, Goal, Ratio, Results, cpu_of_session, main,
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import ChangesRequest
 from obsvc.model import Ref
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.reporting import StandIn
-from tests.functional.servers import PostgreSQL
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.reporting import StandIn
+from tests.support.processes.servers import PostgreSQL
 
 RATIOS = (
     Ratio("API requests: waiters / pollers", "requests", "waiters", "pollers", 0.2),

@@ -1,6 +1,6 @@
 """The public API: its routes as one falcon application, and the process that serves it under gunicorn.
 
-Every error is answered in the one shape of ``obsvc.web.server``; a foreign resource answers as a missing one.
+Every error is answered in the one shape of ``obsvc.web.errors``; a foreign resource answers as a missing one.
 """
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from obsvc.engine_client.contract import Empty
 from obsvc.exceptions import ObsvcError
 from obsvc.process import file_limits
 from obsvc.web import request_ids
-from obsvc.web import server as web
+from obsvc.web.basic_auth import BasicAuth
+from obsvc.web.errors import add_error_handlers
+from obsvc.web.health import add_health_routes
+from obsvc.web.serving import long_poll_slots, serve
+from obsvc.web.sockets import check_bind
 
 LOG = logging.getLogger(__name__)
 
@@ -43,8 +47,8 @@ def make_app(
     app.req_options.auto_parse_qs_csv = False
     app.req_options.strip_url_path_trailing_slash = True
     routes.add_routes(app, api)
-    web.add_health_routes(app, lambda: engine_reached(api))
-    web.add_error_handlers(app)
+    add_health_routes(app, lambda: engine_reached(api))
+    add_error_handlers(app)
     return app
 
 
@@ -77,7 +81,7 @@ def threads_from_conf(conf: cfg.ConfigOpts) -> int:
 def limits_from_conf(conf: cfg.ConfigOpts) -> Limits:
     """What a project may take, and all together."""
     return Limits(
-        max_waiters=conf.api.max_waiters or web.free_threads(conf.api.threads),
+        max_waiters=conf.api.max_waiters or long_poll_slots(conf.api.threads),
         waiters_per_project=conf.api.waiters_per_project, rate=conf.api.requests_per_second,
         burst=conf.api.requests_burst,
     )
@@ -105,7 +109,7 @@ def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[.
         return behind_keystone(make_app(api, auth.keystone, limits=limits_from_conf(conf)), conf)
     app = make_app(api, limits=limits_from_conf(conf))
     if conf.api.auth_strategy == "http_basic":
-        return web.BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=routes.OPEN)
+        return BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=routes.OPEN)
     return app
 
 
@@ -113,10 +117,12 @@ def run(conf: cfg.ConfigOpts) -> int:
     """Serve until told to end.  Raises ConfigError before the first request for what can't be used."""
     from obsvc.partitioning.backend import check_urls
 
-    web.check_bind(conf.api.auth_strategy, conf.api.bind_host)
+    check_bind(conf.api.auth_strategy, conf.api.bind_host)
     check_urls(conf.coordination.backend_urls)
     threads = threads_from_conf(conf)
-    file_limits.provide(threads * FILES_EACH + FILES_MORE, what=f"[api] max_waiters, threads: {threads} threads")
+    file_limits.raise_nofile_limit(
+        threads * FILES_EACH + FILES_MORE, what=f"[api] max_waiters, threads: {threads} threads"
+    )
     from_conf(conf)  # made once here and dropped: what can't be used is told before gunicorn forks
     made: list[Api] = []
 
@@ -125,7 +131,7 @@ def run(conf: cfg.ConfigOpts) -> int:
         for api in made:
             threading.Thread(target=api.stop, name="stop", daemon=True).start()
 
-    web.serve(
+    serve(
         lambda: from_conf(conf, made), host=conf.api.bind_host, port=conf.api.bind_port,
         processes=conf.api.processes, threads=threads,
         on_ready=lambda port: LOG.info("the API listens on http://%s:%d", conf.api.bind_host, port),

@@ -8,7 +8,7 @@ from typing import Any
 
 from obsvc.cmd.base import ServiceCommand
 from obsvc.exceptions import ConfigError
-from obsvc.process.signals import hear
+from obsvc.process.signals import on_termination
 
 
 class Standalone(ServiceCommand):
@@ -55,7 +55,7 @@ class Standalone(ServiceCommand):
         for child in tree.children():
             supervisor.add(child)
         stop = threading.Event()
-        hear(stop.set)
+        on_termination(stop.set)
         supervisor.start()
         self.app.stderr.write(f"obsvc: the API is at {tree.api_url}; state in {tree.folder}\n")
         stop.wait()

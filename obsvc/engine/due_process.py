@@ -24,7 +24,7 @@ from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, ObsvcError, Unavailable
 from obsvc.messaging.publisher import Publisher
 from obsvc.process.clock import SystemClock
-from obsvc.process.signals import hear
+from obsvc.process.signals import on_termination
 from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def main(conf: cfg.ConfigOpts) -> int:
     """Run until told to stop; the exit code."""
     parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
     stopping = threading.Event()
-    hear(stopping.set)
+    on_termination(stopping.set)
     store = open_store(conf)
     loops = [Loop("due", lambda stop: _repeat(stop, "due work", lambda: due.run_due(store)))]
     publisher = None

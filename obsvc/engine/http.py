@@ -18,7 +18,9 @@ from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import OPERATIONS, Operation
 from obsvc.exceptions import Forbidden, InvalidInput, ObsvcError
 from obsvc.web import request_ids
-from obsvc.web import server as web
+from obsvc.web.bodies import read_body
+from obsvc.web.errors import add_error_handlers
+from obsvc.web.health import add_health_routes
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class _OperationResource:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         began = time.monotonic()
         try:
-            request = self._decoded(web.read_body(req))
+            request = self._decoded(read_body(req))
             if not 0 <= getattr(request, "wait", 0) <= WAIT_MAX:
                 raise InvalidInput(f"wait: expected 0 to {WAIT_MAX:g} seconds, got {request.wait:g}")
             reply = self._call(request)
@@ -82,6 +84,6 @@ def make_app(service: EngineService) -> falcon.App:
     for operation in OPERATIONS.values():
         app.add_route(f"/v1/{operation.name}", _OperationResource(operation, service))
     app.add_route("/v1/openapi.json", _Description())
-    web.add_health_routes(app, service.ready)
-    web.add_error_handlers(app)
+    add_health_routes(app, service.ready)
+    add_error_handlers(app)
     return app

@@ -25,7 +25,9 @@ from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.process.threads import Loop
 from obsvc.web import metrics_sharing
-from obsvc.web import server as web
+from obsvc.web.basic_auth import BasicAuth
+from obsvc.web.serving import long_poll_slots, serve
+from obsvc.web.sockets import check_bind
 
 LOG = logging.getLogger(__name__)
 
@@ -45,19 +47,19 @@ def open_store(conf: cfg.ConfigOpts) -> Store:
 def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
     """Serve until told to end.  child_arguments: options of oslo.config for the due child (``--config-file`` …)."""
     options = conf.engine
-    web.check_bind(options.auth_strategy, options.bind_host)
+    check_bind(options.auth_strategy, options.bind_host)
     if options.auth_strategy == "http_basic":
-        web.BasicAuth(None, options.http_basic_auth_user_file)
+        BasicAuth(None, options.http_basic_auth_user_file)
     _check_database(conf)
     child = DueChild(child_arguments)
     services: list[EngineService] = []
 
     def make_app() -> Any:
-        service = EngineService(open_store(conf), waiters_limit=web.free_threads(options.threads))
+        service = EngineService(open_store(conf), waiters_limit=long_poll_slots(options.threads))
         services.append(service)
         app = http.make_app(service)
         if options.auth_strategy == "http_basic":
-            return web.BasicAuth(app, options.http_basic_auth_user_file)
+            return BasicAuth(app, options.http_basic_auth_user_file)
         return app
 
     def ready(port: int) -> None:
@@ -68,7 +70,7 @@ def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
         for service in services:
             service.shutdown()
 
-    web.serve(
+    serve(
         make_app, host=options.bind_host, port=options.bind_port, processes=options.processes,
         threads=options.threads, on_ready=ready, on_exit=child.stop, on_stop=stop,
     )

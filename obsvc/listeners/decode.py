@@ -16,7 +16,7 @@ from obsvc.catalog.matching import Match, Matcher
 from obsvc.catalog.schema import Event, Service
 from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
-from obsvc.listeners.glance import MAX_EVENT_TYPE, Glance, Glanced, Inner
+from obsvc.listeners.peek import MAX_EVENT_TYPE, Inner, Peeked, Peeker
 from obsvc.messaging import wire
 from obsvc.model import Condition, Family, Notification, PayloadState, Phase, Ref, Urgency
 
@@ -53,7 +53,7 @@ class Decoder:
         self._catalog = catalog
         self._region = region
         self._matcher = Matcher(catalog)
-        self._glance = Glance(catalog, self._matcher, region)
+        self._peeker = Peeker(catalog, self._matcher, region)
 
     def decode(self, body: bytes | str, *, exchange: str | None = None, routing_key: str | None = None) -> Notification:
         """The notification in a message body: bare, in oslo's envelope, or in its AMQP 1.0 form.
@@ -63,20 +63,22 @@ class Decoder:
         """
         return self.read(wire.unwrap(body), exchange=exchange)
 
-    def glance(self, body: bytes | str) -> Glanced | str | bytes:
-        """What the message in ``body`` is about, read from as little of it as tells, for :meth:`glanced`; where that is
-        not enough, the text of the inner notification, for :meth:`read`.  Raises UndecodableMessage."""
-        text = wire.unwrap(body)
-        return self._glance.at(text) or text
+    def peek(self, body: bytes | str) -> Peeked | str | bytes:
+        """What the message in ``body`` is about, read from as little of it as tells, for :meth:`decode_peeked`.
 
-    def glanced(self, found: Glanced) -> Notification:
+        Where that is not enough, the text of the inner notification, for :meth:`read`.  Raises UndecodableMessage.
+        """
+        text = wire.unwrap(body)
+        return self._peeker.at(text) or text
+
+    def decode_peeked(self, found: Peeked) -> Notification:
         """The notification that ``found`` is of, as :meth:`read` would have read it.  Raises UndecodableMessage."""
         plan, ref = found.plan, found.ref
         if plan.match.event.body is not None and ref.resource_type in self._catalog.trusted:
             return self.read(found.text)  # all of it is told
         try:
             inner, payload = found.read()
-        except wire.DECODE_ERRORS as error:  # a number out of every range, in what the glance did not read
+        except wire.DECODE_ERRORS as error:  # a number out of every range, in what the peek did not read
             raise wire.undecodable(error) from None
         family = _VERSIONED if plan.versioned else _UNVERSIONED
         return _made(plan.match, inner, payload, family, ref.resource_type, (ref.resource_id,), (ref,))

@@ -20,14 +20,14 @@ from obsvc.engine_client.ownership import BusStatus
 from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import Unavailable, UndecodableMessage
 from obsvc.listeners import redact
-from obsvc.listeners.burial import Burial
+from obsvc.listeners.dead_letter_sender import DeadLetterSender
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.glance import Glanced
-from obsvc.listeners.passed import Passed
+from obsvc.listeners.peek import Peeked
 from obsvc.listeners.session import Session
 from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Entry, Ledger
-from obsvc.messaging.consumer import Arrived, QueueInUse
+from obsvc.listeners.skip_counts import SkipCounts
+from obsvc.messaging.consumer import QueueInUse, ReceivedMessage
 from obsvc.messaging.topology import queue_name
 from obsvc.model import Family, Notification, Ref
 from obsvc.process.clock import Clock, SystemClock
@@ -66,14 +66,14 @@ Sink = Callable[[Notification, Delivery], None]
 #: Called with the one ref that a notification is about, and whether it asks for a look at it: what becomes of it
 #: (a fate of :data:`obsvc.metrics.NOTIFICATIONS_BY_FATE`) where nothing is to be done here, None where the sink shall
 #: have it.
-Passes = Callable[[Ref, bool], str | None]
+SkipReason = Callable[[Ref, bool], str | None]
 
 
 class BusListener:
     """Listens to ``bus`` for the member ``member_name``.
 
     sink: called with each notification on the listener's thread.
-    passes: called before it, with what a glance at a message tells; what it says is nobody's here is settled without
+    skip_reason: called before it, with what a peek at a message tells; what it says is nobody's here is settled without
         being read further.  None: everything is read.
     on_gap(bus name, reason): notifications may have been missed; reasons: ``reconnected``, ``queue_vanished``,
         ``exchange_missing``, ``queue_overflowed``, ``queue_nearly_full``.
@@ -93,19 +93,19 @@ class BusListener:
         bury: Callable[[DeadLetter], None],
         may_take: Callable[[], bool] = lambda: True,
         clock: Clock | None = None,
-        passes: Passes | None = None,
+        skip_reason: SkipReason | None = None,
     ) -> None:
         self._bus = bus
         self._member = member_name
         self._decoder = decoder
         self._sink = sink
-        self._passes = passes
+        self._skip_reason = skip_reason
         self._on_gap = on_gap
         self._may_take = may_take
         self._clock = clock or SystemClock()
         self._ledger = Ledger()
         self._broker = bus.broker()
-        self._burial = Burial(bus.name, bury)
+        self._dead_letters = DeadLetterSender(bus.name, bury)
         self._loop = Loop(f"bus-{bus.name}", self._run)
         self._session: Session | None = None
         self._heard_since: float | None = None
@@ -113,7 +113,7 @@ class BusListener:
         self._last_error: str | None = None
         self._guessed = metrics.GUESSED.labels(bus.name)
         self._by_family = {family: metrics.NOTIFICATIONS.labels(bus.name, family) for family in Family}
-        self._passed = Passed(bus.name)
+        self._skips = SkipCounts(bus.name)
         self._connected = metrics.BUS_CONNECTED.labels(bus.name)
 
     @property
@@ -150,7 +150,7 @@ class BusListener:
 
     def start(self) -> BusListener:
         """Begin; returns at once (see :attr:`consuming`)."""
-        self._burial.start()
+        self._dead_letters.start()
         self._loop.start()
         return self
 
@@ -158,11 +158,11 @@ class BusListener:
         """Leave the queue; True when the thread ended in ``timeout`` seconds.  What is unsettled stays in
         the broker."""
         self._loop.stop()
-        self._burial.stop()
+        self._dead_letters.stop()
         session = self._session
         if session is not None:
             session.wake()
-        return self._loop.join(timeout) and self._burial.join(timeout)
+        return self._loop.join(timeout) and self._dead_letters.join(timeout)
 
     # the thread
 
@@ -175,7 +175,7 @@ class BusListener:
                     heard, in_use = True, False
                     while not stop.is_set():
                         reason = session.step(take=self._may_take())
-                        self._passed.flush()
+                        self._skips.flush()
                         if reason is not None:
                             self._gap(reason)
                 return
@@ -226,7 +226,7 @@ class BusListener:
         if session is not None:
             session.close()
         self._ledger.reset()
-        self._burial.forget()
+        self._dead_letters.forget()
 
     def _gap(self, reason: str) -> None:
         LOG.warning("bus %s: gap: %s: notifications may have been missed", self._bus.name, reason)
@@ -237,7 +237,7 @@ class BusListener:
         except Exception:
             LOG.exception("bus %s: the gap %s could not be handled", self._bus.name, reason)
 
-    def _arrived(self, message: Arrived) -> None:
+    def _arrived(self, message: ReceivedMessage) -> None:
         try:
             notification = self._read(message)
         except UndecodableMessage as error:
@@ -249,7 +249,7 @@ class BusListener:
             self._bury(message, self._delivery(message), "decoder_failed", type(error).__name__)
             return
         if notification is None:
-            self._ledger.passed(message.tag)
+            self._ledger.skipped(message.tag)
             return
         delivery = self._delivery(message)
         self._by_family[notification.family].inc()
@@ -262,25 +262,25 @@ class BusListener:
                       redact.redact(notification.event_type), redact.of_error(error))
             self._bury(message, delivery, "intake_failed", type(error).__name__)
 
-    def _read(self, message: Arrived) -> Notification | None:
-        """The notification; None when a glance at it told that nothing is to be done here."""
-        if self._passes is None:
+    def _read(self, message: ReceivedMessage) -> Notification | None:
+        """The notification; None when a peek at it told that nothing is to be done here."""
+        if self._skip_reason is None:
             return self._decoder.decode(message.body, exchange=message.exchange, routing_key=message.routing_key)
-        opened = self._decoder.glance(message.body)
-        if type(opened) is not Glanced:
+        opened = self._decoder.peek(message.body)
+        if type(opened) is not Peeked:
             return self._decoder.read(opened, exchange=message.exchange)
         plan = opened.plan
-        fate = self._passes(opened.ref, plan.asks)
+        fate = self._skip_reason(opened.ref, plan.asks)
         if fate is not None:
-            self._passed.count(fate, versioned=plan.versioned)
+            self._skips.count(fate, versioned=plan.versioned)
             return None
-        return self._decoder.glanced(opened)
+        return self._decoder.decode_peeked(opened)
 
-    def _delivery(self, message: Arrived) -> Delivery:
+    def _delivery(self, message: ReceivedMessage) -> Delivery:
         now = self._clock.monotonic()
         return Delivery(self, self._ledger.arrived(message.tag, now), now)
 
-    def _bury(self, message: Arrived, delivery: Delivery, reason: str, detail: str) -> None:
+    def _bury(self, message: ReceivedMessage, delivery: Delivery, reason: str, detail: str) -> None:
         size = len(message.body)
         LOG.warning("bus %s: a message of %d bytes becomes a dead letter: %s", self._bus.name, size, reason)
         letter = DeadLetter(
@@ -288,7 +288,7 @@ class BusListener:
             excerpt=redact.excerpt(message.body), size=size, member=self._member,
             body=redact.whole(message.body), region=self._bus.region, exchange=message.exchange,
         )
-        self._burial.put(letter, delivery)
+        self._dead_letters.put(letter, delivery)
 
     def _settled(self, entry: Entry) -> None:
         if self._ledger.settle(entry):

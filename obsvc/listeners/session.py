@@ -13,7 +13,7 @@ from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Ackable, Ledger
 from obsvc.messaging import Broker, topology
 from obsvc.messaging.connection import Connection, release
-from obsvc.messaging.consumer import Arrived, Consumer, QueueVanished, consume
+from obsvc.messaging.consumer import Consumer, QueueVanished, ReceivedMessage, consume
 from obsvc.process import failpoints
 from obsvc.process.clock import Clock
 
@@ -57,7 +57,7 @@ class Session:
         queue: str,
         broker: Broker,
         ledger: Ledger,
-        on_message: Callable[[Arrived], None],
+        on_message: Callable[[ReceivedMessage], None],
         clock: Clock,
     ) -> None:
         self._bus = bus

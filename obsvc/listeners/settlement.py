@@ -49,7 +49,7 @@ class Ledger:
             self._unsettled[number] = now
             return Entry(number)
 
-    def passed(self, tag: Any) -> None:
+    def skipped(self, tag: Any) -> None:
         """Note an arrival for which nothing is owed: it is settled already."""
         self._tags.append(tag)  # for the thread that takes, too: no lock
 

@@ -35,7 +35,7 @@ class QueueVanished(Unavailable):
     """The broker cancelled our consumer: the queue was deleted, or its node went away."""
 
 
-class Arrived(msgspec.Struct, frozen=True, gc=False):
+class ReceivedMessage(msgspec.Struct, frozen=True, gc=False):
     """One message as it came.  tag: for :meth:`Consumer.acknowledge`."""
 
     body: bytes
@@ -47,7 +47,7 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
 #: Pairs of exchange and routing key that are kept as text: whoever may publish can make up more.
 _NAMES = 256
 
-OnMessage = Callable[[Arrived], None]
+OnMessage = Callable[[ReceivedMessage], None]
 
 
 class Consumer(Protocol):
@@ -183,14 +183,14 @@ class _AmqpConsumer:
             if len(self._names) >= _NAMES:
                 self._names.clear()
             names = self._names[route] = frame_reader.route(route)
-        self._on_message(Arrived(body, number, *names))
+        self._on_message(ReceivedMessage(body, number, *names))
 
     def _delivered(self, message: Any) -> None:
         self._taken += 1
         info = message.delivery_info
         body = message.body
         self._on_message(
-            Arrived(
+            ReceivedMessage(
                 body.encode("utf-8", "surrogateescape") if isinstance(body, str) else bytes(body),
                 message.delivery_tag, info.get("exchange", ""), info.get("routing_key", ""),
             )
@@ -289,7 +289,7 @@ class _GenericConsumer:
         body = message.body
         info = message.delivery_info or {}
         self._on_message(
-            Arrived(
+            ReceivedMessage(
                 body.encode("utf-8", "surrogateescape") if isinstance(body, str) else bytes(body or b""),
                 message.delivery_tag, info.get("exchange", ""), info.get("routing_key", ""),
             )

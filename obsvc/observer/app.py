@@ -17,9 +17,9 @@ from obsvc import catalog as catalogs
 from obsvc import engine_client
 from obsvc.observer.assembly import Observer
 from obsvc.partitioning.engine_check import check_engine, wait_for_engine
-from obsvc.process import collector
-from obsvc.process.signals import hear
-from obsvc.web import server as web
+from obsvc.process import gc_tuning
+from obsvc.process.signals import on_termination
+from obsvc.web.health import HealthServer
 
 LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Signals:
 
     def install(self) -> Signals:
         """Take SIGTERM and SIGINT; for the main thread."""
-        hear(self.told)
+        on_termination(self.told)
         return self
 
     def told(self) -> None:
@@ -52,7 +52,7 @@ def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
     name = conf.observer.name or host
     user_agent = f"obsvc/{obsvc.__version__} (observer {name})"
     current: list[Observer] = []
-    health = web.HealthServer(
+    health = HealthServer(
         conf.observer.health_host, conf.observer.health_port,
         lambda: current[0].not_ready() if current else "waits for the engine",
     )
@@ -75,7 +75,7 @@ def run(conf: cfg.ConfigOpts, *, signals: Signals | None = None) -> int:
 
 def _serve(observer: Observer, signals: Signals, drain_timeout: float) -> int:
     observer.start()
-    collector.settle()
+    gc_tuning.freeze_gc()
     LOG.info("observer %s runs, process %d", observer.member, os.getpid())
     signals.ending.wait()
     LOG.info("observer %s ends: its partitions are handed over", observer.member)

@@ -87,7 +87,7 @@ class Observer:
         self._carriers(info.partitions)
         self.buses = Buses(
             conf, member_name=name, catalog=catalog, take=self.intake.take, on_gap=self._gap, bury=self._bury,
-            may_take=self.may_take, clock=self._clock, passes=self.intake.passes,
+            may_take=self.may_take, clock=self._clock, skip_reason=self.intake.skip_reason,
         )
         coordination = conf.coordination
         self.membership = Membership(

@@ -25,7 +25,7 @@ from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import Unsettled
 from obsvc.observer.state.holdings import Held
 from obsvc.process.clock import Clock
-from obsvc.process.outage_log import Trouble
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Holder:
         self._lock = threading.Lock()
         self._asked: dict[PartitionId, Generation] = {}
         self._wake = threading.Event()
-        self._trouble = Trouble(LOG, "partitions can't be handed over")
+        self._outage = OutageLog(LOG, "partitions can't be handed over")
 
     # -- called by Ownership
 
@@ -181,10 +181,10 @@ class Holder:
         while not stop.is_set():
             try:
                 self._marker.mark_now(refs)
-                self._trouble.over()
+                self._outage.recovered()
                 return True
             except ObsvcError as error:
-                self._trouble.met(error)
+                self._outage.failed(error)
                 stop.wait(PAUSE)
             if numbers is not None and not any(number in numbers for number in self._held.generations()):
                 return False

@@ -6,7 +6,7 @@ import resource
 from obsvc.exceptions import ConfigError
 
 
-def provide(needed: int, *, what: str) -> None:
+def raise_nofile_limit(needed: int, *, what: str) -> None:
     """Raise the soft limit to ``needed`` open files; ConfigError where the hard limit is lower."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 
 
-class Trouble:
+class OutageLog:
     """what: names what does not work, as the subject of a sentence.  logger: who says so."""
 
     def __init__(self, logger: logging.Logger, what: str) -> None:
@@ -16,13 +16,13 @@ class Trouble:
     def present(self) -> bool:
         return self._present
 
-    def met(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """It failed (again)."""
         if not self._present:
             self._present = True
             self._logger.warning("%s, it is tried again: %s", self._what, error)
 
-    def over(self) -> None:
+    def recovered(self) -> None:
         """It worked."""
         if self._present:
             self._present = False

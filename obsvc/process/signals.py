@@ -16,7 +16,7 @@ from collections.abc import Callable
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
-def hear(told: Callable[[], None]) -> Callable[[], None]:
+def on_termination(told: Callable[[], None]) -> Callable[[], None]:
     """Call ``told`` for each SIGTERM and SIGINT, in a thread of its own.
 
     For the main thread, which can have one such listener.  Returns a function that makes everything as it was before,

@@ -10,7 +10,7 @@ import stevedore
 from oslo_config import cfg
 
 from obsvc.exceptions import ConfigError
-from obsvc.process.signals import hear
+from obsvc.process.signals import on_termination
 from obsvc.worker.plugins.base import Plugin
 
 LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     import obsvc
     from obsvc import engine_client
     from obsvc.cloud.sessions import CloudSessions
-    from obsvc.web import server as web
+    from obsvc.web.health import HealthServer
     from obsvc.worker.clients import CloudClients
     from obsvc.worker.loop import Worker
 
@@ -50,14 +50,14 @@ def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     user_agent = f"obsvc/{obsvc.__version__} (worker {name})"
     if stop is None:
         stop = threading.Event()
-        hear(stop.set)
+        on_termination(stop.set)
     engine = engine_client.from_conf(conf, user_agent)
     worker = Worker(
         engine, plugins, CloudClients(CloudSessions.from_conf(conf, user_agent)), name=name,
         threads=conf.worker.threads, drain_timeout=conf.worker.drain_timeout,
         request_timeout=conf.cloud.request_timeout,
     )
-    health = web.HealthServer(conf.worker.health_host, conf.worker.health_port, worker.ready)
+    health = HealthServer(conf.worker.health_host, conf.worker.health_port, worker.ready)
     health.start()
     worker.start()
     stop.wait()

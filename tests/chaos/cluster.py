@@ -10,8 +10,8 @@ from obsvc.cmd import settings_file
 from obsvc.process import failpoints
 from tests.chaos import recorder, schedule
 from tests.chaos.proxy import Proxies
-from tests.functional.deployment import Deployment, Process, SimulatedCloud
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, free_port
+from tests.support.processes.deployment import Deployment, Process, SimulatedCloud
+from tests.support.processes.servers import Etcd, PostgreSQL, RabbitMQ, free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -27,8 +27,8 @@ from tests.chaos.history import read_lines
 from tests.chaos.proxy import MODES, PASS
 from tests.chaos.schedule import Fault
 from tests.chaos.workload import Workload
-from tests.functional.deployment import Process, http_json
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, descendants, wait_until
+from tests.support.processes.deployment import Process, http_json
+from tests.support.processes.servers import Etcd, PostgreSQL, RabbitMQ, descendants, wait_until
 
 #: Seconds that a process may take to come to an armed failpoint; some points are rare (marks).
 REACH = 6.0

@@ -10,7 +10,7 @@ import random
 import threading
 from dataclasses import dataclass
 
-from tests.functional.servers import free_port
+from tests.support.processes.servers import free_port
 
 #: What an overloaded gateway before an engine would say.
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -112,9 +112,9 @@ def _fetches(recorder: Recorder) -> None:
 
 
 def _assignments(recorder: Recorder) -> None:
-    from obsvc.partitioning import claiming
+    from obsvc.partitioning import claimer
 
-    assign = claiming.assign
+    assign = claimer.assign
 
     def recorded(members: Any, partitions: int) -> tuple[str, ...]:
         names = sorted(set(members))
@@ -123,4 +123,4 @@ def _assignments(recorder: Recorder) -> None:
         recorder.note("assigned", names=names, partitions=partitions, digest=digest)
         return made
 
-    claiming.assign = recorded
+    claimer.assign = recorded

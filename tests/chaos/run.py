@@ -23,8 +23,8 @@ from tests.chaos.history import Writer, mono_of_wall, read_lines
 from tests.chaos.proxy import Proxies
 from tests.chaos.schedule import Fault
 from tests.chaos.workload import Workload
-from tests.functional.deployment import SimulatedCloud
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, descendants, wait_until
+from tests.support.processes.deployment import SimulatedCloud
+from tests.support.processes.servers import Etcd, PostgreSQL, RabbitMQ, descendants, wait_until
 
 LOG = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from tests.chaos.cluster import Cluster
 from tests.chaos.history import Writer
-from tests.functional.deployment import http_json
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import http_json
+from tests.support.processes.watching import Watching
 
 TYPE = "sim.resource"
 

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.functional.servers import Etcd, MariaDB, PostgreSQL, RabbitMQ
+from obsvc.engine.database.store import Store
+from obsvc.engine.service import EngineService
+from obsvc.engine.upgrade import upgrade
+from tests.support.processes.servers import Etcd, MariaDB, PostgreSQL, RabbitMQ
+from tests.support.store_reports import PARTITIONS
 
 _numbers = itertools.count(1)
 
@@ -52,3 +56,18 @@ def database_url(request, tmp_path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'obsvc.sqlite'}"
     return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def store(database_url):
+    upgrade(database_url, partitions=PARTITIONS)
+    opened = Store(database_url, pool_size=8)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def service(store):
+    made = EngineService(store)
+    yield made
+    made.shutdown()

@@ -19,8 +19,8 @@ from obsvc.client import Client, auth
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.cmd import settings_file
 from obsvc.exceptions import Conflict, Forbidden, InvalidInput, NotFound, ObsvcError, Unavailable
-from tests.functional.deployment import Deployment, Process, SimulatedCloud, http_json, obsvc
-from tests.functional.servers import free_port, wait_until
+from tests.support.processes.deployment import Deployment, Process, SimulatedCloud, http_json, obsvc
+from tests.support.processes.servers import free_port, wait_until
 
 TEMPLATE = "heat_template_version: 2021-04-16\nresources:\n  one: {type: Sim::Resource, properties: {size: 1}}\n"
 

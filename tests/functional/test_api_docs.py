@@ -13,9 +13,9 @@ import urllib.request
 import pytest
 
 from obsvc.client import Client
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 API, STACKS = (DOCS / "api.md").read_text(), (DOCS / "engine-authors.md").read_text()

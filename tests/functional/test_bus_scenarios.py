@@ -18,10 +18,10 @@ import uuid
 import pytest
 
 from obsvc.messaging import Publisher, topology, wire
-from tests.functional.deployment import Deployment, SimulatedCloud, http_json
-from tests.functional.listening import connected
-from tests.functional.servers import RabbitMQ, free_port, own, wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
+from tests.support.processes.listening import connected
+from tests.support.processes.servers import RabbitMQ, free_port, own, wait_until
+from tests.support.processes.watching import Watching
 
 #: One deployment for all: one worker.
 pytestmark = pytest.mark.xdist_group("bus_scenarios")

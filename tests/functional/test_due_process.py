@@ -14,8 +14,8 @@ from obsvc.engine.database.store import Store
 from obsvc.engine.upgrade import upgrade
 from obsvc.messaging import wire
 from obsvc.process.clock import SystemClock
-from tests.functional.servers import wait_until
-from tests.unit.engine.stacks.life import Life, template
+from tests.support.processes.servers import wait_until
+from tests.support.stack_life import Life, template
 
 
 class Taken:

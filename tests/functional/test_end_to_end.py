@@ -3,17 +3,15 @@ from __future__ import annotations
 
 import itertools
 import os
-import pathlib
 import signal
 import time
 
 import pytest
 
 from obsvc.model import partition_of_id
-from tests.functional.deployment import Deployment, SimulatedCloud, http_json
-from tests.functional.servers import wait_until
-
-TEMPLATE = (pathlib.Path(__file__).parents[2] / "etc/examples/tiers.yaml").read_text()
+from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
+from tests.support.processes.servers import wait_until
+from tests.support.shared_data import TIERS_TEMPLATE
 
 #: Nodes of that template.
 RESOURCES = 43
@@ -49,7 +47,7 @@ def deploy(tmp_path, shared_etcd, bus_url, cloud):
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_a_stack_completes_and_each_change_is_fetched_by_one_observer(kind, request, deploy, cloud):
     with deploy(request.getfixturevalue(f"{kind}_url")) as deployment:
-        deployment.create_stack("tiers", TEMPLATE)
+        deployment.create_stack("tiers", TIERS_TEMPLATE)
         stack = deployment.wait_stack("tiers")
         assert stack["nodes"] == {"complete": RESOURCES}
         assert deployment.doubles() == []
@@ -105,7 +103,7 @@ def _commands_tell_the_truth(deployment: Deployment) -> None:
 
 def test_a_killed_observer_is_taken_over(deploy, postgresql_url, cloud):
     with deploy(postgresql_url) as deployment:
-        deployment.create_stack("tiers", TEMPLATE)
+        deployment.create_stack("tiers", TIERS_TEMPLATE)
         wait_until(lambda: deployment.api("/v1/stacks/tiers")["nodes"].get("complete", 0) > 10, bound=60,
                    what="a part of the stack complete")
         deployment.processes["observer-2"].kill()
@@ -122,7 +120,7 @@ def test_a_sleeper_is_fenced_and_joins_again(deploy, postgresql_url, cloud):
     sends that write again, as it was, to the other engine.
     """
     with deploy(postgresql_url) as deployment:
-        deployment.create_stack("tiers", TEMPLATE)
+        deployment.create_stack("tiers", TIERS_TEMPLATE)
         deployment.wait_stack("tiers")
         sleeper = deployment.processes["observer-2"]
         refs = _refs_of(deployment, "observer-2")

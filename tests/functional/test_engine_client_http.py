@@ -12,8 +12,8 @@ from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.ownership import FollowReply, FollowRequest
 from obsvc.exceptions import Unavailable
 from obsvc.model import MemberId
-from tests.functional.engine_process import EngineProcess
-from tests.functional.servers import free_port
+from tests.support.processes.engine_process import EngineProcess
+from tests.support.processes.servers import free_port
 
 BOUND = 30.0
 

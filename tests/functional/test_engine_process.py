@@ -24,7 +24,7 @@ from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import ChangesRequest, StartItem, StartRequest
 from obsvc.exceptions import Unauthorized
 from obsvc.model import Condition, Ref
-from tests.functional.servers import PostgreSQL, free_port, wait_until
+from tests.support.processes.servers import PostgreSQL, free_port, wait_until
 
 BOUND = 60.0
 

@@ -11,11 +11,11 @@ import pytest
 
 from obsvc.partitioning.ownership import OwnershipSettings
 from tests.chaos.proxy import MODES, Proxies
-from tests.functional import test_ownership
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.engine_process import EngineProcess
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.engine_process import EngineProcess
+from tests.support.processes.ownership_member import Member, settled
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
 
 LEASE, BEAT = 3.0, 0.5
 BOUND = 60.0
@@ -121,21 +121,21 @@ def test_membership_keys_deleted_by_hand_come_back_and_nothing_moves(watching, e
     assert grants(deployment) == before
 
 
-def test_keys_wiped_while_one_members_requests_hang_move_nothing(tmp_path, etcd, monkeypatch):
+def test_keys_wiped_while_one_members_requests_hang_move_nothing(tmp_path, etcd):
     """The other sees itself come back and that one not: it must not take it for dead while it beats to the engine."""
-    monkeypatch.setattr(test_ownership, "SETTINGS", OwnershipSettings(lease=9.0, beat_interval=BEAT))
+    settings = OwnershipSettings(lease=9.0, beat_interval=BEAT)
     with contextlib.ExitStack() as stack:
         engine = stack.enter_context(EngineProcess(f"sqlite:///{tmp_path / 'obsvc.sqlite'}", member_timeout=9.0))
         proxies = Proxies(1)
         stack.callback(proxies.close)
         port = proxies.add("b/etcd", etcd.port)
-        a = test_ownership.Member("a", engine.url, etcd.tooz_url)
-        b = test_ownership.Member("b", engine.url, f"etcd3+http://127.0.0.1:{port}")
+        a = Member("a", engine.url, etcd.tooz_url, settings=settings)
+        b = Member("b", engine.url, f"etcd3+http://127.0.0.1:{port}", settings=settings)
         stack.callback(a.stop)
         stack.callback(b.stop)
         a.start()
         b.start()
-        test_ownership.settled(engine, a, b)
+        settled(engine, a, b)
         before = {**a.ownership.held(), **b.ownership.held()}
         proxies.turn("b/etcd", MODES["dropped"])
         etcd3gw.client(host="127.0.0.1", port=etcd.port, timeout=5).delete_prefix("tooz/groups/")
@@ -144,5 +144,5 @@ def test_keys_wiped_while_one_members_requests_hang_move_nothing(tmp_path, etcd,
         wait_until(lambda: time.monotonic() > until, bound=BOUND, what="four beats")
         proxies.heal()
         wait_until(lambda: a.membership.view().members == (a.id, b.id), bound=BOUND, what="b is back")
-        test_ownership.settled(engine, a, b)
+        settled(engine, a, b)
         assert {**a.ownership.held(), **b.ownership.held()} == before and a.ends == b.ends == []

@@ -24,8 +24,8 @@ from obsvc.engine_client.reports import Report, ReportRequest, Verdict
 from obsvc.exceptions import FeedTruncated
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 from obsvc.process.clock import ManualClock
-from tests.functional.servers import wait_until
 from tests.support.engine_store import new_store
+from tests.support.processes.servers import wait_until
 
 PARTITIONS = 16
 WRITERS, READERS = 8, 4

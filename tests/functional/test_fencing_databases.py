@@ -14,14 +14,7 @@ from obsvc.engine_client.observations import ChangesRequest, PartitionsRequest, 
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, PartitionClaim, ReleaseRequest
 from obsvc.engine_client.reports import ReportRequest, Verdict
 from obsvc.model import MemberId, partition
-from tests.functional.test_store_databases import (  # noqa: F401 -- the fixtures
-    PARTITIONS,
-    claim_all,
-    refs,
-    report_of,
-    service,
-    store,
-)
+from tests.support.store_reports import PARTITIONS, claim_all, refs, report_of
 
 A, AGAIN, B = MemberId("a", "1"), MemberId("a", "2"), MemberId("b", "1")
 (REF,) = refs(1)
@@ -32,30 +25,30 @@ def refused(operation: str, reason: str) -> float:
     return metrics.REFUSED.labels(operation=operation, reason=reason)._value.get()
 
 
-def begun(service):  # noqa: F811
+def begun(service):
     """REF is observed, and its partition A's."""
     service.start(StartRequest((StartItem(REF),)))
     return claim_all(service, A, "one")
 
 
-def claim(service, member, claim_id, reason=ClaimReason.VANISHED):  # noqa: F811
+def claim(service, member, claim_id, reason=ClaimReason.VANISHED):
     return service.claim(ClaimRequest(member, claim_id, (PartitionClaim(NUMBER, reason),)))
 
 
-def report(service, member, held, sequence, status="ACTIVE"):  # noqa: F811
+def report(service, member, held, sequence, status="ACTIVE"):
     (outcome,) = service.report(ReportRequest(member, (report_of(REF, held, sequence, status=status),))).outcomes
     return outcome
 
 
-def statuses(service):  # noqa: F811
+def statuses(service):
     return [delta.status for delta in service.changes(ChangesRequest()).deltas]
 
 
-def owner(service):  # noqa: F811
+def owner(service):
     return service.partitions(PartitionsRequest((NUMBER,))).partitions[0].owner
 
 
-def held_open(store, work):  # noqa: F811
+def held_open(store, work):
     """Run ``work(tx)`` in a transaction that stays open until ``go`` is set; (future, go) once work is done."""
     done, go = threading.Event(), threading.Event()
 
@@ -72,7 +65,7 @@ def held_open(store, work):  # noqa: F811
     return future, go
 
 
-def test_a_report_waits_for_a_claim_under_way_and_is_refused_then(service, store, caplog):  # noqa: F811
+def test_a_report_waits_for_a_claim_under_way_and_is_refused_then(service, store, caplog):
     held = begun(service)
     before = refused("report", "old_generation")
     request = ClaimRequest(B, "two", (PartitionClaim(NUMBER, ClaimReason.VANISHED),))
@@ -89,7 +82,7 @@ def test_a_report_waits_for_a_claim_under_way_and_is_refused_then(service, store
     assert f"partition {NUMBER} under generation {held[NUMBER]} (old_generation)" in line and str(B) in line
 
 
-def test_a_member_that_slept_through_two_owners_is_refused_and_its_release_lets_nothing_go(service):  # noqa: F811
+def test_a_member_that_slept_through_two_owners_is_refused_and_its_release_lets_nothing_go(service):
     held = begun(service)
     claim(service, B, "two")
     claim(service, MemberId("c", "1"), "three")
@@ -99,7 +92,7 @@ def test_a_member_that_slept_through_two_owners_is_refused_and_its_release_lets_
     assert owner(service) == MemberId("c", "1") and refused("release", "old_generation") == before + 1
 
 
-def test_a_late_release_waits_for_a_claim_under_way_and_lets_nothing_go(service, store):  # noqa: F811
+def test_a_late_release_waits_for_a_claim_under_way_and_lets_nothing_go(service, store):
     held = begun(service)
     request = ClaimRequest(B, "two", (PartitionClaim(NUMBER, ClaimReason.VANISHED),))
     claiming, go = held_open(store, lambda tx: fencing.claim(tx, request))
@@ -113,7 +106,7 @@ def test_a_late_release_waits_for_a_claim_under_way_and_lets_nothing_go(service,
     assert owner(service) == B
 
 
-def test_of_two_processes_with_one_name_the_one_granted_last_alone_writes(service):  # noqa: F811
+def test_of_two_processes_with_one_name_the_one_granted_last_alone_writes(service):
     first = begun(service)
     before = refused("report", "other_incarnation")
     again = {NUMBER: claim(service, AGAIN, "one").grants[0].generation}  # by chance with the same claim id
@@ -124,7 +117,7 @@ def test_of_two_processes_with_one_name_the_one_granted_last_alone_writes(servic
     assert statuses(service) == ["NEW"] and refused("report", "other_incarnation") == before + 2
 
 
-def test_processes_with_one_name_that_claim_at_once_get_a_generation_each(service):  # noqa: F811
+def test_processes_with_one_name_that_claim_at_once_get_a_generation_each(service):
     members = [MemberId("a", str(number)) for number in range(6)]
     with ThreadPoolExecutor(6) as pool:
         granted = list(pool.map(lambda one: claim(service, one, "one").grants[0].generation, members))
@@ -137,7 +130,7 @@ def test_processes_with_one_name_that_claim_at_once_get_a_generation_each(servic
     assert sorted(verdicts) == [Verdict.ACCEPTED] + [Verdict.STALE_GENERATION] * 5
 
 
-def test_a_report_sent_again_while_the_first_is_under_way_makes_one_delta(service, store):  # noqa: F811
+def test_a_report_sent_again_while_the_first_is_under_way_makes_one_delta(service, store):
     """Its sender's time was over: four copies of it reach the engine, one of them still in its transaction."""
     held = begun(service)
     request = ReportRequest(A, (report_of(REF, held, 1),))
@@ -154,7 +147,7 @@ def test_a_report_sent_again_while_the_first_is_under_way_makes_one_delta(servic
     assert statuses(service) == ["ACTIVE"] and metrics.REPEATED._value.get() == before + 3
 
 
-def test_a_replay_of_all_that_was_ever_sent_changes_nothing(service):  # noqa: F811
+def test_a_replay_of_all_that_was_ever_sent_changes_nothing(service):
     held = begun(service)
     sent = [ReportRequest(A, (report_of(REF, held, number, status=f"S{number}"),)) for number in (1, 2, 3)]
     first = [service.report(one).outcomes[0] for one in sent]
@@ -166,7 +159,7 @@ def test_a_replay_of_all_that_was_ever_sent_changes_nothing(service):  # noqa: F
 
 
 @pytest.mark.parametrize("generation", [7, 1_000_000])
-def test_a_generation_that_was_never_granted_is_refused(service, generation):  # noqa: F811
+def test_a_generation_that_was_never_granted_is_refused(service, generation):
     """As after a restore of the database from a backup: the member must claim anew."""
     begun(service)
     before = refused("report", "unknown_generation")
@@ -174,7 +167,7 @@ def test_a_generation_that_was_never_granted_is_refused(service, generation):  #
     assert refused("report", "unknown_generation") == before + 1
 
 
-def test_claims_and_reports_race_and_nothing_is_written_under_an_old_generation(service):  # noqa: F811
+def test_claims_and_reports_race_and_nothing_is_written_under_an_old_generation(service):
     """Two claim from each other, and report under what they were granted last, as fast as they can."""
     service.start(StartRequest((StartItem(REF),)))
     written, lock = [], threading.Lock()

@@ -13,10 +13,10 @@ import pytest
 
 from obsvc.messaging import wire
 from obsvc.model import Cause
-from tests.functional.deployment import Deployment, SimulatedCloud, http_json
-from tests.functional.listening import instance_update
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
+from tests.support.processes.listening import instance_update
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
 
 #: Notifications of one burst, and the seconds that it takes.
 BURST, BURST_SECONDS = 50, 0.9

@@ -18,8 +18,8 @@ from obsvc.exceptions import ConfigError, NotFound
 from obsvc.model import Condition, Ref
 from obsvc.observer.fetching.fetcher import Fetcher
 from obsvc.observer.fetching.result import FetchOutcome
-from tests.functional.deployment import SimulatedCloud, http_json
-from tests.functional.servers import free_port
+from tests.support.processes.deployment import SimulatedCloud, http_json
+from tests.support.processes.servers import free_port
 
 AGENT = "obsvc/0.1.0 (observer obs-1)"
 CATALOG = catalog.load()

@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 from obsvc.listeners.settings import BusSettings
-from tests.functional.listening import hearing
-from tests.functional.servers import wait_until
+from tests.support.processes.listening import hearing
+from tests.support.processes.servers import wait_until
 
 PRODUCER = """
 import sys

@@ -5,7 +5,7 @@ import amqp
 
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging import Publisher, wire
-from tests.functional.listening import connected, hearing, instance_update
+from tests.support.processes.listening import connected, hearing, instance_update
 
 INFO = "notifications.info"
 NO_UTF8 = struct.pack(">H", 0x8000) + b"\x04\xff\xfe\xff\xff"

@@ -9,8 +9,8 @@ import urllib.error
 import pytest
 
 from obsvc.process import failpoints
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import wait_until
 
 _numbers = itertools.count(1)
 

@@ -12,8 +12,8 @@ import pytest
 from obsvc.exceptions import Unavailable
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging import Publisher, topology, wire
-from tests.functional.listening import connected, hearing, instance_update
-from tests.functional.servers import wait_until
+from tests.support.processes.listening import connected, hearing, instance_update
+from tests.support.processes.servers import wait_until
 
 _vhosts = itertools.count(1)
 INFO = "notifications.info"

@@ -7,8 +7,8 @@ from obsvc.exceptions import Unavailable
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging import Broker, Publisher, Tls, wire
 from obsvc.messaging.connection import release
-from tests.functional.listening import hearing, instance_update
-from tests.functional.servers import RabbitMQ, free_port, own
+from tests.support.processes.listening import hearing, instance_update
+from tests.support.processes.servers import RabbitMQ, free_port, own
 
 
 def certificate(folder, name):

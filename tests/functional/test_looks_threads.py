@@ -15,7 +15,7 @@ from obsvc.observer.fetching.fetcher import Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.fetching.result import FetchOutcome
 from obsvc.observer.queue.work_queue import WorkQueue
-from tests.functional.servers import free_port, wait_until
+from tests.support.processes.servers import free_port, wait_until
 
 CATALOG = catalog.load()
 THREADS = 4

@@ -14,7 +14,7 @@ from obsvc.exceptions import Unavailable
 from obsvc.model import MemberId
 from obsvc.partitioning.membership import Membership, read_members
 from obsvc.partitioning.watch import EtcdWatch
-from tests.functional.servers import Etcd, free_port, wait_until
+from tests.support.processes.servers import Etcd, free_port, wait_until
 
 GROUP = "obsvc-test"
 LEASE = 3.0

@@ -6,7 +6,7 @@ import sys
 
 from obsvc.model import MemberId
 from obsvc.partitioning.membership import Membership, read_members
-from tests.functional.servers import wait_until
+from tests.support.processes.servers import wait_until
 
 LEASE = 2.0
 BOUND = 20.0

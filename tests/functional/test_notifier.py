@@ -13,8 +13,8 @@ import pytest
 from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
-from tests.functional.deployment import PASSWORD, Deployment, SimulatedCloud, http_json
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import PASSWORD, Deployment, SimulatedCloud, http_json
+from tests.support.processes.servers import wait_until
 
 #: A nova service in miniature: url, configuration file, topic, event type, JSON payload.
 SERVICE = """

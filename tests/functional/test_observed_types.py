@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN,
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import PartitionsRequest, ResourceRequest, StartItem, StartRequest
 from obsvc.model import Condition, Ref
-from tests.functional.servers import free_port, wait_until
+from tests.support.processes.servers import free_port, wait_until
 
 BOUND = 60.0
 PASSWORD = "secret"

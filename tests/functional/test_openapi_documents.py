@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.functional.deployment import Deployment, SimulatedCloud
+from tests.support.processes.deployment import Deployment, SimulatedCloud
 
 HERE = pathlib.Path(__file__).parent
 

@@ -1,13 +1,12 @@
-"""The ownership protocol under the adversary of tests/unit/model for long: new runs, every guard taken out."""
+"""The ownership protocol under the adversary of tests/unit/protocol for long: new runs, every guard taken out."""
 from __future__ import annotations
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.unit.model.guards import GUARDS, run, taken_out
-from tests.unit.model.machine import ProtocolMachine
-from tests.unit.model.test_protocol import CHECKS
+from tests.support.protocol.guards import GUARDS, run, taken_out
+from tests.support.protocol.machine import CHECKS, ProtocolMachine
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 

@@ -11,11 +11,11 @@ import pathlib
 
 import pytest
 
-from tests.functional.deployment import Deployment, SimulatedCloud, http_json
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
+from tests.support.processes.servers import wait_until
+from tests.support.shared_data import RECORDED_SERVER
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
-SERVER = "57c82a76-704d-41b8-b696-37296903fda4"
 NOTIFICATIONS = 154
 
 #: The settled states of that life by the API's words, as the recorded timeline has them.
@@ -36,7 +36,7 @@ def _recording(folder: pathlib.Path) -> dict[str, str]:
 
 
 def _states(deployment: Deployment) -> list[str]:
-    deltas = deployment.api(f"/v1/changes?resource_id={SERVER}&limit=1000")["changes"]
+    deltas = deployment.api(f"/v1/changes?resource_id={RECORDED_SERVER}&limit=1000")["changes"]
     words = ["deleted" if delta["condition"] == "deleted" else delta.get("status") for delta in deltas]
     return [word for word, _ in itertools.groupby(word for word in words if word not in PASSING)]
 
@@ -51,13 +51,13 @@ def test_every_settled_state_is_found(speed, tmp_path, shared_rabbitmq, shared_e
             options={"coordination": {"group": tmp_path.name}},
         )
         with deployment:
-            deployment.run("observation", "start", "compute.server", SERVER)
+            deployment.run("observation", "start", "compute.server", RECORDED_SERVER)
             replay = http_json(f"{cloud.url}/sim/v1/replay", method="POST",
                                body={**_recording(tmp_path), "speed": speed})
             wait_until(lambda: cloud.get(f"replay/{replay['id']}")["finished"], bound=90, what="the replay's end")
             states = wait_until(lambda: (found := _states(deployment))[-1:] == ["deleted"] and found, bound=30,
                                 what="the deletion known")
-            looks = [look for look in cloud.looks() if look.resource_id == SERVER]
+            looks = [look for look in cloud.looks() if look.resource_id == RECORDED_SERVER]
             print(f"speed {speed}: states {states}; {len(looks)} fetches for {NOTIFICATIONS} notifications")
             if speed == 1:
                 assert states == LIFE

@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from obsvc.messaging import Publisher
-from tests.functional.deployment import PASSWORD, Deployment, SimulatedCloud
-from tests.functional.servers import wait_until
-from tests.functional.test_real_server_life import SERVER
 from tests.fuzz.corpus import CANARY, PIECE, Sample, samples
+from tests.support.processes.deployment import PASSWORD, Deployment, SimulatedCloud
+from tests.support.processes.servers import wait_until
+from tests.support.shared_data import RECORDED_SERVER
 
 BROKER_PASSWORD = "br0ker-Pa55phrase"
 
@@ -41,8 +41,8 @@ def everything(deployment: Deployment, database: str) -> dict[str, str]:
     for name, port in deployment.health_ports.items():
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             found[f"/metrics of {name}"] = answer.read().decode()
-    paths = ("dead-letters?limit=1000", "changes?limit=1000", f"resources/compute.server/{SERVER}", "members",
-             "partitions", "observations", "stacks", f"resources/compute.server/{SERVER}/owner")
+    paths = ("dead-letters?limit=1000", "changes?limit=1000", f"resources/compute.server/{RECORDED_SERVER}", "members",
+             "partitions", "observations", "stacks", f"resources/compute.server/{RECORDED_SERVER}/owner")
     for path in paths:
         with urllib.request.urlopen(f"{deployment.api_url}/v1/{path}", timeout=10) as answer:
             found[f"/v1/{path}"] = answer.read().decode()
@@ -74,7 +74,7 @@ def test_nothing_of_a_token_or_a_password_is_found(tmp_path, bus, shared_rabbitm
             options={"coordination": {"group": tmp_path.name}, "DEFAULT": {"state_path": tmp_path, "debug": True}},
         )
         with deployment:
-            deployment.run("observation", "start", "compute.server", SERVER)
+            deployment.run("observation", "start", "compute.server", RECORDED_SERVER)
             carriers = [sample for sample in samples() if CANARY.encode() in sample.body and sample.exchange == "nova"]
             carriers = carriers[:10]
             assert carriers

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from obsvc.client import Client, types
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
 
 QUICK = {"enabled": True, "fast_interval": 1, "slow_interval": 2, "full_every": 3, "grace": 5}
 

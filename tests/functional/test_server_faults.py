@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import wait_until
-from tests.functional.test_end_to_end import TEMPLATE
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import wait_until
+from tests.support.shared_data import TIERS_TEMPLATE
 
 
 @pytest.mark.timeout(400)
@@ -24,7 +24,7 @@ def test_a_stack_completes_over_the_restart_of_a_server(killed, tmp_path, reques
         )
         with deployment:
             pids = {name: process.pid for name, process in deployment.processes.items()}
-            deployment.create_stack("tiers", TEMPLATE)
+            deployment.create_stack("tiers", TIERS_TEMPLATE)
             wait_until(lambda: deployment.api("/v1/stacks/tiers")["nodes"].get("complete", 0) > 5, bound=60,
                        what="a part of the stack complete")
             server.kill()

@@ -6,7 +6,7 @@ import kombu
 import pytest
 import sqlalchemy
 
-from tests.functional.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
+from tests.support.processes.servers import Etcd, PostgreSQL, RabbitMQ, wait_until
 
 
 def _group_members(group: int) -> list[int]:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.functional.deployment import Deployment, SimulatedCloud, http_json
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
+from tests.support.processes.servers import wait_until
 
 TEMPLATE = """
 heat_template_version: 2021-04-16

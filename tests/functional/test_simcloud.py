@@ -19,7 +19,7 @@ from keystoneauth1.identity import v3
 from keystoneauth1.session import Session
 
 from obsvc.messaging import Broker, wire
-from tests.functional.servers import free_port, wait_until
+from tests.support.processes.servers import free_port, wait_until
 from tests.support.shared_data import SHARED
 
 OBSVC = str(pathlib.Path(sys.executable).with_name("obsvc"))

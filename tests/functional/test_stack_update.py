@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.functional.deployment import Deployment, SimulatedCloud
+from tests.support.processes.deployment import Deployment, SimulatedCloud
 
 _numbers = itertools.count(1)
 

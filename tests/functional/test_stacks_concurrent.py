@@ -21,10 +21,10 @@ from obsvc.exceptions import Conflict, NotFound, Unavailable
 from obsvc.messaging import wire
 from obsvc.model import Condition, Ref
 from obsvc.process.clock import SystemClock
-from tests.functional.servers import wait_until
 from tests.support.engine_store import new_store, runs_again
-from tests.unit.engine.stacks.life import Life, template
-from tests.unit.engine.stacks.reality import random_goal, text_of
+from tests.support.processes.servers import wait_until
+from tests.support.stack_life import Life, template
+from tests.support.stack_reality import random_goal, text_of
 
 
 @pytest.fixture

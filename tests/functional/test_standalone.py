@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from obsvc.cmd.demo_run import free_ports
-from tests.functional.deployment import PASSWORD, Process, SimulatedCloud, http_json, obsvc
-from tests.functional.servers import descendants, wait_until
+from tests.support.processes.deployment import PASSWORD, Process, SimulatedCloud, http_json, obsvc
+from tests.support.processes.servers import descendants, wait_until
 
 TEMPLATE = """
 heat_template_version: 2021-04-16

@@ -34,48 +34,14 @@ from obsvc.engine_client.reports import (
     DeadLetterRequest,
     DeadLettersRequest,
     ReplayRequest,
-    Report,
     ReportRequest,
     Verdict,
 )
 from obsvc.exceptions import ConfigError, InvalidInput, NotFound, Unavailable
-from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
+from obsvc.model import Condition, MemberId, Ref, partition
+from tests.support.store_reports import PARTITIONS, claim_all, refs, report_of
 
-PARTITIONS = 16
 A, B = MemberId("a", "1"), MemberId("b", "1")
-
-
-@pytest.fixture
-def store(database_url):
-    upgrade(database_url, partitions=PARTITIONS)
-    opened = Store(database_url, pool_size=8)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def service(store):
-    made = EngineService(store)
-    yield made
-    made.shutdown()
-
-
-def refs(count: int) -> list[Ref]:
-    return [Ref("RegionOne", "compute.server", f"server-{number}") for number in range(count)]
-
-
-def claim_all(service: EngineService, member: MemberId, claim_id: str, reason=ClaimReason.VANISHED) -> dict[int, int]:
-    claims = tuple(PartitionClaim(number, reason) for number in range(PARTITIONS))
-    reply = service.claim(ClaimRequest(member, claim_id, claims))
-    return {grant.partition: grant.generation for grant in reply.grants}
-
-
-def report_of(ref: Ref, held: dict[int, int], sequence: int, *, status="ACTIVE", mark=1000) -> Report:
-    number = partition(ref, PARTITIONS)
-    snapshot = Snapshot(
-        exists=True, condition=Condition.ACTIVE, status=status, project_id="p", attributes={"flavor": {"id": "ü"}}
-    )
-    return Report(ref, number, held[number], sequence, snapshot, Cause.NOTIFIED, mark)
 
 
 def test_the_migrated_schema_is_what_the_code_declares(database_url):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from obsvc.cmd.supervisor import Child, Supervisor
-from tests.functional.servers import wait_until
+from tests.support.processes.servers import wait_until
 
 FOREVER = (sys.executable, "-c", "import signal; signal.pause()")
 

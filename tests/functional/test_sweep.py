@@ -3,18 +3,17 @@ from __future__ import annotations
 
 import itertools
 import os
-import pathlib
 import random
 import re
 
 import pytest
 
-from tests.functional.deployment import Deployment, SimulatedCloud
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
 from tests.support.duty_cluster import take_over
+from tests.support.processes.deployment import Deployment, SimulatedCloud
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
+from tests.support.shared_data import TIERS_TEMPLATE
 
-TEMPLATE = (pathlib.Path(__file__).parents[2] / "etc/examples/tiers.yaml").read_text()
 RESOURCES = 43
 SIM = "sweep/RegionOne/sim"
 QUICK = {"enabled": True, "fast_interval": 1, "slow_interval": 2, "full_every": 3, "grace": 5}
@@ -72,7 +71,7 @@ def all_counted(deployment: Deployment) -> dict:
 def test_without_any_notification_a_stack_completes_and_drift_is_found(deploy, cloud):
     cloud.dial(lost_share=1.0)
     with deploy(2) as deployment:
-        deployment.create_stack("tiers", TEMPLATE)
+        deployment.create_stack("tiers", TIERS_TEMPLATE)
         deployment.wait_stack("tiers", bound=240)
         deployment.wait_alike("tiers")
         nodes = {node["resource_type"]: node["resource_id"] for node in deployment.nodes("tiers")}
@@ -94,7 +93,7 @@ def test_without_any_notification_a_stack_completes_and_drift_is_found(deploy, c
 def test_with_a_third_lost_it_completes_and_recall_says_so(deploy, cloud):
     cloud.dial(lost_share=0.3, duplicated_share=0.3, reordered_share=0.3, reordered_seconds=1.0)
     with deploy(2) as deployment:
-        deployment.create_stack("tiers", TEMPLATE)
+        deployment.create_stack("tiers", TIERS_TEMPLATE)
         deployment.wait_stack("tiers", bound=240)
         deployment.wait_alike("tiers")
         watching = Watching(deployment, cloud)

@@ -15,9 +15,9 @@ import pytest
 from obsvc.cmd import settings_file
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import ObservationsRequest
-from tests.functional.deployment import Deployment, Process, SimulatedCloud, http_json, obsvc
-from tests.functional.keystone import PASSWORD, Keystone
-from tests.functional.servers import free_port, wait_until
+from tests.support.processes.deployment import Deployment, Process, SimulatedCloud, http_json, obsvc
+from tests.support.processes.keystone import PASSWORD, Keystone
+from tests.support.processes.servers import free_port, wait_until
 from tests.support.tenancy import CALLERS, MATRIX, Stage, secrets
 
 pytestmark = pytest.mark.xdist_group("keystone")  # one Keystone for all

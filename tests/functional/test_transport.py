@@ -11,7 +11,7 @@ from keystoneauth1 import session as ks_session
 from keystoneauth1.identity import base as ks_identity
 
 from obsvc.cloud.transport import Transport
-from tests.functional.servers import free_port
+from tests.support.processes.servers import free_port
 
 HEADERS = {"User-Agent": "obsvc/0 (test)", "Accept": "application/json", "X-Auth-Token": "t" * 180,
            "OpenStack-API-Version": "compute 2.79"}

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from obsvc.messaging import wire
-from tests.functional.deployment import Deployment, SimulatedCloud, http_json
-from tests.functional.servers import wait_until
-from tests.functional.watching import Watching
+from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
+from tests.support.processes.servers import wait_until
+from tests.support.processes.watching import Watching
 
 COUNT, CHANGES = 20, 5
 

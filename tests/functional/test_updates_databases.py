@@ -5,8 +5,8 @@ import pytest
 
 from obsvc.process.clock import ManualClock, SystemClock
 from tests.support.engine_store import new_store
-from tests.unit.engine.stacks.reality import Reality, random_goal
-from tests.unit.engine.stacks.test_updates import BASE, Cloud, changed
+from tests.support.stack_goals import BASE, Cloud, changed
+from tests.support.stack_reality import Reality, random_goal
 
 
 @pytest.fixture

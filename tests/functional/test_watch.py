@@ -17,9 +17,9 @@ from obsvc.engine_client.observations import ChangesRequest
 from obsvc.exceptions import FeedTruncated, TooManyRequests, Unavailable
 from obsvc.model import Condition
 from tests.chaos.proxy import MODES, PASS, Proxies
-from tests.functional.deployment import Deployment, SimulatedCloud, obsvc
-from tests.functional.reporting import StandIn, patiently
-from tests.functional.servers import wait_until
+from tests.support.processes.deployment import Deployment, SimulatedCloud, obsvc
+from tests.support.processes.reporting import StandIn, patiently
+from tests.support.processes.servers import wait_until
 
 #: Watchers by stream, and followers by long poll; each behind a proxy of its own.
 WATCHERS, FOLLOWERS = 4, 2

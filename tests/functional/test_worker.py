@@ -20,9 +20,9 @@ from obsvc.worker.app import load_plugins
 from obsvc.worker.clients import CloudClients
 from obsvc.worker.loop import Worker
 from obsvc.worker.plugins.base import ActionFailed, Created, Deleting, Gone
-from tests.functional.deployment import SimulatedCloud
-from tests.functional.servers import wait_until
 from tests.support.engine_store import new_store
+from tests.support.processes.deployment import SimulatedCloud
+from tests.support.processes.servers import wait_until
 
 TEMPLATE = """
 heat_template_version: 2021-04-16

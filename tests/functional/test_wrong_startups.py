@@ -10,9 +10,9 @@ import subprocess
 import pytest
 
 from obsvc.cmd import settings_file
-from obsvc.web import server as web
-from tests.functional.deployment import Process, obsvc
-from tests.functional.servers import can_connect, free_port, wait_until
+from obsvc.web.health import HealthServer
+from tests.support.processes.deployment import Process, obsvc
+from tests.support.processes.servers import can_connect, free_port, wait_until
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_observer_that_expects_another_partition_count(config):
 
 
 def test_observer_whose_engine_is_another_service_of_obsvc(config):
-    health = web.HealthServer("127.0.0.1", 0, lambda: None).start()
+    health = HealthServer("127.0.0.1", 0, lambda: None).start()
     try:
         line = _ends(config({"engine_client": {"endpoints": f"http://127.0.0.1:{health.port}"}}), "observer")
     finally:

@@ -1,7 +1,7 @@
 """The run: each message through the decoder, and through the listener's own callback as py-amqp would call it.
 
-The channel is false (no broker); consumer, ledger, listener and burial are the real ones.  What must hold, and is
-recorded as a failure when it does not:
+The channel is false (no broker); consumer, ledger, listener and dead-letter sender are the real ones.  What must hold,
+and is recorded as a failure when it does not:
 
 * ``decode`` raises nothing but UndecodableMessage, whose text holds nothing of a token, and whose reason is known;
 * nothing escapes the callback, and neither decoder nor intake is said to have failed;
@@ -118,7 +118,7 @@ class Fuzz(logging.Handler):
         self._encode = msgspec.json.Encoder().encode
         self._listener = BusListener(
             BusSettings("fuzz", "amqp://nobody:nothing@127.0.0.1:1//"), "fuzz", self._decoder, self._sink,
-            on_gap=lambda bus, reason: None, bury=self._buried, passes=self._passes,
+            on_gap=lambda bus, reason: None, bury=self._buried, skip_reason=self._skip_reason,
         )
         self._connection = _Connection()
         self._consumer = consume(self._connection, "fuzz", self._listener._arrived, WINDOW)
@@ -127,14 +127,14 @@ class Fuzz(logging.Handler):
         self._log.addHandler(self)
         self._log.propagate = False
         self._log.setLevel(logging.DEBUG)
-        self._listener._burial.start()
+        self._listener._dead_letters.start()
 
     def close(self) -> None:
         self._log.removeHandler(self)
         self._log.propagate = self._was[0]
         self._log.setLevel(self._was[1])
-        self._listener._burial.stop()
-        self._listener._burial.join(10)
+        self._listener._dead_letters.stop()
+        self._listener._dead_letters.join(10)
         self._consumer.close()
         self._connection.close()
         super().close()
@@ -178,7 +178,7 @@ class Fuzz(logging.Handler):
             return "understood: a resource"
         return "understood: no resource" if notification.resource_type or notification.service else "unknown event"
 
-    def _passes(self, ref: Ref, asks: bool) -> str | None:
+    def _skip_reason(self, ref: Ref, asks: bool) -> str | None:
         """One in four is ours."""
         return "not_owned" if partition_of_id(ref.resource_id, 4) else None
 
@@ -214,8 +214,8 @@ class Fuzz(logging.Handler):
             self._consumer.acknowledge(ackable.prefix, multiple=True)
 
     def _patience(self) -> Iterator[None]:
-        """A step each time the burial's thread had a chance, for up to ten seconds."""
-        thread = self._listener._burial
+        """A step each time the dead-letter thread had a chance, for up to ten seconds."""
+        thread = self._listener._dead_letters
         for _ in range(10_000):
             yield
             thread.join(0.001)

@@ -83,7 +83,7 @@ class PlayedMembership:
             callback(self._view)
 
 
-class PlayedHolder:
+class FakePartitionWorker:
     """Notes what it is told; hands over at once unless told to keep."""
 
     def __init__(self) -> None:
@@ -125,12 +125,12 @@ class Node:
         self.member = MemberId(name, incarnation)
         self.engine = FlakyEngine(cluster.service)
         self.membership = PlayedMembership(cluster, self.member)
-        self.holder = PlayedHolder()
+        self.worker = FakePartitionWorker()
         self.ownership = Ownership(
-            self.engine, self.membership, self.member, PARTITIONS, self.holder, cluster.clock, SETTINGS,
+            self.engine, self.membership, self.member, PARTITIONS, self.worker, cluster.clock, SETTINGS,
             rng=random.Random(1),
         )
-        self.holder.ownership = self.ownership
+        self.worker.ownership = self.ownership
         self.running = True
 
     @property

@@ -12,6 +12,12 @@ from typing import Any
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
 
+#: The server whose life the capture nova-server-life has.
+RECORDED_SERVER = "57c82a76-704d-41b8-b696-37296903fda4"
+
+#: The example of a stack in tiers, as a template.
+TIERS_TEMPLATE = (pathlib.Path(__file__).parents[2] / "etc/examples/tiers.yaml").read_text()
+
 
 def _find() -> pathlib.Path | None:
     named = os.environ.get("OBSVC_SHARED")

@@ -1,5 +1,12 @@
-"""Unit tests assert no time: an example of hypothesis that was slow on a busy machine is no failure."""
-from hypothesis import settings
+"""What unit tests of several packages share."""
+from __future__ import annotations
 
-settings.register_profile("obsvc", deadline=None)
-settings.load_profile("obsvc")
+import pytest
+
+
+@pytest.fixture
+def api():
+    """The public API over a real engine in memory."""
+    from tests.support.in_memory_api import InMemoryApi  # what no other test needs to import
+
+    return InMemoryApi()

@@ -32,8 +32,8 @@ class Identify:
 
 
 def operator(environ: dict[str, Any]) -> Caller:
-    """Everyone who comes this far is the operator: noauth on a loopback address (``web.check_bind``), or a user whose
-    password ``web.BasicAuth``, in front of us, has checked."""
+    """Everyone who comes this far is the operator: noauth on a loopback address (``sockets.check_bind``), or a user
+    whose password ``BasicAuth``, in front of us, has checked."""
     return OPERATOR
 
 

@@ -38,7 +38,7 @@ class Changes:
         wait = query.seconds("wait", 0.0, self._api.max_wait)
         clock = self._api.clock
         end = clock.monotonic() + wait
-        page = Page([], query.whole("since", 0))
+        page = Page([], query.integer("since", 0))
         with self._api.feed.signal() if wait else nullcontext() as signal:
             while True:
                 page = self._api.feed.page(wanted, page.next, limit)
@@ -65,7 +65,7 @@ class Watch:
         wanted = asked(caller, query)
         lasts = query.seconds("timeout", self._api.max_watch, self._api.max_watch)
         beat = max(BEAT_MIN, query.seconds("heartbeat", BEAT, BEAT_MAX))
-        since = query.whole("since", 0) if query.text("since") is not None else None
+        since = query.integer("since", 0) if query.text("since") is not None else None
         if (last := last_event_id(req)) is not None:
             since = last
         feed = self._api.feed

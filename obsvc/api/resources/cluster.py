@@ -82,7 +82,7 @@ class Partitions:
         """All, or with ``owner`` its granted or proposed ones, with ``differs`` where the two (do not) differ."""
         self._api.allow(req, "cluster:read")
         query = Query(req, "owner", "differs")
-        owner, differs = query.text("owner"), query.truth("differs")
+        owner, differs = query.text("owner"), query.boolean("differs")
         found = describe(self._api, None)
         if owner is not None:
             found = [each for each in found if owner in (granted_to(each), each["intended"])]

@@ -34,7 +34,7 @@ class DeadLetters:
         """Newest first, without bodies; ``before``: the last id of the page before."""
         self._api.allow(req, "dead_letter:read")
         query = Query(req, "limit", "before")
-        before = query.whole("before", 0) if query.text("before") is not None else None
+        before = query.integer("before", 0) if query.text("before") is not None else None
         letters = [plain(each) for each in
                    self._api.engine.dead_letters(DeadLettersRequest(query.limit(), before)).letters]
         for letter in letters:

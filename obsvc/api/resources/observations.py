@@ -163,7 +163,7 @@ class ObservationWait:
         caller = self._api.allow(req, "observation:read")
         query = Query(req, "timeout", "since")
         timeout = query.seconds("timeout", self._api.max_wait, self._api.max_wait)
-        since = query.whole("since", 0) if query.text("since") is not None else None
+        since = query.integer("since", 0) if query.text("since") is not None else None
         answer(resp, self._wait(caller, observation_id, timeout, since))
 
     def _wait(self, caller: Caller, observation_id: str, timeout: float, since: int | None) -> dict[str, Any]:

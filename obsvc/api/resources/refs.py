@@ -34,7 +34,7 @@ class Resources:
             region=query.text("region"), condition=query.choice("condition", Condition),
             project_id=query.text("project_id") if caller.privileged else caller.scope,
             stack_id=query.text("stack_id"), label=query.label(), labelled_by=caller.scope,
-            since=query.whole("since", 0) if query.text("since") is not None else None,
+            since=query.integer("since", 0) if query.text("since") is not None else None,
             marker=query.text("marker"), limit=query.limit(),
         ))
         shown = [described(each) for each in page.resources if self._api.shows(caller, each)]
@@ -52,9 +52,9 @@ class ResourceByRef:
         """
         caller = self._api.allow(req, "resource:read")
         query = Query(req, "region", "wait", "since", "until", "trail")
-        trailed = query.truth("trail")
+        trailed = query.boolean("trail")
         wait, until = query.seconds("wait", 0.0, self._api.max_wait), query.choice("until", Condition)
-        since = query.whole("since", 0) if query.text("since") is not None else None
+        since = query.integer("since", 0) if query.text("since") is not None else None
         resource = self._api.resource(caller, resource_type, resource_id, query.text("region"))
         if wait > 0:
             if until is None and since is None:

@@ -114,6 +114,6 @@ class StackByName:
         caller = self._api.allow(req, "stack:read")
         query = Query(req, "after", "wait", "limit")
         page = self._api.engine.stack_events(StackEventsRequest(
-            stack, caller.scope, query.whole("after", 0), query.seconds("wait", 0.0, self._api.max_wait),
+            stack, caller.scope, query.integer("after", 0), query.seconds("wait", 0.0, self._api.max_wait),
             query.limit(500)))
         answer(resp, {"events": page.events})

@@ -52,7 +52,7 @@ class Query:
             raise InvalidInput(f"query parameter {name!r}: expected a value, got none: leave it out")
         return value[0] if value else None
 
-    def whole(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
+    def integer(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
         """A whole number from ``least``; more than ``most`` counts as ``most``."""
         text = self.text(name)
         try:
@@ -64,7 +64,7 @@ class Query:
         return value if most is None else min(value, most)
 
     def limit(self, default: int = 100) -> int:
-        return self.whole("limit", default, least=1, most=LIMIT_MAX)
+        return self.integer("limit", default, least=1, most=LIMIT_MAX)
 
     def seconds(self, name: str, default: float, most: float) -> float:
         """Seconds to wait, from 0; more than ``most`` counts as that."""
@@ -97,7 +97,7 @@ class Query:
             raise InvalidInput(f"query parameter 'label': expected KEY=VALUE, got {text!r}")
         return name, value
 
-    def truth(self, name: str) -> bool | None:
+    def boolean(self, name: str) -> bool | None:
         text = self.text(name)
         if text is None:
             return None

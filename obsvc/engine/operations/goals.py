@@ -11,6 +11,7 @@ from typing import Any
 from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stacks.deletion import start_delete
+from obsvc.engine.stacks.locking import locked
 from obsvc.engine.stacks.preview import Fixed, fixed_properties, plan
 from obsvc.engine.stacks.rollback import resume, roll_back, stop
 from obsvc.engine.stacks.traversal import Traversal
@@ -84,7 +85,7 @@ class GoalOperations:
                 roll_back(traversal)
             else:
                 stop(traversal, "cancelled")
-                traversal.turns_back = False
+                traversal.may_roll_back = False
 
         return self._change(request.stack, request.project_id, work)
 
@@ -112,9 +113,8 @@ class GoalOperations:
         """Carry ``work`` out with the stack locked; the stack after it."""
 
         def change(tx: Transaction) -> stacks.Stack:
-            traversal = Traversal.lock(tx, find(tx, stack, project_id).stack_id)
-            work(traversal)
-            traversal.save()
+            with locked(tx, find(tx, stack, project_id).stack_id) as traversal:
+                work(traversal)
             return shown(tx, by_id(tx, traversal.stack_id))
 
         return self.store.run(change)

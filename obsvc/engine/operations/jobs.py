@@ -5,7 +5,9 @@ Lock order: (partitions, refs,) stack, job, due; a claim locks nothing but jobs,
 """
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ from obsvc.engine.observations import watches as observing
 from obsvc.engine.schema.stacks import job, node, stack
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stacks import marker_sweeps
+from obsvc.engine.stacks.locking import locked
 from obsvc.engine.stacks.progress import stop_of_node
 from obsvc.engine.stacks.traversal import JOB_DEADLINE, JOB_LEASE, JOB_RETRY, JobStatus, Traversal, decode
 from obsvc.engine_client import jobs
@@ -144,6 +147,13 @@ def _job(tx: Transaction, job_id: str, *, lock: bool) -> sa.Row:
     return row
 
 
+@contextlib.contextmanager
+def _locked_job(tx: Transaction, row: Any) -> Iterator[tuple[Traversal, Any]]:
+    """The job's stack, then the job, both locked: the row again, as it is now."""
+    with locked(tx, row.stack_id) as traversal:
+        yield traversal, _job(tx, row.job_id, lock=True)
+
+
 def _held(row: Any, token: str) -> None:
     if row.status != JobStatus.LEASED or row.lease_token != token:
         raise Conflict(
@@ -197,14 +207,12 @@ def _complete(tx: Transaction, request: jobs.JobDone) -> None:
         )
         if row.action == Action.DELETE:
             stop_of_node(tx, row.stack_id, row.node_id, but=[one.observation_id for one in started])
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, request.job_id, lock=True)
-    if _answered(row, request.lease_token):
-        return
-    _held(row, request.lease_token)
-    _finish(tx, row, JobStatus.DONE)
-    _begun(traversal, row, request, gone=gone, timeout=timeout)
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if _answered(row, request.lease_token):
+            return
+        _held(row, request.lease_token)
+        _finish(tx, row, JobStatus.DONE)
+        _begun(traversal, row, request, gone=gone, timeout=timeout)
     failpoints.hit("job.result.commit")
 
 
@@ -230,23 +238,21 @@ def _replace(tx: Transaction, request: jobs.JobReplace) -> None:
     row = _job(tx, request.job_id, lock=False)
     if _answered(row, request.lease_token):
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, request.job_id, lock=True)
-    if _answered(row, request.lease_token):
-        return
-    _held(row, request.lease_token)
-    if row.action != Action.UPDATE:
-        raise InvalidInput(f"job {row.job_id} ({row.action}): expected an update to be answered by a replacement")
-    _finish(tx, row, JobStatus.DONE)
-    node_row = traversal.node(row.node_id)
-    if node_row.carried:
-        traversal.rejoin(node_row)
-    elif traversal.value("halted"):
-        traversal.failed(node_row, "stopped before it was replaced")
-    else:
-        why = f"{', '.join(request.properties)} can't be changed in place"
-        traversal.begin_forward([traversal.replace(node_row, why)])
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if _answered(row, request.lease_token):
+            return
+        _held(row, request.lease_token)
+        if row.action != Action.UPDATE:
+            raise InvalidInput(f"job {row.job_id} ({row.action}): expected an update to be answered by a replacement")
+        _finish(tx, row, JobStatus.DONE)
+        node_row = traversal.node(row.node_id)
+        if node_row.carried:
+            traversal.rejoin(node_row)
+        elif traversal.value("halted"):
+            traversal.failed(node_row, "stopped before it was replaced")
+        else:
+            why = f"{', '.join(request.properties)} can't be changed in place"
+            traversal.begin_forward([traversal.replace(node_row, why)])
 
 
 def _finish(tx: Transaction, row: Any, status: str, **values: Any) -> None:
@@ -267,25 +273,23 @@ def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
         _held(row, request.lease_token)
         _end_sweep(tx, row)
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, request.job_id, lock=True)
-    if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
-        return
-    _held(row, request.lease_token)
-    if row.action == Action.CREATE and request.retriable:
-        marker_sweeps.suspect(tx, row)  # a request that timed out may still be carried out
-    node_row = traversal.node(row.node_id)
-    if traversal.value("halted") or _superseded(node_row, row):
-        _finish(tx, row, JobStatus.FAILED, error=request.error)
-        traversal.failed(node_row, request.error)
-    elif _may_help(request, row, node_row) and row.attempt < attempts_of(tx.settings, row.action):
-        _retry(tx, row, request)
-        traversal.event("node.retry", node_row, reason=request.error)
-    else:
-        _finish(tx, row, JobStatus.FAILED, error=request.error)
-        used_up = f" (after {row.attempt} attempts)" if _may_help(request, row, node_row) else ""
-        traversal.failed(node_row, request.error + used_up)
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if row.lease_token == request.lease_token and row.status in (JobStatus.READY, JobStatus.FAILED):
+            return
+        _held(row, request.lease_token)
+        if row.action == Action.CREATE and request.retriable:
+            marker_sweeps.suspect(tx, row)  # a request that timed out may still be carried out
+        node_row = traversal.node(row.node_id)
+        if traversal.value("halted") or _superseded(node_row, row):
+            _finish(tx, row, JobStatus.FAILED, error=request.error)
+            traversal.failed(node_row, request.error)
+        elif _may_help(request, row, node_row) and row.attempt < attempts_of(tx.settings, row.action):
+            _retry(tx, row, request)
+            traversal.event("node.retry", node_row, reason=request.error)
+        else:
+            _finish(tx, row, JobStatus.FAILED, error=request.error)
+            used_up = f" (after {row.attempt} attempts)" if _may_help(request, row, node_row) else ""
+            traversal.failed(node_row, request.error + used_up)
 
 
 def _may_help(request: jobs.JobFailed, row: Any, node_row: Any) -> bool:
@@ -319,23 +323,21 @@ def _lease_is_over(tx: Transaction, job_id: str) -> None:
     if row.action == Action.SWEEP and row.lease_until <= tx.now:
         _end_sweep(tx, row)
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, job_id, lock=True)
-    if row.status != JobStatus.LEASED:
-        return
-    if row.lease_until > tx.now:
-        due.schedule(tx, JOB_LEASE, job_id, row.lease_until)
-        return
-    reason = f"worker {row.worker} did not answer within its lease"
-    metrics.JOBS.labels(action=row.action, outcome="lapsed").inc()
-    node_row = traversal.node(row.node_id)
-    used_up = row.attempt >= attempts_of(tx.settings, row.action) or tx.now >= _deadline(tx, row)
-    if used_up or traversal.value("halted") or _superseded(node_row, row):
-        _end_unanswered(traversal, row, f"{reason} (attempt {row.attempt})")
-    else:
-        traversal.event("node.lease_lapsed", node_row, reason=reason)
-        tx.touch("job")
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if row.status != JobStatus.LEASED:
+            return
+        if row.lease_until > tx.now:
+            due.schedule(tx, JOB_LEASE, job_id, row.lease_until)
+            return
+        reason = f"worker {row.worker} did not answer within its lease"
+        metrics.JOBS.labels(action=row.action, outcome="lapsed").inc()
+        node_row = traversal.node(row.node_id)
+        used_up = row.attempt >= attempts_of(tx.settings, row.action) or tx.now >= _deadline(tx, row)
+        if used_up or traversal.value("halted") or _superseded(node_row, row):
+            _end_unanswered(traversal, row, f"{reason} (attempt {row.attempt})")
+        else:
+            traversal.event("node.lease_lapsed", node_row, reason=reason)
+            tx.touch("job")
 
 
 @due.handler(JOB_DEADLINE)
@@ -349,31 +351,29 @@ def _job_is_late(tx: Transaction, job_id: str) -> None:
     if row.action == Action.SWEEP:
         _end_sweep(tx, row)
         return
-    traversal = Traversal.lock(tx, row.stack_id)
-    row = _job(tx, job_id, lock=True)
-    if row.status not in (JobStatus.READY, JobStatus.LEASED):
-        return
-    again_at = max(_deadline(tx, row), row.lease_until if row.status == JobStatus.LEASED else 0.0)
-    if again_at > tx.now:
-        if tx.now >= _deadline(tx, row):
-            tx.execute(sa.update(job).where(job.c.job_id == job_id).values(available_at=None))
-        due.schedule(tx, JOB_DEADLINE, job_id, again_at)
-        return
-    waited = f"timed out after {tx.now - row.created_at:.0f} s"
-    if row.status == JobStatus.LEASED:
-        reason = f"{waited}: worker {row.worker} did not answer (attempt {row.attempt})"
-    elif row.attempt:
-        reason = f"{waited} and {row.attempt} attempts: {row.error}"
-    else:
-        reason = f"{waited}: no worker took the job; is one running that has a plugin for {row.type}?"
-    _end_unanswered(traversal, row, reason)
-    traversal.save()
+    with _locked_job(tx, row) as (traversal, row):
+        if row.status not in (JobStatus.READY, JobStatus.LEASED):
+            return
+        again_at = max(_deadline(tx, row), row.lease_until if row.status == JobStatus.LEASED else 0.0)
+        if again_at > tx.now:
+            if tx.now >= _deadline(tx, row):
+                tx.execute(sa.update(job).where(job.c.job_id == job_id).values(available_at=None))
+            due.schedule(tx, JOB_DEADLINE, job_id, again_at)
+            return
+        waited = f"timed out after {tx.now - row.created_at:.0f} s"
+        if row.status == JobStatus.LEASED:
+            reason = f"{waited}: worker {row.worker} did not answer (attempt {row.attempt})"
+        elif row.attempt:
+            reason = f"{waited} and {row.attempt} attempts: {row.error}"
+        else:
+            reason = f"{waited}: no worker took the job; is one running that has a plugin for {row.type}?"
+        _end_unanswered(traversal, row, reason)
 
 
 def _end_sweep(tx: Transaction, row: Any) -> None:
-    Traversal.lock(tx, row.stack_id)
-    if tx.execute(sa.select(job.c.job_id).where(job.c.job_id == row.job_id).with_for_update()).first() is not None:
-        marker_sweeps.ended(tx, row)
+    with locked(tx, row.stack_id):
+        if tx.execute(sa.select(job.c.job_id).where(job.c.job_id == row.job_id).with_for_update()).first() is not None:
+            marker_sweeps.ended(tx, row)
 
 
 def _superseded(node_row: Any, row: Any) -> bool:

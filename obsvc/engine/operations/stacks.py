@@ -14,7 +14,8 @@ from obsvc.engine.operations.goals import GoalOperations, check_timeout
 from obsvc.engine.schema.core import REGION_LENGTH
 from obsvc.engine.schema.stacks import edge, node, stack, stack_event
 from obsvc.engine.stacks import stack_due  # noqa: F401 -- registers the due work of stacks
-from obsvc.engine.stacks.traversal import FIRST, IN_PROGRESS, Traversal, encode
+from obsvc.engine.stacks.locking import locked
+from obsvc.engine.stacks.traversal import FIRST, IN_PROGRESS, encode
 from obsvc.engine.stacks.updating import new_goal, node_values
 from obsvc.engine.stacks.views import by_id, find, nodes_of, shown
 from obsvc.engine.templates import hot
@@ -42,11 +43,10 @@ class StackOperations(GoalOperations):
         def work(tx: Transaction) -> stacks.Stack:
             _refuse_double(tx, request)
             _insert(tx, stack_id, request, template, values)
-            traversal = Traversal.lock(tx, stack_id)
-            traversal.begin(StackAction.CREATE, total=len(template.resources), finished=0)
-            ready = sa.select(node).where(node.c.stack_id == stack_id, node.c.unmet == 0).order_by(node.c.position)
-            traversal.begin_forward(tx.execute(ready).all())
-            traversal.save()
+            with locked(tx, stack_id) as traversal:
+                traversal.begin(StackAction.CREATE, total=len(template.resources), finished=0)
+                ready = sa.select(node).where(node.c.stack_id == stack_id, node.c.unmet == 0).order_by(node.c.position)
+                traversal.begin_forward(tx.execute(ready).all())
             return shown(tx, by_id(tx, stack_id))
 
         return self.store.run(work)

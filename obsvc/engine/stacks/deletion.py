@@ -16,7 +16,7 @@ from obsvc.engine_client.stacks import NodeStatus, StackAction
 
 
 def start_delete(traversal: Traversal) -> None:
-    """Begin a deletion (or begin a failed one again); the caller saves the traversal."""
+    """Begin a deletion, or begin a failed one again."""
     tx = traversal.tx
     held = take_back(traversal)
     rows = tx.execute(

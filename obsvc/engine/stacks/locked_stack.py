@@ -61,8 +61,8 @@ class LockedStack:
         self.row = row
         self._values: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
-        #: Set when a creation or update fails: whether the stack may go back by itself.
-        self.turns_back = False
+        #: Set when a creation or update fails: whether the stack may roll back by itself.
+        self.may_roll_back = False
 
     def value(self, name: str) -> Any:
         """A column of the stack as it stands in this transaction."""
@@ -140,7 +140,7 @@ class LockedStack:
         if not self.in_progress:
             return
         action = self.value("action")
-        self.turns_back = action in (StackAction.CREATE, StackAction.UPDATE)
+        self.may_roll_back = action in (StackAction.CREATE, StackAction.UPDATE)
         self.set(status=f"{action.upper()}_FAILED", status_reason=reason)
         self.event(f"stack.{action}.error", reason=reason)
         self.emit(f"{action}.error", priority="ERROR")

@@ -16,7 +16,8 @@ from obsvc.engine.observations import watches as observing
 from obsvc.engine.observations.deltas import DeltaDraft, TouchedObservation
 from obsvc.engine.schema import core
 from obsvc.engine.schema.stacks import node
-from obsvc.engine.stacks.traversal import Traversal, decode, encode, lock_stacks
+from obsvc.engine.stacks.locking import locked_all
+from obsvc.engine.stacks.traversal import Traversal, decode, encode
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.observations import Standing
 from obsvc.engine_client.stacks import NodeStatus
@@ -30,48 +31,52 @@ def apply(tx: Transaction, drafts: Iterable[DeltaDraft]) -> None:
         for touched in draft.observations:
             if touched.stack_id is not None and touched.node_id is not None:
                 news.setdefault(touched.stack_id, []).append((draft, touched))
-    for traversal in lock_stacks(tx, news):
-        for draft, touched in news[traversal.stack_id]:
-            _see(traversal, draft, touched)
-        traversal.save()
+    with locked_all(tx, news) as traversals:
+        for traversal in traversals:
+            for draft, touched in news[traversal.stack_id]:
+                _apply_delta(traversal, draft, touched)
 
 
 def expired(tx: Transaction, touched: Sequence[TouchedObservation]) -> None:
     """The deadlines of these observations have passed, and the last look after them has met no goal."""
     by_stack: dict[str, list[TouchedObservation]] = {}
-    for one in touched:
-        if one.stack_id is not None and one.node_id is not None:
-            by_stack.setdefault(one.stack_id, []).append(one)
-    for traversal in lock_stacks(tx, by_stack):
-        for one in by_stack[traversal.stack_id]:
-            row = traversal.node(one.node_id)
-            if row is not None and row.status == NodeStatus.OBSERVING and one.goal == _goal(row):
-                seconds = tx.now - (row.observing_at or tx.now)
-                traversal.failed(
-                    row, f"timed out after {seconds:.0f} s waiting for {one.goal}; last seen {_last_seen(tx, row)}"
-                )
-        traversal.save()
+    for observation in touched:
+        if observation.stack_id is not None and observation.node_id is not None:
+            by_stack.setdefault(observation.stack_id, []).append(observation)
+    with locked_all(tx, by_stack) as traversals:
+        for traversal in traversals:
+            for observation in by_stack[traversal.stack_id]:
+                _time_out(traversal, observation)
 
 
-def _see(traversal: Traversal, draft: DeltaDraft, touched: TouchedObservation) -> None:
+def _time_out(traversal: Traversal, observation: TouchedObservation) -> None:
+    tx, row = traversal.tx, traversal.node(observation.node_id)
+    if row is not None and row.status == NodeStatus.OBSERVING and observation.goal == _goal(row):
+        seconds = tx.now - (row.observing_at or tx.now)
+        traversal.failed(
+            row, f"timed out after {seconds:.0f} s waiting for {observation.goal}; last seen {_last_seen(tx, row)}"
+        )
+
+
+def _apply_delta(traversal: Traversal, draft: DeltaDraft, touched: TouchedObservation) -> None:
     row = traversal.node(touched.node_id)
     if row is None or touched.goal != _goal(row) or _ref(row) != draft.ref:
         return
     if row.action == Action.DELETE:
         if row.status == NodeStatus.OBSERVING:
-            _see_deleting(traversal, row, draft, touched)
+            _apply_delta_to_deleting(traversal, row, draft, touched)
     elif row.status == NodeStatus.OBSERVING:
         if touched.standing is Standing.MET:
             traversal.complete(row, facts(draft.after))
         elif touched.standing is Standing.FAILED:
             traversal.not_built(row, _why(draft.after))
     elif row.status == NodeStatus.COMPLETE:
-        _see_complete(traversal, row, draft, touched)
+        _apply_delta_to_complete(traversal, row, draft, touched)
     elif draft.after.exists:  # its turn is still to come: whoever refers to it must not read what was
         traversal.update_node(row.node_id, attributes=encode(facts(draft.after)))
 
 
-def _see_deleting(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
+def _apply_delta_to_deleting(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
     if touched.standing is Standing.MET:
         # Its partition is locked already: the report was about this very ref.
         stop_of_node(traversal.tx, row.stack_id, row.node_id)
@@ -81,7 +86,7 @@ def _see_deleting(traversal: Traversal, row: Any, draft: DeltaDraft, touched: To
         traversal.failed(row, _why(draft.after))
 
 
-def _see_complete(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
+def _apply_delta_to_complete(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
     values: dict[str, Any] = {}
     if draft.after.exists:
         values["attributes"] = encode(facts(draft.after))

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from obsvc.engine.database import due
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema.stacks import edge, goal, job, node, stack, stack_event
+from obsvc.engine.stacks.locking import locked_if_exists
 from obsvc.engine.stacks.progress import stop_of_node, waited_for
 from obsvc.engine.stacks.rollback import stop
 from obsvc.engine.stacks.traversal import (
@@ -14,7 +15,6 @@ from obsvc.engine.stacks.traversal import (
     STACK_EVENTS,
     STACK_PROGRESS,
     STACK_RETENTION,
-    Traversal,
     schedule_events,
 )
 from obsvc.engine_client.stacks import StackStatus
@@ -23,34 +23,32 @@ from obsvc.engine_client.stacks import StackStatus
 @due.handler(STACK_PROGRESS)
 def _say_progress(tx: Transaction, stack_id: str) -> None:
     """``obsvc.stack.progress``, or ``obsvc.stack.stalled`` with what it waits for; again after the interval."""
-    traversal = Traversal.lock(tx, stack_id)
-    if traversal is None or not traversal.in_progress:
-        return
-    waiting = waited_for(tx, stack_id)
-    quiet = tx.now - traversal.row.progressed_at
-    if quiet >= tx.settings.stalled_after:
-        names = ", ".join(one["node"] for one in waiting) or "nothing"
-        traversal.event("stack.stalled", reason=f"no progress for {quiet:.0f} s; waiting for {names}")
-        traversal.emit("stalled", priority="WARN", seconds_without_progress=quiet, waiting_for=waiting)
-    else:
-        traversal.event("stack.progress", reason=f"{traversal.row.finished} of {traversal.row.total} nodes")
-        traversal.emit("progress", seconds_without_progress=quiet, waiting_for=waiting)
-    due.schedule(tx, STACK_PROGRESS, stack_id, tx.now + tx.settings.progress_interval)
-    traversal.save()
+    with locked_if_exists(tx, stack_id) as traversal:
+        if traversal is None or not traversal.in_progress:
+            return
+        waiting = waited_for(tx, stack_id)
+        quiet = tx.now - traversal.row.progressed_at
+        if quiet >= tx.settings.stalled_after:
+            names = ", ".join(node["node"] for node in waiting) or "nothing"
+            traversal.event("stack.stalled", reason=f"no progress for {quiet:.0f} s; waiting for {names}")
+            traversal.emit("stalled", priority="WARN", seconds_without_progress=quiet, waiting_for=waiting)
+        else:
+            traversal.event("stack.progress", reason=f"{traversal.row.finished} of {traversal.row.total} nodes")
+            traversal.emit("progress", seconds_without_progress=quiet, waiting_for=waiting)
+        due.schedule(tx, STACK_PROGRESS, stack_id, tx.now + tx.settings.progress_interval)
 
 
 @due.handler(STACK_DEADLINE)
 def _time_is_over(tx: Transaction, stack_id: str) -> None:
     """The stack's timeout has passed: it fails, and nothing new is begun; what is under way ends by itself."""
-    traversal = Traversal.lock(tx, stack_id)
-    if traversal is None or not traversal.in_progress or traversal.row.deadline is None:
-        return
-    if traversal.row.deadline > tx.now:  # the clock was set back meanwhile
-        due.schedule(tx, STACK_DEADLINE, stack_id, traversal.row.deadline)
-        return
-    names = ", ".join(one["node"] for one in waited_for(tx, stack_id)) or "nothing"
-    stop(traversal, f"timed out after {traversal.row.timeout:.0f} s; it waited for {names}")
-    traversal.save()
+    with locked_if_exists(tx, stack_id) as traversal:
+        if traversal is None or not traversal.in_progress or traversal.row.deadline is None:
+            return
+        if traversal.row.deadline > tx.now:  # the clock was set back meanwhile
+            due.schedule(tx, STACK_DEADLINE, stack_id, traversal.row.deadline)
+            return
+        names = ", ".join(node["node"] for node in waited_for(tx, stack_id)) or "nothing"
+        stop(traversal, f"timed out after {traversal.row.timeout:.0f} s; it waited for {names}")
 
 
 @due.handler(NODE_RETAINED)
@@ -81,10 +79,10 @@ def _forget_goals(tx: Transaction, stack_id: str, old: float) -> None:
 @due.handler(STACK_RETENTION)
 def _forget(tx: Transaction, stack_id: str) -> None:
     """Forget a deleted stack with all that is kept of it."""
-    traversal = Traversal.lock(tx, stack_id)
-    if traversal is None or traversal.row.status != StackStatus.DELETE_COMPLETE:
-        return
-    nodes = sa.select(node.c.node_id).where(node.c.stack_id == stack_id)
-    tx.execute(sa.delete(edge).where(edge.c.node_id.in_(nodes)))
-    for table in (job, node, stack_event, goal, stack):
-        tx.execute(sa.delete(table).where(table.c.stack_id == stack_id))
+    with locked_if_exists(tx, stack_id) as traversal:
+        if traversal is None or traversal.row.status != StackStatus.DELETE_COMPLETE:
+            return
+        nodes = sa.select(node.c.node_id).where(node.c.stack_id == stack_id)
+        tx.execute(sa.delete(edge).where(edge.c.node_id.in_(nodes)))
+        for table in (job, node, stack_event, goal, stack):
+            tx.execute(sa.delete(table).where(table.c.stack_id == stack_id))

@@ -4,8 +4,8 @@ A :class:`Traversal` is made with the stack's row locked and lives within one tr
 node goes through it: counters move with the node, so a finished node costs O(its dependents); events are numbered
 without a gap, since the lock orders them.  Nodes need no lock of their own: the stack's guards them.
 
-Partition locks come before stack locks (DESIGN 4): whoever starts or stops observations in the same transaction
-does that before :meth:`Traversal.lock`.  (A node's own ref, when its partition is locked already, is the exception.)
+Partition locks come before stack locks: whoever starts or stops observations in the same transaction does that before
+the stack is locked.  (A node's own ref, when its partition is locked already, is the exception.)
 
 A traversal goes forward first: each node of the goal is created, changed, replaced or kept, after what it requires
 (edges that are ``wanted``).  Only when all of that is done does an update delete what is left over, in the reverse
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,7 +30,7 @@ from obsvc.engine.database.rows import load_head
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.observations.judging import failed as has_failed
 from obsvc.engine.schema import core
-from obsvc.engine.schema.stacks import edge, job, node, stack
+from obsvc.engine.schema.stacks import edge, job, node
 from obsvc.engine.stacks import marker_sweeps
 from obsvc.engine.stacks.locked_stack import (
     IN_PROGRESS,
@@ -60,7 +60,7 @@ from obsvc.model import Condition, Ref
 __all__ = [
     "FIRST", "FORWARD", "CLEANUP", "IN_PROGRESS", "JOB_DEADLINE", "JOB_LEASE", "JOB_RETRY", "NODE_RETAINED",
     "STACK_DEADLINE", "STACK_EVENTS", "STACK_PROGRESS", "STACK_RETENTION", "JobStatus", "Traversal", "decode", "encode",
-    "broken", "lock_stacks", "obsolete_name", "parameters_of", "schedule_events",
+    "broken", "obsolete_name", "parameters_of", "schedule_events",
 ]
 
 #: Words of ``stack.phase``.  first: forward, of a stack that had nothing before: its edges are actual already.
@@ -89,33 +89,8 @@ def broken(tx: Transaction, rows: Iterable[Any]) -> set[str]:
     return found
 
 
-def lock_stacks(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
-    """Lock these stacks, ascending; those that do not exist are left out."""
-    if not stack_ids:
-        return []
-    rows = tx.execute(
-        sa.select(stack).where(stack.c.stack_id.in_(sorted(set(stack_ids)))).order_by(stack.c.stack_id)
-        .with_for_update()
-    ).all()
-    return [Traversal(tx, row) for row in rows]
-
-
 class Traversal(LockedStack):
-    """A locked stack.  ``save`` writes what was gathered; without it events and counters are lost."""
-
-    @classmethod
-    def lock(cls, tx: Transaction, stack_id: str) -> Traversal | None:
-        found = lock_stacks(tx, [stack_id])
-        return found[0] if found else None
-
-    def save(self) -> None:
-        """As in LockedStack; a creation or update that has failed meanwhile turns back first, where that is wanted."""
-        if self.turns_back and not self.value("disable_rollback"):
-            from obsvc.engine.stacks.rollback import start_rollback  # built upon this module
-
-            self.turns_back = False
-            start_rollback(self)
-        super().save()
+    """A locked stack with its nodes, as :func:`obsvc.engine.stacks.locking.locked` gives it."""
 
     @property
     def cleaning(self) -> bool:

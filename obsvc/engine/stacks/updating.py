@@ -56,7 +56,7 @@ def new_goal(tx: Transaction, stack_id: str, text: str, template: hot.Template, 
 
 
 def turn(traversal: Traversal, action: StackAction, aim: Aim, *, prefer: int | None = None) -> None:
-    """Begin to bring the stack to this goal; the caller saves the traversal.
+    """Begin to bring the stack to this goal.
 
     prefer: the goal that is gone back to, see :func:`obsvc.engine.stacks.copies.choose`.
     """

@@ -22,7 +22,7 @@ from obsvc.model import Generation
 from obsvc.observer.duties.pace import Evidence, PaceSettings, between
 from obsvc.observer.duties.sweep import Lead
 from obsvc.process.clock import Clock
-from obsvc.process.outage_log import Trouble
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Leader:
         self._ensured_at = float("-inf")
         self._running: set[str] = set()
         self._resting: dict[str, float] = {}
-        self._trouble = Trouble(LOG, "duties can't be carried out")
+        self._outage = OutageLog(LOG, "duties can't be carried out")
 
     def request(self, region: str, reason: str) -> None:
         """Have the services of ``region`` swept soon, whoever leads: notifications may have been missed.
@@ -116,9 +116,9 @@ class Leader:
                     stop.wait(CHECK / 2)
                     continue
                 self._carry_out(lead, stop)
-                self._trouble.over()
+                self._outage.recovered()
             except ObsvcError as error:
-                self._trouble.met(error)
+                self._outage.failed(error)
                 stop.wait(CHECK)
 
     def take(self) -> Lead | None:

@@ -21,7 +21,7 @@ from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.observer.state.holdings import Applied, Completed, Held
-from obsvc.process.outage_log import Trouble
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Loader:
         self._owner = owner
         self._completed = completed
         self._wake = threading.Event()
-        self._trouble = Trouble(LOG, "the lists of observed resources can't be read")
+        self._outage = OutageLog(LOG, "the lists of observed resources can't be read")
 
     def wake(self) -> None:
         """Something was granted or is to be read again."""
@@ -75,9 +75,9 @@ class Loader:
             try:
                 while not stop.is_set() and (todo := self._held.loading()):
                     self.load(dict(todo))
-                self._trouble.over()
+                self._outage.recovered()
             except ObsvcError as error:
-                self._trouble.met(error)
+                self._outage.failed(error)
                 stop.wait(PAUSE)
                 self._wake.set()
 
@@ -126,7 +126,7 @@ class Follower:
         self._explain = explain
         self._applied = applied
         self._reload = reload
-        self._trouble = Trouble(LOG, "started and stopped observations can't be followed")
+        self._outage = OutageLog(LOG, "started and stopped observations can't be followed")
         self._fresh = threading.Event()
         self._steady: frozenset[tuple[PartitionId, Generation]] = frozenset()
 
@@ -160,10 +160,10 @@ class Follower:
         try:
             reply = self._engine.follow(FollowRequest(self._member, tuple(known), wait))
         except ObsvcError as error:
-            self._trouble.met(error)
+            self._outage.failed(error)
             stop.wait(PAUSE)
             return
-        self._trouble.over()
+        self._outage.recovered()
         self.take(reply, {number: generation for number, generation, _version in known})
         if reply.explain:
             self._tell(reply.explain, stop)

@@ -23,7 +23,7 @@ from obsvc.observer.state.deliveries import Unsettled
 from obsvc.observer.state.holdings import Held
 from obsvc.process import failpoints
 from obsvc.process.clock import Clock
-from obsvc.process.outage_log import Trouble
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Marker:
         self._hurried: dict[Ref, None] = {}
         self._later: dict[Ref, float] = {}  # since when, oldest first
         self._wake = threading.Event()
-        self._trouble = Trouble(LOG, "look marks can't be stored")
+        self._outage = OutageLog(LOG, "look marks can't be stored")
 
     def hurry(self, refs: Iterable[Ref]) -> None:
         """Mark ``refs`` as soon as may be."""
@@ -101,7 +101,7 @@ class Marker:
                 while self.mark_batch():
                     pass
             except ObsvcError as error:
-                self._trouble.met(error)
+                self._outage.failed(error)
                 stop.wait(PAUSE)
 
     def mark_batch(self) -> bool:
@@ -144,7 +144,7 @@ class Marker:
         except InvalidInput as error:
             self._refused(refs, reason, error)
             return
-        self._trouble.over()
+        self._outage.recovered()
         with self._lock:
             for ref in refs:
                 self._hurried.pop(ref, None)

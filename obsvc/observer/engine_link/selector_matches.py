@@ -24,7 +24,7 @@ from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
 from obsvc.observer.state.deliveries import Unsettled
 from obsvc.process.clock import Clock
-from obsvc.process.outage_log import Trouble
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -77,8 +77,8 @@ class Selecting:
         self._found: dict[Ref, None] = {}
         self._asked: dict[Ref, float] = {}  # when, oldest first
         self._wake = threading.Event()
-        self._following = Trouble(LOG, "the selectors can't be followed")
-        self._asking = Trouble(LOG, "what selectors select can't be observed")
+        self._following = OutageLog(LOG, "the selectors can't be followed")
+        self._asking = OutageLog(LOG, "what selectors select can't be observed")
 
     # -- what is heard
 
@@ -104,9 +104,9 @@ class Selecting:
         while not stop.is_set():
             try:
                 self.follow(WAIT)
-                self._following.over()
+                self._following.recovered()
             except ObsvcError as error:
-                self._following.met(error)
+                self._following.failed(error)
                 stop.wait(PAUSE)
 
     def follow(self, wait: float) -> None:
@@ -133,9 +133,9 @@ class Selecting:
             try:
                 while self.ask():
                     pass
-                self._asking.over()
+                self._asking.recovered()
             except ObsvcError as error:
-                self._asking.met(error)
+                self._asking.failed(error)
                 stop.wait(PAUSE)
                 self._wake.set()
 

@@ -16,21 +16,21 @@ from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import ConfigError
 from obsvc.listeners import settings
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import BusListener, Passes
+from obsvc.listeners.listener import BusListener, SkipReason
 from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 
 
 class Buses:
-    """take: the sink.  passes: what becomes of what is nobody's here (:data:`obsvc.listeners.listener.Passes`).
+    """take: the sink.  skip_reason: see :data:`obsvc.listeners.listener.SkipReason`.
     on_gap: told of a bus and a reason.  bury: stores a dead letter.  may_take: whether there is room.  Raises
     ConfigError where no bus is configured or one can't be used."""
 
     def __init__(
         self, conf: cfg.ConfigOpts, *, member_name: str, catalog: Catalog, take: Callable[..., None],
         on_gap: Callable[[str, str], None], bury: Callable[[DeadLetter], None], may_take: Callable[[], bool],
-        clock: Clock, passes: Passes | None = None,
+        clock: Clock, skip_reason: SkipReason | None = None,
     ) -> None:
         found = settings.buses(conf)
         if not found:
@@ -46,7 +46,7 @@ class Buses:
         self._listeners = {
             bus.name: BusListener(
                 bus, member_name, Decoder(catalog, region=bus.region), take, on_gap=self._gap, bury=bury,
-                may_take=self._room, clock=clock, passes=passes,
+                may_take=self._room, clock=clock, skip_reason=skip_reason,
             )
             for bus in found
         }

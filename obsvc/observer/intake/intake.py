@@ -73,7 +73,7 @@ class Intake:
                          "no_look")
         }
 
-    def passes(self, ref: Ref, asks: bool) -> str | None:
+    def skip_reason(self, ref: Ref, asks: bool) -> str | None:
         """What becomes of a notification that is about ``ref`` alone, where nothing is to be done for it: its fate,
         which the caller counts.  None: :meth:`take` decides.  asks: whether it asks for a look."""
         if not asks:

@@ -14,7 +14,7 @@ What it promises (each sentence has a test in ``tests/unit/observer/test_queue*.
 * the lower priority has a fixed share;
 * a lane (a service) that may not go on holds back nobody else.
 
-Every method may be called from any thread.  Whoever got a :class:`Work` must end it by exactly one of
+Every method may be called from any thread.  Whoever got a :class:`DueLook` must end it by exactly one of
 :meth:`~WorkQueue.done`, :meth:`~WorkQueue.retry`, :meth:`~WorkQueue.put_back`.
 """
 from __future__ import annotations

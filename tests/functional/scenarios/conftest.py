@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.functional.scenarios.stage import Script, Stage
+from tests.support.scenarios.stage import Script, Stage
 
 _numbers = itertools.count(1)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.goals import attr, node, ref, without
+from tests.support.scenarios.goals import attr, node, ref, without
 
 WEB = {
     "net": node(size=1, fixed="flat"),

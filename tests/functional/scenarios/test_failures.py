@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.goals import node, ref, without
+from tests.support.scenarios.goals import node, ref, without
 
 PAIR = {"a": node(size=1, fixed=1), "b": node(a=ref("a"), p=1)}
 MORE = PAIR | {"c": node(b=ref("b"))}

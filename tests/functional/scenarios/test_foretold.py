@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.goals import Goal, attr, node, ref, without
-from tests.functional.scenarios.stage import Script
+from tests.support.scenarios.goals import Goal, attr, node, ref, without
+from tests.support.scenarios.stage import Script
 
 BEFORE = {
     "same": node(size=1), "grows": node(size=1), "moves": node(fixed=1), "follows": node(of=ref("moves")),

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.goals import attr, node, ref, without
+from tests.support.scenarios.goals import attr, node, ref, without
 
 LINE = {
     "a": node(fixed=1, size=1),

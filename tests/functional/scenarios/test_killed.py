@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.goals import attr, node, ref
+from tests.support.scenarios.goals import attr, node, ref
 
 
 def forty(*, size: int, fixed: int) -> dict:

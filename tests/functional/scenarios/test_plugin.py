@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.functional.scenarios.goals import Node, attr, node, ref
+from tests.support.scenarios.goals import Node, attr, node, ref
 
 
 def note(**properties) -> Node:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.goals import node, ref, without
+from tests.support.scenarios.goals import node, ref, without
 
 DISK = {"disk": node(retain=True, size=1, fixed=1), "server": node(disk=ref("disk"))}
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.goals import attr, chain, fan, node, ref
-from tests.functional.scenarios.stage import LONG_BOUND
+from tests.support.scenarios.goals import attr, chain, fan, node, ref
+from tests.support.scenarios.stage import LONG_BOUND
 
 pytestmark = pytest.mark.timeout(4 * LONG_BOUND)
 

@@ -10,111 +10,39 @@ from obsvc.api.access.policy import Caller, Policy
 from obsvc.api.app import make_app
 from obsvc.api.context import Api
 from obsvc.api.ring import Ring
-from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import CONTRACT_VERSION
 from obsvc.engine_client.duties import DutyBegin, DutyEnd, DutySpec, EnsureDutiesRequest, RecallCount
-from obsvc.engine_client.local import LocalEngine
-from obsvc.engine_client.observations import ResourceRequest
 from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, MemberState, PartitionClaim
-from obsvc.engine_client.reports import Report, ReportRequest
-from obsvc.exceptions import ConfigError, Forbidden, Unauthorized, Unavailable
-from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition, partition_of_id
+from obsvc.exceptions import ConfigError, Forbidden, Unauthorized
+from obsvc.model import Condition, MemberId, partition, partition_of_id
 from obsvc.process.clock import ManualClock
-from tests.support.engine_store import new_store
+from tests.support.in_memory_api import MEMBER, SERVER, TEMPLATE, P, project
 
-P = 8
-MEMBER = MemberId("obs-1", "a")
 OTHER = MemberId("obs-2", "b")
-SERVER = Ref("RegionOne", "compute.server", "srv-1")
-#: The same of every request, so that answers can be compared.
-REQUEST = "req-00000000-0000-4000-8000-000000000001"
-TEMPLATE = "heat_template_version: 2021-04-16\nresources:\n  one:\n    type: Sim::Resource\n    properties: {size: 1}\n"
+def test_version_document(api):
+    api.caller = None
+    assert api.get("/").json["versions"][0]["id"] == "v1"
+    assert api.get("/healthz").status_code == 200 and api.get("/readyz").json["ready"] is True
 
 
-class House:
-    """An API over an engine with one observer's hands; ``caller`` is who asks."""
-
-    def __init__(self, *, catalog=None):
-        self.clock = ManualClock()
-        self.service = EngineService(new_store(partitions=P, clock=self.clock))
-        self.engine = LocalEngine(self.service)
-        self.members = [MEMBER]
-        self.caller = policy.OPERATOR
-        self.sequence = 0
-        ring = Ring(self.read_members, lambda names, count: tuple(names[n % len(names)] for n in range(count)),
-                    clock=self.clock)
-        conf = obsvc_conf.load([], config_files=[])
-        self.api = Api(self.engine, Policy(conf), ring, max_wait=5.0,
-                       types=frozenset({"compute.server", "sim.resource"}), catalog=catalog)
-        self.http = falcon.testing.TestClient(make_app(self.api, self.identify),
-                                              headers={"X-Openstack-Request-Id": REQUEST})
-
-    def identify(self, environ):
-        return self.caller
-
-    def read_members(self):
-        if self.members is None:
-            raise Unavailable("etcd is away")
-        return self.members
-
-    def own(self, *numbers):
-        self.engine.beat(Beat(MEMBER, 1, P, MemberState.ACTIVE, self.clock.time()))
-        claims = tuple(PartitionClaim(number, ClaimReason.VACANT) for number in numbers or range(P))
-        self.grants = {grant.partition: grant.generation
-                       for grant in self.engine.claim(ClaimRequest(MEMBER, "c1", claims)).grants}
-
-    def see(self, ref, condition, *, project_id, **fields):
-        """One look, with whatever mark there is."""
-        self.sequence += 1
-        number = partition(ref, P)
-        mark = self.engine.read_resource(ResourceRequest(ref)).mark
-        snapshot = Snapshot(True, condition, condition.upper(), project_id=project_id,
-                            fetched_at=self.clock.time(), **fields)
-        report = Report(ref, number, self.grants[number], self.sequence, snapshot, Cause.STARTED, mark)
-        (outcome,) = self.engine.report(ReportRequest(MEMBER, (report,))).outcomes
-        return outcome
-
-    def start(self, ref=SERVER, **fields):
-        body = {"resource_type": ref.resource_type, "resource_id": ref.resource_id, **fields}
-        return self.http.simulate_post("/v1/observations", json=body)
-
-    def get(self, path):
-        return self.http.simulate_get(path)
-
-
-@pytest.fixture
-def house():
-    return House()
-
-
-def project(project_id, *roles):
-    return Caller("u", project_id, roles or ("member", "reader"))
-
-
-def test_version_document(house):
-    house.caller = None
-    assert house.get("/").json["versions"][0]["id"] == "v1"
-    assert house.get("/healthz").status_code == 200 and house.get("/readyz").json["ready"] is True
-
-
-def test_an_observation_from_start_to_stop(house):
-    started = house.start(goal="active", timeout=60, labels={"a": "b"})
+def test_an_observation_from_start_to_stop(api):
+    started = api.start(goal="active", timeout=60, labels={"a": "b"})
     assert started.status_code == 201
     found = started.json
     assert (found["resource_id"], found["region"], found["goal"]) == ("srv-1", "RegionOne", "active")
-    assert found["status"] == "waiting" and found["stack_id"] is None and found["deadline"] == house.clock.time() + 60
+    assert found["status"] == "waiting" and found["stack_id"] is None and found["deadline"] == api.clock.time() + 60
     path = f"/v1/observations/{found['observation_id']}"
-    assert house.get(path).json == found
-    assert house.get("/v1/observations?resource_id=srv-1").json["observations"] == [found]
-    assert house.get("/v1/observations?resource_id=else").json["observations"] == []
-    assert house.http.simulate_delete(path).status_code == 204
-    assert house.get(path).status_code == 404 and house.http.simulate_delete(path).status_code == 404
+    assert api.get(path).json == found
+    assert api.get("/v1/observations?resource_id=srv-1").json["observations"] == [found]
+    assert api.get("/v1/observations?resource_id=else").json["observations"] == []
+    assert api.http.simulate_delete(path).status_code == 204
+    assert api.get(path).status_code == 404 and api.http.simulate_delete(path).status_code == 404
 
 
-def test_several_at_once_and_a_stack_of_refs(house):
+def test_several_at_once_and_a_stack_of_refs(api):
     two = [{"resource_type": "sim.resource", "resource_id": each} for each in "ab"]
-    assert len(house.http.simulate_post("/v1/observations", json=two).json["observations"]) == 2
-    assert len(house.http.simulate_post("/v1/observations", json={"observations": two}).json["observations"]) == 2
+    assert len(api.http.simulate_post("/v1/observations", json=two).json["observations"]) == 2
+    assert len(api.http.simulate_post("/v1/observations", json={"observations": two}).json["observations"]) == 2
 
 
 @pytest.mark.parametrize(("body", "words"), [
@@ -129,8 +57,8 @@ def test_several_at_once_and_a_stack_of_refs(house):
     ([], "1 to"),
     ("text", "body"),
 ])
-def test_a_wrong_start_names_what_is_wrong(house, body, words):
-    answer = house.http.simulate_post("/v1/observations", json=body)
+def test_a_wrong_start_names_what_is_wrong(api, body, words):
+    answer = api.http.simulate_post("/v1/observations", json=body)
     assert answer.status_code == 400
     assert answer.json["error"]["code"] == "invalid_input" and words in answer.json["error"]["message"]
 
@@ -139,182 +67,182 @@ def test_a_wrong_start_names_what_is_wrong(house, body, words):
     "/v1/observations?limit=0", "/v1/observations?limit=x", "/v1/observations?colour=red", "/v1/changes?wait=-1",
     "/v1/changes?wait=nan", "/v1/partitions?differs=perhaps", "/v1/partitions/x", "/v1/stacks?marker=a&marker=b",
 ])
-def test_a_wrong_query_is_refused(house, path):
-    answer = house.get(path)
+def test_a_wrong_query_is_refused(api, path):
+    answer = api.get(path)
     assert answer.status_code == 400 and set(answer.json["error"]) >= {"code", "message"}
 
 
-def test_errors_have_one_shape(house):
-    for answer in (house.get("/v1/nothing"), house.http.simulate_patch("/v1/stacks"), house.get("/v1/stacks/none"),
-                   house.http.simulate_post("/v1/stacks", body=b"{"), house.get("/v1/resources/compute.server/x")):
+def test_errors_have_one_shape(api):
+    for answer in (api.get("/v1/nothing"), api.http.simulate_patch("/v1/stacks"), api.get("/v1/stacks/none"),
+                   api.http.simulate_post("/v1/stacks", body=b"{"), api.get("/v1/resources/compute.server/x")):
         assert answer.status_code >= 400 and isinstance(answer.json["error"]["message"], str)
 
 
-def test_reading_waiting_and_following(house):
-    house.own()
-    observation_id = house.start(goal="active").json["observation_id"]
-    waited = house.get(f"/v1/observations/{observation_id}/wait?timeout=0").json
+def test_reading_waiting_and_following(api):
+    api.own()
+    observation_id = api.start(goal="active").json["observation_id"]
+    waited = api.get(f"/v1/observations/{observation_id}/wait?timeout=0").json
     assert waited["timed_out"] and waited["observation"]["status"] == "waiting"
-    assert house.see(SERVER, Condition.ACTIVE, project_id="p1", name="web").version == 1
-    waited = house.get(f"/v1/observations/{observation_id}/wait?timeout=1").json
+    assert api.see(SERVER, Condition.ACTIVE, project_id="p1", name="web").version == 1
+    waited = api.get(f"/v1/observations/{observation_id}/wait?timeout=1").json
     assert not waited["timed_out"] and waited["observation"]["status"] == "met"
     assert waited["resource"]["snapshot"]["name"] == "web"
-    resource = house.get("/v1/resources/compute.server/srv-1").json
+    resource = api.get("/v1/resources/compute.server/srv-1").json
     assert (resource["version"], resource["snapshot"]["condition"], resource["mark"]) == (1, "active", None)
-    page = house.get("/v1/changes?since=0").json
+    page = api.get("/v1/changes?since=0").json
     assert [each["resource_id"] for each in page["changes"]] == ["srv-1"] and page["next"] == 1
-    assert house.get("/v1/changes?since=1").json == {"changes": [], "next": 1}
-    checked = house.http.simulate_post("/v1/resources/compute.server/srv-1/check")
+    assert api.get("/v1/changes?since=1").json == {"changes": [], "next": 1}
+    checked = api.http.simulate_post("/v1/resources/compute.server/srv-1/check")
     assert checked.status_code == 202 and checked.json["mark"] >= 1 and checked.json["version"] == 1
 
 
-def test_a_wait_ends_when_the_goal_can_not_be_met_any_more(house):
-    house.own()
-    observation_id = house.start(goal="active").json["observation_id"]
-    house.see(SERVER, Condition.ERROR, project_id="p1")
-    house.http.simulate_post("/v1/resources/compute.server/srv-1/check")
-    assert house.get(f"/v1/observations/{observation_id}/wait?timeout=0").json["timed_out"], "a look is on its way"
-    house.see(SERVER, Condition.ERROR, project_id="p1")
-    waited = house.get(f"/v1/observations/{observation_id}/wait?timeout=1").json
+def test_a_wait_ends_when_the_goal_can_not_be_met_any_more(api):
+    api.own()
+    observation_id = api.start(goal="active").json["observation_id"]
+    api.see(SERVER, Condition.ERROR, project_id="p1")
+    api.http.simulate_post("/v1/resources/compute.server/srv-1/check")
+    assert api.get(f"/v1/observations/{observation_id}/wait?timeout=0").json["timed_out"], "a look is on its way"
+    api.see(SERVER, Condition.ERROR, project_id="p1")
+    waited = api.get(f"/v1/observations/{observation_id}/wait?timeout=1").json
     assert not waited["timed_out"] and waited["observation"]["status"] == "waiting"
 
 
-def test_a_ref_in_two_regions_must_be_named(house):
-    house.start()
-    house.start(region="Two")
-    assert house.get("/v1/resources/compute.server/srv-1").status_code == 409
-    assert house.get("/v1/resources/compute.server/srv-1?region=Two").json["region"] == "Two"
+def test_a_ref_in_two_regions_must_be_named(api):
+    api.start()
+    api.start(region="Two")
+    assert api.get("/v1/resources/compute.server/srv-1").status_code == 409
+    assert api.get("/v1/resources/compute.server/srv-1?region=Two").json["region"] == "Two"
 
 
-def test_a_foreign_snapshot_answers_as_a_missing_one(house):
-    house.own()
-    house.start()
-    house.see(SERVER, Condition.ACTIVE, project_id="p1")
+def test_a_foreign_snapshot_answers_as_a_missing_one(api):
+    api.own()
+    api.start()
+    api.see(SERVER, Condition.ACTIVE, project_id="p1")
     path = "/v1/resources/compute.server/srv-1"
-    missing = house.get("/v1/resources/compute.server/none").json
-    house.caller = project("p2")
-    assert house.get(path).status_code == 404
-    assert house.get(path).json == {"error": {**missing["error"], "message": missing["error"]["message"].replace(
+    missing = api.get("/v1/resources/compute.server/none").json
+    api.caller = project("p2")
+    assert api.get(path).status_code == 404
+    assert api.get(path).json == {"error": {**missing["error"], "message": missing["error"]["message"].replace(
         "none", "srv-1")}}
-    assert house.get(path + "?region=RegionOne").status_code == 404
-    assert house.get(path + "?wait=1&since=0").status_code == 404
-    assert house.http.simulate_post(path + "/check").status_code == 404
-    assert house.start().status_code == 404
-    assert house.get("/v1/changes").json["changes"] == []
-    assert house.get("/v1/observations").json["observations"] == []
+    assert api.get(path + "?region=RegionOne").status_code == 404
+    assert api.get(path + "?wait=1&since=0").status_code == 404
+    assert api.http.simulate_post(path + "/check").status_code == 404
+    assert api.start().status_code == 404
+    assert api.get("/v1/changes").json["changes"] == []
+    assert api.get("/v1/observations").json["observations"] == []
     for caller in (project("p1"), project("p9", "admin"), project(None, "service")):
-        house.caller = caller
-        assert house.get(path).json["snapshot"]["project_id"] == "p1"
-        assert len(house.get("/v1/changes").json["changes"]) == 1
+        api.caller = caller
+        assert api.get(path).json["snapshot"]["project_id"] == "p1"
+        assert len(api.get("/v1/changes").json["changes"]) == 1
 
 
-def test_an_observation_of_what_turns_out_to_be_foreign_is_not_shown(house):
-    house.own()
-    house.caller = project("p2")
-    observation_id = house.start(goal="active").json["observation_id"]
-    assert house.get(f"/v1/observations/{observation_id}").status_code == 200
-    house.see(SERVER, Condition.ACTIVE, project_id="p1")
-    assert house.get(f"/v1/observations/{observation_id}").status_code == 404
-    assert house.get(f"/v1/observations/{observation_id}/wait?timeout=0").status_code == 404
-    assert house.get("/v1/observations").json["observations"] == []
+def test_an_observation_of_what_turns_out_to_be_foreign_is_not_shown(api):
+    api.own()
+    api.caller = project("p2")
+    observation_id = api.start(goal="active").json["observation_id"]
+    assert api.get(f"/v1/observations/{observation_id}").status_code == 200
+    api.see(SERVER, Condition.ACTIVE, project_id="p1")
+    assert api.get(f"/v1/observations/{observation_id}").status_code == 404
+    assert api.get(f"/v1/observations/{observation_id}/wait?timeout=0").status_code == 404
+    assert api.get("/v1/observations").json["observations"] == []
 
 
-def test_observations_of_another_project_are_neither_shown_nor_stopped(house):
-    house.caller = project("p1")
-    observation_id = house.start().json["observation_id"]
-    house.caller = project("p2")
-    assert house.get(f"/v1/observations/{observation_id}").status_code == 404
-    assert house.http.simulate_delete(f"/v1/observations/{observation_id}").status_code == 404
-    assert house.get("/v1/observations?project_id=p1").json["observations"] == []
+def test_observations_of_another_project_are_neither_shown_nor_stopped(api):
+    api.caller = project("p1")
+    observation_id = api.start().json["observation_id"]
+    api.caller = project("p2")
+    assert api.get(f"/v1/observations/{observation_id}").status_code == 404
+    assert api.http.simulate_delete(f"/v1/observations/{observation_id}").status_code == 404
+    assert api.get("/v1/observations?project_id=p1").json["observations"] == []
 
 
 @pytest.mark.parametrize("path", [
     "/v1/members", "/v1/partitions", "/v1/partitions/1", "/v1/dead-letters", "/v1/resources/compute.server/x/owner",
 ])
-def test_the_cluster_is_for_operators(house, path):
-    assert house.get(path).status_code == 200
-    house.caller = project("p1")
-    assert house.get(path).status_code == 403
+def test_the_cluster_is_for_operators(api, path):
+    assert api.get(path).status_code == 200
+    api.caller = project("p1")
+    assert api.get(path).status_code == 403
 
 
 @pytest.mark.parametrize("caller", [Caller("u", None, ("member", "reader")), Caller("u", "p1", ("nothing",))])
-def test_without_a_role_or_a_project_nothing(house, caller):
-    house.caller = caller
+def test_without_a_role_or_a_project_nothing(api, caller):
+    api.caller = caller
     for path in ("/v1/observations", "/v1/changes", "/v1/stacks", "/v1/resources/compute.server/x"):
-        assert house.get(path).status_code == 403
+        assert api.get(path).status_code == 403
 
 
-def test_a_reader_starts_nothing(house):
-    house.caller = project("p1", "reader")
-    assert house.start().status_code == 403 and house.get("/v1/observations").status_code == 200
+def test_a_reader_starts_nothing(api):
+    api.caller = project("p1", "reader")
+    assert api.start().status_code == 403 and api.get("/v1/observations").status_code == 200
 
 
-def test_stacks(house):
-    made = house.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE})
+def test_stacks(api):
+    made = api.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE})
     assert made.status_code == 201, made.text
     assert made.headers["location"] == f"/v1/stacks/{made.json['stack_id']}"
-    assert house.get("/v1/stacks/shop?wait=0").json["status"] == "CREATE_IN_PROGRESS"
-    assert [each["name"] for each in house.get("/v1/stacks").json["stacks"]] == ["shop"]
-    assert [each["name"] for each in house.get("/v1/stacks/shop/resources").json["resources"]] == ["one"]
-    events = house.get("/v1/stacks/shop/events").json["events"]
+    assert api.get("/v1/stacks/shop?wait=0").json["status"] == "CREATE_IN_PROGRESS"
+    assert [each["name"] for each in api.get("/v1/stacks").json["stacks"]] == ["shop"]
+    assert [each["name"] for each in api.get("/v1/stacks/shop/resources").json["resources"]] == ["one"]
+    events = api.get("/v1/stacks/shop/events").json["events"]
     assert events and events[0]["event_id"] == 1
-    assert house.get(f"/v1/stacks/shop/events?after={events[-1]['event_id']}").json["events"] == []
-    assert house.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE}).status_code == 409
-    assert house.http.simulate_post("/v1/stacks/shop/resume").json["status"] == "CREATE_IN_PROGRESS"
-    plan = house.http.simulate_post("/v1/stacks/shop/preview", json={"template": TEMPLATE})
+    assert api.get(f"/v1/stacks/shop/events?after={events[-1]['event_id']}").json["events"] == []
+    assert api.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE}).status_code == 409
+    assert api.http.simulate_post("/v1/stacks/shop/resume").json["status"] == "CREATE_IN_PROGRESS"
+    plan = api.http.simulate_post("/v1/stacks/shop/preview", json={"template": TEMPLATE})
     assert (plan.status_code, plan.json["nodes"][0]["change"]) == (200, "create")
-    stopped = house.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False})
+    stopped = api.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False})
     assert (stopped.status_code, stopped.json["status"]) == (202, "CREATE_FAILED")
-    assert house.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False}).status_code == 409
-    assert house.http.simulate_post("/v1/stacks/shop/resume").json["status"] == "CREATE_IN_PROGRESS"
-    assert house.http.simulate_post("/v1/stacks/shop/rollback").json["status"] == "ROLLBACK_COMPLETE"
-    assert house.http.simulate_post("/v1/stacks/shop/rollback").status_code == 409
-    changed = house.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE})
+    assert api.http.simulate_post("/v1/stacks/shop/cancel", json={"rollback": False}).status_code == 409
+    assert api.http.simulate_post("/v1/stacks/shop/resume").json["status"] == "CREATE_IN_PROGRESS"
+    assert api.http.simulate_post("/v1/stacks/shop/rollback").json["status"] == "ROLLBACK_COMPLETE"
+    assert api.http.simulate_post("/v1/stacks/shop/rollback").status_code == 409
+    changed = api.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE})
     assert (changed.status_code, changed.json["status"]) == (202, "UPDATE_IN_PROGRESS")
-    assert house.http.simulate_put("/v1/stacks/none", json={"template": TEMPLATE}).status_code == 404
-    assert house.http.simulate_put("/v1/stacks/shop", json={"template": "x", "name": "y"}).status_code == 400
-    assert house.http.simulate_delete("/v1/stacks/shop").status_code == 202
+    assert api.http.simulate_put("/v1/stacks/none", json={"template": TEMPLATE}).status_code == 404
+    assert api.http.simulate_put("/v1/stacks/shop", json={"template": "x", "name": "y"}).status_code == 400
+    assert api.http.simulate_delete("/v1/stacks/shop").status_code == 202
 
 
-def test_stacks_of_another_project_are_missing(house):
-    house.caller = project("p1")
-    assert house.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE}).status_code == 201
-    house.caller = project("p2")
+def test_stacks_of_another_project_are_missing(api):
+    api.caller = project("p1")
+    assert api.http.simulate_post("/v1/stacks", json={"name": "shop", "template": TEMPLATE}).status_code == 201
+    api.caller = project("p2")
     for path in ("/v1/stacks/shop", "/v1/stacks/shop/resources", "/v1/stacks/shop/events"):
-        assert house.get(path).status_code == 404
-    assert house.http.simulate_delete("/v1/stacks/shop").status_code == 404
-    assert house.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE}).status_code == 404
+        assert api.get(path).status_code == 404
+    assert api.http.simulate_delete("/v1/stacks/shop").status_code == 404
+    assert api.http.simulate_put("/v1/stacks/shop", json={"template": TEMPLATE}).status_code == 404
     for turn in ("rollback", "cancel", "resume"):
-        assert house.http.simulate_post(f"/v1/stacks/shop/{turn}", json={}).status_code == 404
-    assert house.get("/v1/stacks").json["stacks"] == []
+        assert api.http.simulate_post(f"/v1/stacks/shop/{turn}", json={}).status_code == 404
+    assert api.get("/v1/stacks").json["stacks"] == []
 
 
-def test_members_and_partitions_tell_proposal_and_grant(house):
-    house.own(0, 1)
-    house.members = [MEMBER, OTHER]
-    (member,) = house.get("/v1/members").json["members"]
+def test_members_and_partitions_tell_proposal_and_grant(api):
+    api.own(0, 1)
+    api.members = [MEMBER, OTHER]
+    (member,) = api.get("/v1/members").json["members"]
     assert (member["name"], member["granted"], member["intended"], member["in_ring"], member["alive"]) == (
         "obs-1", 2, 4, True, True)
-    found = house.get("/v1/partitions").json["partitions"]
+    found = api.get("/v1/partitions").json["partitions"]
     assert [each["intended"] for each in found] == ["obs-1", "obs-2"] * 4
     assert [each["owner"] for each in found[:3]] == [{"name": "obs-1", "incarnation": "a"}] * 2 + [None]
-    assert found[0]["generation"] == 1 and found[0]["since"] == house.clock.time()
+    assert found[0]["generation"] == 1 and found[0]["since"] == api.clock.time()
     assert "proposes obs-2" in found[1]["why"] and "granted it to obs-1 under generation 1" in found[1]["why"]
-    numbers = [each["partition"] for each in house.get("/v1/partitions?differs=true").json["partitions"]]
+    numbers = [each["partition"] for each in api.get("/v1/partitions?differs=true").json["partitions"]]
     assert numbers == [1, 2, 3, 4, 5, 6, 7]
-    assert len(house.get("/v1/partitions?owner=obs-1").json["partitions"]) == 5
-    assert house.get("/v1/partitions/0").json == found[0] and house.get("/v1/partitions/8").status_code == 404
-    owner = house.get("/v1/resources/compute.server/srv-1/owner").json
+    assert len(api.get("/v1/partitions?owner=obs-1").json["partitions"]) == 5
+    assert api.get("/v1/partitions/0").json == found[0] and api.get("/v1/partitions/8").status_code == 404
+    owner = api.get("/v1/resources/compute.server/srv-1/owner").json
     assert owner["partition"] == partition(SERVER, P) and owner["resource_id"] == "srv-1"
     assert owner["why"] == found[owner["partition"]]["why"]
 
 
-def test_without_coordination_the_proposal_is_null_with_a_note(house):
-    house.own(0)
-    house.members = None
-    found = house.get("/v1/partitions/0").json
+def test_without_coordination_the_proposal_is_null_with_a_note(api):
+    api.own(0)
+    api.members = None
+    found = api.get("/v1/partitions/0").json
     assert found["intended"] is None and "etcd is away" in found["note"] and found["owner"]["name"] == "obs-1"
-    (member,) = house.get("/v1/members").json["members"]
+    (member,) = api.get("/v1/members").json["members"]
     assert member["intended"] is None and member["in_ring"] is None
 
 
@@ -340,14 +268,14 @@ def test_keystone_identity_is_believed_only_when_confirmed():
             auth.keystone({**environ, "HTTP_X_IDENTITY_STATUS": status})
 
 
-def test_who_is_not_known_gets_a_challenge(house):
+def test_who_is_not_known_gets_a_challenge(api):
     def nobody(environ):
         return auth.keystone(environ)
 
-    api = house.http.app
-    client = falcon.testing.TestClient(api)
+    app = api.http.app
+    client = falcon.testing.TestClient(app)
     assert client.simulate_get("/v1/stacks").status_code == 200
-    closed = falcon.testing.TestClient(make_app(Api(house.engine, None, None), nobody))
+    closed = falcon.testing.TestClient(make_app(Api(api.engine, None, None), nobody))
     answer = closed.simulate_get("/v1/stacks", headers={"X-Roles": "admin", "X-Project-Id": "p"})
     assert answer.status_code == 401 and answer.json["error"]["code"] == "unauthorized"
     assert answer.headers["www-authenticate"] == "Keystone"
@@ -382,48 +310,48 @@ def test_noauth_off_loopback_is_refused(tmp_path):
         app.run(obsvc_conf.load([], config_files=[str(path)]))
 
 
-def test_a_body_that_is_nested_without_end_is_the_callers_fault(house):
-    answer = house.http.simulate_post("/v1/observations", body="[" * 100_000)
+def test_a_body_that_is_nested_without_end_is_the_callers_fault(api):
+    answer = api.http.simulate_post("/v1/observations", body="[" * 100_000)
     assert (answer.status_code, answer.json["error"]["code"]) == (400, "invalid_input")
 
 
-def test_a_number_that_no_database_takes_is_refused(house):
-    house.http.simulate_post("/v1/stacks", json={"name": "s", "template": TEMPLATE})
-    assert house.get(f"/v1/stacks/s/events?after={2**63}").status_code == 400
-    assert house.get(f"/v1/dead-letters?before={2**63}").status_code == 400
-    assert house.get(f"/v1/stacks/s/events?after={2**63 - 1}").status_code == 200
+def test_a_number_that_no_database_takes_is_refused(api):
+    api.http.simulate_post("/v1/stacks", json={"name": "s", "template": TEMPLATE})
+    assert api.get(f"/v1/stacks/s/events?after={2**63}").status_code == 400
+    assert api.get(f"/v1/dead-letters?before={2**63}").status_code == 400
+    assert api.get(f"/v1/stacks/s/events?after={2**63 - 1}").status_code == 200
 
 
-def test_duties_are_listed_with_their_leader_and_recall(house):
-    assert house.get("/v1/duties").json["duties"] == []
+def test_duties_are_listed_with_their_leader_and_recall(api):
+    assert api.get("/v1/duties").json["duties"] == []
     name = "sweep/R/nova"
-    house.service.ensure_duties(EnsureDutiesRequest((DutySpec(name, "sweep", "R", "nova"),)))
-    member, number = MemberId("obs-9", "9"), partition_of_id(name, house.service.store.partitions)
-    house.service.beat(Beat(member=member, contract_version=CONTRACT_VERSION, state=MemberState.ACTIVE, started_at=0.0,
-                            partitions=house.service.store.partitions,
+    api.service.ensure_duties(EnsureDutiesRequest((DutySpec(name, "sweep", "R", "nova"),)))
+    member, number = MemberId("obs-9", "9"), partition_of_id(name, api.service.store.partitions)
+    api.service.beat(Beat(member=member, contract_version=CONTRACT_VERSION, state=MemberState.ACTIVE, started_at=0.0,
+                            partitions=api.service.store.partitions,
                             recall=(RecallCount("R", "nova", "compute.server", 3, 1),)))
     claim = ClaimRequest(member, "duty", (PartitionClaim(number, ClaimReason.VANISHED),))
-    generation = house.service.claim(claim).grants[0].generation
-    house.service.begin_duty(DutyBegin(member, name, generation, "run"))
-    house.service.end_duty(DutyEnd(member, name, generation, "run", 30.0, 30.0, {"lists": 2}))
-    house.clock.advance(35.0)
-    house.service.beat(Beat(member=member, contract_version=CONTRACT_VERSION, state=MemberState.ACTIVE, started_at=0.0,
-                            partitions=house.service.store.partitions,
+    generation = api.service.claim(claim).grants[0].generation
+    api.service.begin_duty(DutyBegin(member, name, generation, "run"))
+    api.service.end_duty(DutyEnd(member, name, generation, "run", 30.0, 30.0, {"lists": 2}))
+    api.clock.advance(35.0)
+    api.service.beat(Beat(member=member, contract_version=CONTRACT_VERSION, state=MemberState.ACTIVE, started_at=0.0,
+                            partitions=api.service.store.partitions,
                             recall=(RecallCount("R", "nova", "compute.server", 3, 1),)))
-    [duty] = house.get("/v1/duties").json["duties"]
+    [duty] = api.get("/v1/duties").json["duties"]
     assert duty["leader"] == {"name": "obs-9", "incarnation": "9"} and duty["generation"] == generation
     assert (duty["result"], duty["recall"], duty["lag"]) == ({"lists": 2}, 0.75, 5.0)
 
 
-def test_a_member_is_drained_and_undrained_by_an_operator(house):
-    house.own(0)
-    assert house.get("/v1/members").json["members"][0]["drained_at"] is None
-    drained = house.http.simulate_put("/v1/members/obs-1/drain")
-    assert drained.status_code == 200 and drained.json == {"name": "obs-1", "drained_at": house.clock.time()}
-    assert house.get("/v1/members").json["members"][0]["drained_at"] == house.clock.time()
-    house.caller = project("p1")
-    assert house.http.simulate_delete("/v1/members/obs-1/drain").status_code == 403
-    house.caller = policy.OPERATOR
-    assert house.http.simulate_delete("/v1/members/obs-1/drain").json == {"name": "obs-1", "drained_at": None}
-    assert house.get("/v1/members").json["members"][0]["drained_at"] is None
-    assert house.http.simulate_put("/v1/members/obs-9/drain").status_code == 404
+def test_a_member_is_drained_and_undrained_by_an_operator(api):
+    api.own(0)
+    assert api.get("/v1/members").json["members"][0]["drained_at"] is None
+    drained = api.http.simulate_put("/v1/members/obs-1/drain")
+    assert drained.status_code == 200 and drained.json == {"name": "obs-1", "drained_at": api.clock.time()}
+    assert api.get("/v1/members").json["members"][0]["drained_at"] == api.clock.time()
+    api.caller = project("p1")
+    assert api.http.simulate_delete("/v1/members/obs-1/drain").status_code == 403
+    api.caller = policy.OPERATOR
+    assert api.http.simulate_delete("/v1/members/obs-1/drain").json == {"name": "obs-1", "drained_at": None}
+    assert api.get("/v1/members").json["members"][0]["drained_at"] is None
+    assert api.http.simulate_put("/v1/members/obs-9/drain").status_code == 404

@@ -11,7 +11,7 @@ from obsvc.api.streaming.feed import Feed, Filter
 from obsvc.engine_client.observations import StartItem, StartRequest
 from obsvc.exceptions import FeedTruncated, Unavailable
 from obsvc.model import Condition, Ref
-from tests.unit.api.test_api import House
+from tests.support.in_memory_api import InMemoryApi
 
 ANY = Filter(OPERATOR)
 ONE, TWO = (Ref("RegionOne", "compute.server", each) for each in ("one", "two"))
@@ -31,8 +31,8 @@ class Asked:
 
 
 @pytest.fixture
-def house():
-    made = House()
+def api():
+    made = InMemoryApi()
     made.own()
     made.engine.start(StartRequest((StartItem(ONE), StartItem(TWO))))
     made.asked = Asked(made.engine)
@@ -42,53 +42,53 @@ def house():
     made.service.shutdown()
 
 
-def change(house, ref=ONE, project_id="p1"):
+def change(api, ref=ONE, project_id="p1"):
     """One change of ``ref``; its version."""
-    condition = Condition.ACTIVE if house.sequence % 2 else Condition.PENDING
-    return house.see(ref, condition, project_id=project_id).version
+    condition = Condition.ACTIVE if api.sequence % 2 else Condition.PENDING
+    return api.see(ref, condition, project_id=project_id).version
 
 
 def versions(page):
     return [each.delta.version for each in page.entries]
 
 
-def followed(house, upto):
+def followed(api, upto):
     """Wait until the feed has it in memory."""
-    with house.feed.signal() as signal:
-        while house.feed._newest is None or house.feed._newest < upto:
+    with api.feed.signal() as signal:
+        while api.feed._newest is None or api.feed._newest < upto:
             signal.wait(10)
 
 
-def test_a_page_is_read_from_memory_where_that_has_it_and_from_the_engine_where_not(house):
-    change(house)
-    with house.feed.signal() as signal:
-        while house.feed._newest is None:
+def test_a_page_is_read_from_memory_where_that_has_it_and_from_the_engine_where_not(api):
+    change(api)
+    with api.feed.signal() as signal:
+        while api.feed._newest is None:
             signal.wait(10)
-        upto = [change(house) for _ in range(12)][-1]
-        followed(house, upto)
-        house.asked.changes_asked.clear()
-        assert versions(house.feed.page(ANY, 10, 500)) == [11, 12, 13]
-        assert house.feed.page(ANY, 13, 500) == ([], 13)
-        assert versions(house.feed.page(ANY, 10, 2)) == [11, 12] and house.feed.page(ANY, 10, 2).next == 12
-        assert [each for each in house.asked.changes_asked if not each.wait] == []
-        assert versions(house.feed.page(ANY, 0, 500)) == list(range(1, 14))
-        assert [each.since for each in house.asked.changes_asked if not each.wait] == [0]
-        assert len(house.feed._entries) <= 8
+        upto = [change(api) for _ in range(12)][-1]
+        followed(api, upto)
+        api.asked.changes_asked.clear()
+        assert versions(api.feed.page(ANY, 10, 500)) == [11, 12, 13]
+        assert api.feed.page(ANY, 13, 500) == ([], 13)
+        assert versions(api.feed.page(ANY, 10, 2)) == [11, 12] and api.feed.page(ANY, 10, 2).next == 12
+        assert [each for each in api.asked.changes_asked if not each.wait] == []
+        assert versions(api.feed.page(ANY, 0, 500)) == list(range(1, 14))
+        assert [each.since for each in api.asked.changes_asked if not each.wait] == [0]
+        assert len(api.feed._entries) <= 8
         with pytest.raises(FeedTruncated):
-            house.feed.page(ANY, 99, 500)
+            api.feed.page(ANY, 99, 500)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_a_filter_leaves_out_and_moves_on(house, in_memory):
-    with house.feed.signal() if in_memory else threading.Lock():
+def test_a_filter_leaves_out_and_moves_on(api, in_memory):
+    with api.feed.signal() if in_memory else threading.Lock():
         if in_memory:
-            followed(house, 0)
-        change(house, ONE, "p1")
-        change(house, TWO, "p2")
-        change(house, TWO, "p2")
+            followed(api, 0)
+        change(api, ONE, "p1")
+        change(api, TWO, "p2")
+        change(api, TWO, "p2")
         if in_memory:
-            followed(house, 3)
-        page = house.feed.page
+            followed(api, 3)
+        page = api.feed.page
         assert versions(page(Filter(OPERATOR, resource_id="one"), 0, 500)) == [1]
         assert page(Filter(OPERATOR, resource_id="one"), 0, 500).next == 3
         assert page(Filter(OPERATOR, resource_id="one"), 0, 1).next == 1
@@ -100,83 +100,83 @@ def test_a_filter_leaves_out_and_moves_on(house, in_memory):
         assert versions(page(Filter(ann, project_id="p2"), 0, 500)) == []
 
 
-def test_pages_of_which_nothing_passes_are_passed_over(house):
+def test_pages_of_which_nothing_passes_are_passed_over(api):
     for _ in range(3):
-        change(house, TWO)
-    change(house, ONE)
-    house.engine.start(StartRequest((StartItem(Ref("Two", "compute.server", "one")),)))
-    change(house, Ref("Two", "compute.server", "one"))
-    assert versions(house.feed.page(Filter(OPERATOR, region="Two"), 0, 1)) == [5]
-    assert house.feed.page(Filter(OPERATOR, region="Three"), 0, 1) == ([], 5)
+        change(api, TWO)
+    change(api, ONE)
+    api.engine.start(StartRequest((StartItem(Ref("Two", "compute.server", "one")),)))
+    change(api, Ref("Two", "compute.server", "one"))
+    assert versions(api.feed.page(Filter(OPERATOR, region="Two"), 0, 1)) == [5]
+    assert api.feed.page(Filter(OPERATOR, region="Three"), 0, 1) == ([], 5)
 
 
-def test_what_is_asked_for_by_its_label_is_not_taken_from_memory(house):
-    with house.feed.signal():
-        followed(house, 0)
-        house.engine.start(StartRequest((StartItem(TWO, labels={"a": "b"}),)))
-        change(house, ONE)
-        upto = change(house, TWO)
-        followed(house, upto)
-        assert versions(house.feed.page(Filter(OPERATOR, label=("a", "b")), 0, 500)) == [upto]
+def test_what_is_asked_for_by_its_label_is_not_taken_from_memory(api):
+    with api.feed.signal():
+        followed(api, 0)
+        api.engine.start(StartRequest((StartItem(TWO, labels={"a": "b"}),)))
+        change(api, ONE)
+        upto = change(api, TWO)
+        followed(api, upto)
+        assert versions(api.feed.page(Filter(OPERATOR, label=("a", "b")), 0, 500)) == [upto]
 
 
-def test_who_waits_for_a_resource_is_woken_by_its_change_alone(house):
-    with house.feed.signal(ONE) as one, house.feed.signal(TWO) as two:
-        followed(house, 0)
+def test_who_waits_for_a_resource_is_woken_by_its_change_alone(api):
+    with api.feed.signal(ONE) as one, api.feed.signal(TWO) as two:
+        followed(api, 0)
         for signal in (one, two):
             signal._event.clear()
-        change(house, TWO)
-        followed(house, 1)
+        change(api, TWO)
+        followed(api, 1)
         assert two._event.is_set() and not one._event.is_set()
-        house.feed.tell(ONE)
+        api.feed.tell(ONE)
         assert one._event.is_set()
-    assert house.feed.waiting == 0
+    assert api.feed.waiting == 0
 
 
-def test_nobody_waits_and_the_feed_is_let_go(house, monkeypatch):
+def test_nobody_waits_and_the_feed_is_let_go(api, monkeypatch):
     monkeypatch.setattr(feeds, "LINGER", 0.0)
     monkeypatch.setattr(feeds, "POLL", 0.0)
-    followed(house, 0)
+    followed(api, 0)
     for _ in range(1000):
-        if house.feed._newest is None:
+        if api.feed._newest is None:
             break
         threading.Event().wait(0.01)
-    assert house.feed._newest is None and not house.feed._somebody.is_set()
-    change(house)
-    followed(house, 1)
-    assert house.feed.page(ANY, 1, 500) == ([], 1)
+    assert api.feed._newest is None and not api.feed._somebody.is_set()
+    change(api)
+    followed(api, 1)
+    assert api.feed.page(ANY, 1, 500) == ([], 1)
 
 
-def test_an_engine_that_is_away_for_a_while_costs_no_change(house, monkeypatch):
+def test_an_engine_that_is_away_for_a_while_costs_no_change(api, monkeypatch):
     monkeypatch.setattr(feeds, "PAUSE", 0.01)
     monkeypatch.setattr(feeds, "POLL", 0.01)
-    with house.feed.signal():
-        followed(house, 0)
-        house.asked.away = True
-        change(house)
-        change(house)
-        house.asked.away = False
-        followed(house, 2)
-        assert versions(house.feed.page(ANY, 0, 500)) == [1, 2]
+    with api.feed.signal():
+        followed(api, 0)
+        api.asked.away = True
+        change(api)
+        change(api)
+        api.asked.away = False
+        followed(api, 2)
+        assert versions(api.feed.page(ANY, 0, 500)) == [1, 2]
 
 
-def test_another_feed_at_the_engine_is_followed_anew_and_wakes_everybody(house, monkeypatch):
+def test_another_feed_at_the_engine_is_followed_anew_and_wakes_everybody(api, monkeypatch):
     monkeypatch.setattr(feeds, "POLL", 0.01)
-    with house.feed.signal(ONE) as one:
-        change(house)
-        followed(house, 1)
-        house.feed._newest = 7  # as after a restored database: the engine knows no such version
+    with api.feed.signal(ONE) as one:
+        change(api)
+        followed(api, 1)
+        api.feed._newest = 7  # as after a restored database: the engine knows no such version
         one._event.clear()
         assert one._event.wait(10)
-        followed(house, 1)
-        assert house.feed._newest == 1
+        followed(api, 1)
+        assert api.feed._newest == 1
         with pytest.raises(FeedTruncated):
-            house.feed.page(ANY, 7, 500)
+            api.feed.page(ANY, 7, 500)
 
 
-def test_the_end_of_the_process_wakes_for_good(house):
-    with house.feed.signal(ONE) as signal:
-        threading.Timer(0.05, house.feed.stop).start()
+def test_the_end_of_the_process_wakes_for_good(api):
+    with api.feed.signal(ONE) as signal:
+        threading.Timer(0.05, api.feed.stop).start()
         for _ in range(2):
             with pytest.raises(Unavailable):
                 while True:

@@ -13,10 +13,8 @@ from obsvc.api.schemas.requests import BODY_LIMIT
 from obsvc.exceptions import ConfigError
 from obsvc.process import file_limits
 from obsvc.process.clock import ManualClock
-from obsvc.web import server as web
-from tests.unit.api.test_api import house
-
-__all__ = ["house"]
+from obsvc.web.errors import add_error_handlers
+from obsvc.web.health import add_health_routes
 
 ANN, BEN = Caller("ann", "a", ("member",)), Caller("ben", "b", ("member",))
 
@@ -38,8 +36,8 @@ class Door:
         app = falcon.App(middleware=[self, Limits(clock=self.clock, **limits)])
         app.add_route("/v1/x", self.waits)
         app.add_route("/v1/x/wait", self.waits)
-        web.add_health_routes(app, lambda: None)
-        web.add_error_handlers(app)
+        add_health_routes(app, lambda: None)
+        add_error_handlers(app)
         self.http = falcon.testing.TestClient(app)
 
     def process_request(self, req, resp):
@@ -108,8 +106,8 @@ def test_an_allowance_says_when_there_is_more_and_forgets_who_is_gone():
     assert allowance.take("a") == 0.0
 
 
-def test_a_body_that_is_too_large_is_refused(house):
-    answer = house.http.simulate_post("/v1/observations", body=b" " * (BODY_LIMIT + 1))
+def test_a_body_that_is_too_large_is_refused(api):
+    answer = api.http.simulate_post("/v1/observations", body=b" " * (BODY_LIMIT + 1))
     assert (answer.status_code, answer.json["error"]["code"]) == (413, "too_large")
 
 
@@ -117,8 +115,8 @@ def test_too_few_files_are_one_line_that_says_what_to_do(monkeypatch):
     limits = []
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (100, 1000))
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limit: limits.append(limit))
-    file_limits.provide(50, what="x")
-    file_limits.provide(900, what="x")
+    file_limits.raise_nofile_limit(50, what="x")
+    file_limits.raise_nofile_limit(900, what="x")
     assert limits == [(900, 1000)]
     with pytest.raises(ConfigError, match="LimitNOFILE"):
-        file_limits.provide(1001, what="x")
+        file_limits.raise_nofile_limit(1001, what="x")

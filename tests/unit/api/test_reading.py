@@ -9,7 +9,7 @@ from obsvc.api.reading import AT_ONCE, TOGETHER, Reader
 from obsvc.engine_client.observations import Resource, ResourcesReply
 from obsvc.exceptions import NotFound, ObsvcError, Unavailable
 from obsvc.model import PartitionId, Ref, Version
-from tests.functional.servers import wait_until
+from tests.support.processes.servers import wait_until
 
 
 def ref(number):

@@ -10,7 +10,7 @@ from obsvc.engine_client.duties import DutyRecord
 from obsvc.engine_client.observations import MemberRecord
 from obsvc.engine_client.ownership import Beat, BusStatus, MemberState, PartitionRecord
 from obsvc.model import Generation, MemberId, PartitionId
-from tests.unit.api.test_api import MEMBER, House
+from tests.support.in_memory_api import MEMBER, InMemoryApi
 
 NOW = 1000.0
 NAMES = ("a", "b", "c")
@@ -92,8 +92,8 @@ def test_without_any_member():
 
 
 def test_it_is_what_the_api_answers():
-    house = House()
-    house.own()
-    house.members = [MEMBER]
-    found = house.get("/v1/status").json
+    api = InMemoryApi()
+    api.own()
+    api.members = [MEMBER]
+    found = api.get("/v1/status").json
     assert found["verdict"].startswith("1 member runs; all ") and found["partitions"] == found["owned"]

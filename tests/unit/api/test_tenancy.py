@@ -8,8 +8,8 @@ from obsvc.api.access import auth
 from obsvc.engine import http
 from obsvc.engine.service import EngineService
 from tests.support.engine_store import new_store
+from tests.support.in_memory_api import InMemoryApi
 from tests.support.tenancy import CALLERS, MATRIX, OPERATIONS, Stage, secrets
-from tests.unit.api.test_api import House
 
 #: What keystonemiddleware puts into the environment for each.
 IDENTITIES = {
@@ -24,7 +24,7 @@ IDENTITIES = {
 }
 
 
-class Staged(House):
+class Staged(InMemoryApi):
     """An API whose callers are told apart by the header ``X-Test-Caller``, and a stage of ``project-a``."""
 
     def __init__(self):

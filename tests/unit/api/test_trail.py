@@ -9,60 +9,60 @@ from obsvc.api import trail as api_trail
 from obsvc.engine_client.ownership import FollowRequest
 from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail, Trail, TrailEvent
 from obsvc.model import Condition, partition
-from tests.unit.api.test_api import MEMBER, SERVER, House, P, project
+from tests.support.in_memory_api import MEMBER, SERVER, InMemoryApi, P, project
 
 PATH = f"/v1/resources/{SERVER.resource_type}/{SERVER.resource_id}?trail=true"
 TOLD = Trail(1.0, "a look is being made now", 2.0, "polled", (TrailEvent(1.0, "look", "notified, secret words"),))
 
 
 @pytest.fixture
-def house(monkeypatch):
+def api(monkeypatch):
     monkeypatch.setattr(api_trail, "PATIENCE", 0.0)
-    made = House()
+    made = InMemoryApi()
     made.caller = project("p1")
     made.start(SERVER)
     return made
 
 
-def test_without_an_owner_it_says_so(house):
-    house.own(*(number for number in range(P) if number != partition(SERVER, P)))
-    house.grants[partition(SERVER, P)] = 0
+def test_without_an_owner_it_says_so(api):
+    api.own(*(number for number in range(P) if number != partition(SERVER, P)))
+    api.grants[partition(SERVER, P)] = 0
     from obsvc.api.access import policy
-    house.caller = policy.OPERATOR
-    found = house.get(PATH).json["trail"]
+    api.caller = policy.OPERATOR
+    found = api.get(PATH).json["trail"]
     assert "nobody owns" in found["why"] and found["owner"] is None and found["events"] == []
 
 
-def test_an_owner_that_does_not_say_is_named(house):
-    house.own()
-    house.see(SERVER, Condition.ACTIVE, project_id="p1")
-    found = house.get(PATH).json["trail"]
+def test_an_owner_that_does_not_say_is_named(api):
+    api.own()
+    api.see(SERVER, Condition.ACTIVE, project_id="p1")
+    found = api.get(PATH).json["trail"]
     assert found["why"].startswith("its owner obs-1 did not say") and found["generation"] == 1
 
 
-def test_it_is_asked_of_the_owner_and_shown_to_the_snapshots_project_alone(house, monkeypatch):
+def test_it_is_asked_of_the_owner_and_shown_to_the_snapshots_project_alone(api, monkeypatch):
     monkeypatch.setattr(api_trail, "PATIENCE", 10.0)
-    house.own()
-    assert house.get(PATH).json["trail"] is None, "unknown before the first look"
-    house.see(SERVER, Condition.ACTIVE, project_id="p1")
+    api.own()
+    assert api.get(PATH).json["trail"] is None, "unknown before the first look"
+    api.see(SERVER, Condition.ACTIVE, project_id="p1")
     number = partition(SERVER, P)
-    generation, ending = house.grants[number], threading.Event()
+    generation, ending = api.grants[number], threading.Event()
 
     def owner():
         while not ending.is_set():
-            reply = house.engine.follow(FollowRequest(MEMBER, ((number, generation, 10**6),), wait=0.2))
-            house.engine.tell_trails(TellTrailsRequest(
+            reply = api.engine.follow(FollowRequest(MEMBER, ((number, generation, 10**6),), wait=0.2))
+            api.engine.tell_trails(TellTrailsRequest(
                 MEMBER, tuple(ToldTrail(ref, generation, TOLD) for ref in reply.explain)))
 
     thread = threading.Thread(target=owner)
     thread.start()
     try:
-        found = house.get(PATH).json["trail"]
+        found = api.get(PATH).json["trail"]
         assert (found["why"], found["next_cause"], found["told_by"]["name"]) == (TOLD.why, "polled", MEMBER.name)
         assert found["events"] == [{"at": 1.0, "what": "look", "text": "notified, secret words"}]
         assert (found["partition"], found["generation"]) == (number, generation) and "obs-1" in found["ownership"]
-        house.caller = project("p2")
-        answer = house.get(PATH)
+        api.caller = project("p2")
+        answer = api.get(PATH)
         assert answer.status_code == 404 and "secret" not in answer.text
     finally:
         ending.set()

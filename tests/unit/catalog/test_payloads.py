@@ -40,9 +40,9 @@ def test_a_whole_payload_says_what_a_fetch_would_have_said():
 def test_what_a_glance_knows_is_told_too():
     """A glance reads only what the event's paths lead to; a payload that is trusted is read whole."""
     read = decoder("network.network")
-    glanced = read.glance(message({"network": NETWORK}))
-    assert read.glanced(glanced) == read.decode(message({"network": NETWORK}))
-    assert read.glanced(glanced).payload_state.lacks is None
+    peeked = read.peek(message({"network": NETWORK}))
+    assert read.decode_peeked(peeked) == read.decode(message({"network": NETWORK}))
+    assert read.decode_peeked(peeked).payload_state.lacks is None
 
 
 def test_nothing_is_read_of_types_that_are_not_trusted():

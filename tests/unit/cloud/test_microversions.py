@@ -6,7 +6,7 @@ import requests
 
 from obsvc.cloud import microversions
 from obsvc.process.clock import ManualClock
-from tests.unit.cloud.test_sessions import Auth, made
+from tests.support.cloud_sessions import Auth, sessions_with
 
 ROOT = "http://node/v1"
 
@@ -40,7 +40,7 @@ class Service:
 @pytest.fixture
 def ask(monkeypatch):
     clock = ManualClock()
-    sessions = made(Auth(endpoints={("R", "baremetal", "internal"): ROOT}), clock)
+    sessions = sessions_with(Auth(endpoints={("R", "baremetal", "internal"): ROOT}), clock)
 
     def with_service(service):
         monkeypatch.setattr(requests.Session, "request",

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import pytest
 import requests
 from keystoneauth1 import exceptions as ks_exceptions
-from keystoneauth1 import plugin, token_endpoint
-from keystoneauth1 import session as ks_session
+from keystoneauth1 import token_endpoint
 
 from obsvc import conf as obsvc_conf
 from obsvc.cloud import sessions as cloud_sessions
 from obsvc.cloud.sessions import CloudSessions, RequestFailed, versioned
 from obsvc.exceptions import ConfigError, NotFound, Unavailable
 from obsvc.process.clock import ManualClock
+from tests.support.cloud_sessions import Auth, sessions_with
 
 
 @pytest.mark.parametrize("endpoint,prefix,answer", [
@@ -38,32 +38,9 @@ def test_retry_after_in_both_forms(value, seconds):
     assert cloud_sessions._seconds(value, 1000.0) == seconds
 
 
-class Auth(plugin.BaseAuthPlugin):
-    """Keystone that fails as long as ``error`` is set."""
-
-    auth_ref = None
-
-    def __init__(self, error=None, endpoints=()):
-        super().__init__()
-        self.error, self.asked, self.endpoints = error, 0, dict(endpoints)
-
-    def get_token(self, session, **kwargs):
-        self.asked += 1
-        if self.error is not None:
-            raise self.error
-        return "token"
-
-    def get_endpoint(self, session, service_type=None, interface=None, region_name=None, **kwargs):
-        return self.endpoints.get((region_name, service_type, interface))
-
-
-def made(auth, clock=None):
-    return CloudSessions(ks_session.Session(auth=auth), interface="internal", clock=clock or ManualClock())
-
-
 def test_after_a_failure_all_are_told_at_once_for_a_while():
     clock, auth = ManualClock(), Auth(ks_exceptions.ConnectFailure("refused"))
-    sessions = made(auth, clock)
+    sessions = sessions_with(auth, clock)
     for _ in range(5):
         with pytest.raises(Unavailable, match="no token from Keystone: refused"):
             sessions.authenticate()
@@ -76,7 +53,7 @@ def test_after_a_failure_all_are_told_at_once_for_a_while():
 
 def test_endpoints_are_looked_up_by_aliases_and_kept_until_forgotten():
     auth = Auth(endpoints={("R", "volumev3", "internal"): "http://old/v3/50%25/"})
-    sessions = made(auth)
+    sessions = sessions_with(auth)
     adapter = sessions.adapter("R", "block-storage", ("volumev3",))
     assert adapter.endpoint_override == "http://old/v3/50%%25"
     auth.endpoints = {("R", "block-storage", "internal"): "http://new/v3"}
@@ -95,7 +72,7 @@ def test_headers_reach_the_service_beside_the_usual_ones(monkeypatch):
         return answer
 
     monkeypatch.setattr(requests.Session, "request", request)
-    sessions = made(Auth(endpoints={("R", "dns", "internal"): "http://dns"}))
+    sessions = sessions_with(Auth(endpoints={("R", "dns", "internal"): "http://dns"}))
     sessions.get("R", "dns", "/zones/z", version_prefix="/v2", headers={"X-Auth-All-Projects": "true"})
     ((method, url, headers),) = sent
     assert (method, url) == ("GET", "http://dns/v2/zones/z")
@@ -138,7 +115,7 @@ def service(monkeypatch):
 
 
 def test_a_token_that_is_refused_is_renewed_once(service):
-    sessions = made(Keystone(endpoints={("R", "dns", "internal"): "http://dns"}))
+    sessions = sessions_with(Keystone(endpoints={("R", "dns", "internal"): "http://dns"}))
     service.good.add("token-2")
     assert [sessions.get("R", "dns", "/z").status for _ in range(2)] == [200, 200]
     assert service.seen == ["token-1", "token-2", "token-2"]
@@ -146,13 +123,13 @@ def test_a_token_that_is_refused_is_renewed_once(service):
 
 def test_a_service_that_takes_no_token_costs_keystone_one_a_request(service):
     auth = Keystone(endpoints={("R", "dns", "internal"): "http://dns"})
-    assert made(auth).get("R", "dns", "/z").status == 401
+    assert sessions_with(auth).get("R", "dns", "/z").status == 401
     assert service.seen == ["token-1", "token-2"] and auth.asked == 2
 
 
 def test_a_token_that_another_thread_has_renewed_is_used(service):
     auth = Keystone(endpoints={("R", "dns", "internal"): "http://dns"})
-    sessions = made(auth)
+    sessions = sessions_with(auth)
     service.good.add("token-1")
     sessions.get("R", "dns", "/z")
     assert sessions._renew("token-0") and auth.asked == 1
@@ -160,7 +137,7 @@ def test_a_token_that_another_thread_has_renewed_is_used(service):
 
 def test_while_keystone_gives_no_new_token_the_old_one_stays_and_all_are_told_at_once(service):
     auth = Keystone(endpoints={("R", "dns", "internal"): "http://dns"})
-    sessions = made(auth)
+    sessions = sessions_with(auth)
     sessions.authenticate()
     auth.error = ks_exceptions.ConnectFailure("refused")
     for _ in range(3):
@@ -172,13 +149,13 @@ def test_while_keystone_gives_no_new_token_the_old_one_stays_and_all_are_told_at
 
 def test_a_plugin_without_tokens_of_keystone_is_not_asked_again(service):
     auth = token_endpoint.Token("http://dns", "token")
-    assert made(auth).get("R", "dns", "/z").status == 401
+    assert sessions_with(auth).get("R", "dns", "/z").status == 401
     assert service.seen == ["token"]
 
 
 def test_a_service_that_the_cloud_has_not_is_one_clear_line():
     with pytest.raises(NotFound, match="internal endpoint of block-storage or volumev3 in region R"):
-        made(Auth()).adapter("R", "block-storage", ("volumev3",))
+        sessions_with(Auth()).adapter("R", "block-storage", ("volumev3",))
 
 
 def load(tmp_path, text):

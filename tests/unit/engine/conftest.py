@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.engine.stacks.life import Life
+from tests.support.stack_life import Life
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The engine's HTTP API and what obsvc.web.server gives every process, through falcon's test client (no sockets)."""
+"""The engine's HTTP API and what obsvc.web gives every process, through falcon's test client (no sockets)."""
 from __future__ import annotations
 
 import base64
@@ -15,7 +15,9 @@ from obsvc.engine_client.contract import OPERATIONS, EngineInfo, ErrorReply
 from obsvc.engine_client.observations import StartItem, StartReply, StartRequest
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.model import Condition, Ref
-from obsvc.web import server as web
+from obsvc.web import basic_auth
+from obsvc.web.basic_auth import BasicAuth
+from obsvc.web.sockets import check_bind
 from tests.support.engine_store import new_store
 
 
@@ -103,7 +105,7 @@ def _basic(text: str) -> dict[str, str]:
 
 
 def test_basic_authentication(service, user_file):
-    client = falcon.testing.TestClient(web.BasicAuth(http.make_app(service), str(user_file)))
+    client = falcon.testing.TestClient(BasicAuth(http.make_app(service), str(user_file)))
     assert client.simulate_get("/healthz").status_code == 200
     assert error_of(client.simulate_post("/v1/info"))[:2] == (401, "unauthorized")
     assert error_of(client.simulate_post("/v1/info", headers=_basic("obs:wrong")))[:2] == (401, "unauthorized")
@@ -114,9 +116,9 @@ def test_basic_authentication(service, user_file):
 
 
 def test_a_right_password_is_checked_once_in_a_while(service, user_file, monkeypatch):
-    client = falcon.testing.TestClient(web.BasicAuth(http.make_app(service), str(user_file)))
+    client = falcon.testing.TestClient(BasicAuth(http.make_app(service), str(user_file)))
     assert client.simulate_post("/v1/info", headers=_basic("obs:geheim")).status_code == 200
-    monkeypatch.setattr(web.basic_auth, "authenticate", None)  # who comes to it now is refused
+    monkeypatch.setattr(basic_auth.basic_auth, "authenticate", None)  # who comes to it now is refused
     assert client.simulate_post("/v1/info", headers=_basic("obs:geheim")).status_code == 200
     assert client.simulate_post("/v1/info", headers=_basic("obs:wrong")).status_code == 401
 
@@ -124,7 +126,7 @@ def test_a_right_password_is_checked_once_in_a_while(service, user_file, monkeyp
 def test_a_remembered_password_is_forgotten_when_the_file_changes(service, user_file):
     import os
 
-    client = falcon.testing.TestClient(web.BasicAuth(http.make_app(service), str(user_file)))
+    client = falcon.testing.TestClient(BasicAuth(http.make_app(service), str(user_file)))
     assert client.simulate_post("/v1/info", headers=_basic("obs:geheim")).status_code == 200
     user_file.write_text("obs:" + bcrypt.hashpw(b"anders", bcrypt.gensalt(4)).decode() + "\n")
     os.utime(user_file, (1, 1))
@@ -137,17 +139,17 @@ def test_a_user_file_that_cannot_be_used_is_one_clear_line(tmp_path, content):
     if content is not None:
         path.write_text(content)
     if content == "":
-        web.BasicAuth(None, str(path))  # nobody may come in, and that is allowed
+        BasicAuth(None, str(path))  # nobody may come in, and that is allowed
         return
     with pytest.raises(ConfigError, match="htpasswd -B") as caught:
-        web.BasicAuth(None, str(path))
+        BasicAuth(None, str(path))
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
 def test_noauth_is_for_loopback_only(host):
     with pytest.raises(ConfigError, match="loopback"):
-        web.check_bind("noauth", host)
-    web.check_bind("http_basic", host)
-    web.check_bind("noauth", "127.0.0.1")
-    web.check_bind("noauth", "::1")
+        check_bind("noauth", host)
+    check_bind("http_basic", host)
+    check_bind("noauth", "127.0.0.1")
+    check_bind("noauth", "::1")

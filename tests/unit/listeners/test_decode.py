@@ -12,32 +12,20 @@ from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.decode import MAX_REFS, Decoder
 from obsvc.messaging import wire
 from obsvc.model import Family, Notification, Phase, Ref, Urgency
+from tests.support.notifications import SERVER, message, versioned
 from tests.support.shared_data import captured, notification_files
 
 DECODER = Decoder(load(), region="R")
-
-
-def message(event_type, payload, **changes):
-    return {"event_type": event_type, "payload": payload, "priority": "INFO", "publisher_id": "x.host",
-            "timestamp": "2026-01-01 00:00:00", "message_id": "m", **changes}
 
 
 def decode(event_type, payload, *, exchange=None, **changes):
     return DECODER.decode(wire.pack(message(event_type, payload, **changes)), exchange=exchange)
 
 
-def versioned(data, namespace="nova"):
-    return {f"{namespace}_object.name": "P", f"{namespace}_object.namespace": namespace,
-            f"{namespace}_object.version": "1.0", f"{namespace}_object.data": data}
-
-
 def test_the_request_that_sent_it_is_known():
     changes = {"_context_request_id": "req-1"}
     assert decode("compute.instance.update", {"instance_id": "u"}, **changes).request_id == "req-1"
     assert decode("compute.instance.update", {"instance_id": "u"}).request_id is None
-
-
-SERVER = {"uuid": "u", "tenant_id": "p", "state": "stopped", "task_state": None}
 
 
 def test_versioned_server_that_announces_a_settled_state():

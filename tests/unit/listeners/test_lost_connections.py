@@ -7,8 +7,8 @@ import pytest
 
 from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import Unavailable
-from obsvc.listeners import burial, listener
-from obsvc.listeners.burial import Burial
+from obsvc.listeners import dead_letter_sender, listener
+from obsvc.listeners.dead_letter_sender import DeadLetterSender
 from obsvc.messaging import consumer
 from tests.fuzz.run import _Connection
 
@@ -27,7 +27,7 @@ def letter(reason):
 
 def test_letters_of_a_lost_connection_are_forgotten(monkeypatch):
     """While the engine is away and the broker flaps, each connection brings the same messages again."""
-    monkeypatch.setattr(burial, "_RETRY", 0.01)
+    monkeypatch.setattr(dead_letter_sender, "_RETRY", 0.01)
     tried, away, stored = threading.Event(), True, []
 
     def bury(one):
@@ -36,7 +36,7 @@ def test_letters_of_a_lost_connection_are_forgotten(monkeypatch):
             raise Unavailable("away")
         stored.append(one.reason)
 
-    buried = Burial("main", bury)
+    buried = DeadLetterSender("main", bury)
     buried.start()
     old = [Delivery() for _ in range(10)]
     for delivery in old:
@@ -98,7 +98,7 @@ def test_the_error_of_a_bug_is_logged_without_what_it_quotes(part, caplog):
         listener.BusSettings("main", "amqp://a:b@127.0.0.1:1//"), "obs", decoder, fail, on_gap=lambda *_: None,
         bury=lambda _: None,
     )
-    made._arrived(listener.Arrived(b"x", 1, "nova", "notifications.info"))
+    made._arrived(listener.ReceivedMessage(b"x", 1, "nova", "notifications.info"))
     assert ("decoding failed" if part == "decode" else "could not be taken in") in caplog.text
     assert "ValueError at" in caplog.text and secret not in caplog.text
-    assert made._burial.waiting == 1
+    assert made._dead_letters.waiting == 1

@@ -40,15 +40,15 @@ def test_settling_twice_or_after_the_channel_died_changes_nothing():
 def test_what_passed_is_acknowledged_with_what_is_around_it():
     ledger = Ledger()
     first = ledger.arrived(1)
-    ledger.passed(2)
+    ledger.skipped(2)
     third = ledger.arrived(3)
-    ledger.passed(4)
+    ledger.skipped(4)
     assert (ledger.unacknowledged, ledger.settled, ledger.unsettled) == (4, 2, 2)
     assert ledger.take() == Ackable(())
     ledger.settle(first)
     assert ledger.take() == Ackable((1, 2))
     assert ledger.take(singles=True) == Ackable((), (4,))
-    ledger.passed(5)
+    ledger.skipped(5)
     ledger.settle(third)
     assert ledger.take() == Ackable((3, 5))
     assert ledger.unacknowledged == ledger.settled == 0
@@ -57,7 +57,7 @@ def test_what_passed_is_acknowledged_with_what_is_around_it():
 def test_the_oldest_is_the_one_that_holds_back_the_others():
     ledger = Ledger()
     assert ledger.oldest() is None
-    ledger.passed(1)
+    ledger.skipped(1)
     first, second = ledger.arrived(2, 10.0), ledger.arrived(3, 20.0)
     ledger.take()
     assert ledger.oldest() == 10.0
@@ -83,7 +83,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def pass_by(self):
-        self.ledger.passed(len(self.entries) + 1)
+        self.ledger.skipped(len(self.entries) + 1)
         self.settled.add(len(self.entries))
         self.entries.append(None)
 

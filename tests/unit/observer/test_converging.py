@@ -2,8 +2,9 @@
 
 Members (state, schedule and runner of looks, marker, hand-over: the real ones) over the real engine on SQLite, in one
 thread and virtual time.  Hypothesis plays the rest: changes behind notifications that come late and twice, lost
-answers, an engine that is away for one member, deaths, hand-overs before and after a list was read, gaps, starts and stops.
-Nothing polls here: no goal is waited for, so that only what was heard, marked, remembered or resynced is looked at.
+answers, an engine that is away for one member, deaths, hand-overs before and after a list was read, gaps, starts and
+stops.  Nothing polls here: no goal is waited for, so that only what was heard, marked, remembered or
+resynced is looked at.
 """
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ from obsvc.exceptions import Unavailable
 from obsvc.model import Condition, Snapshot
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from tests.support.engine_store import new_store
+from tests.support.observer_member import Connected
 from tests.support.observer_state import PARTITIONS, FakeDelivery, notification, ref_in
-from tests.unit.observer.test_with_engine import Connected
 
 NUMBERS = (0, 1)
 REFS = [ref_in(number, nth) for number in NUMBERS for nth in range(2)]

@@ -4,96 +4,18 @@ import threading
 import pytest
 
 from obsvc.engine.service import EngineService
-from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.observations import StartItem, StartRequest, StopRequest
-from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, FollowRequest, PartitionClaim, ReleaseRequest
-from obsvc.engine_client.reports import MarkRequest, Report, ReportRequest, Verdict
+from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, PartitionClaim
+from obsvc.engine_client.reports import MarkRequest, Report, Verdict
 from obsvc.exceptions import Unavailable
-from obsvc.model import Cause, Condition, MemberId, Snapshot
-from obsvc.observer.engine_link.lists import Follower, Loader
-from obsvc.observer.engine_link.marks import Marker
+from obsvc.model import Cause, Condition, Snapshot
 from obsvc.observer.engine_link.reporter import Reporter
-from obsvc.observer.hand_over import Holder
 from obsvc.observer.state.holdings import Standing
 from tests.support.engine_store import new_store
+from tests.support.observer_member import Connected
 from tests.support.observer_state import PARTITIONS, FakeDelivery, ref_in
-from tests.unit.observer.looks.test_schedule import Member
 
 A, B = ref_in(3), ref_in(3, 1)
-
-
-class Away:
-    """An engine that can be away."""
-
-    def __init__(self, engine):
-        self._engine = engine
-        self.away = False
-
-    def __getattr__(self, name):
-        if self.away:
-            raise Unavailable("away")
-        return getattr(self._engine, name)
-
-
-class Connected(Member):
-    """A member whose lists, marks and reports are the engine's; claims are made by the test."""
-
-    def __init__(self, service, clock, name="obs-1"):
-        super().__init__()
-        self.clock = self.memory._clock = self.unsettled._clock = self.queue._clock = clock
-        self.schedule._clock = self.look_runner._clock = clock
-        self.schedule._engine_time = self.look_runner._wall = clock.time
-        self.engine = Away(LocalEngine(service))
-        self.member = MemberId(name, "aa")
-        self.released, self.lost, self.asked = [], [], []
-        self.marker = Marker(
-            engine=self.engine, member=self.member, held=self.held, unsettled=self.unsettled, due=self.schedule.marked,
-            mark_after=10.0, clock=clock,
-        )
-        self.loader = Loader(
-            engine=self.engine, member=self.member, held=self.held, owner=lambda: self,
-            completed=self.schedule.completed,
-        )
-        self.follower = Follower(
-            engine=self.engine, member=self.member, held=self.held, owner=lambda: self, applied=self.schedule.applied,
-            reload=self.loader.wake,
-        )
-        self.holder = Holder(
-            partitions=PARTITIONS, held=self.held, queue=self.queue, schedule=self.schedule, unsettled=self.unsettled,
-            marker=self.marker, loader=self.loader, look_runner=self.look_runner, withdraw=lambda *_: 0,
-            owner=lambda: self, ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
-        )
-        self.heard_since = clock.monotonic() - 1000
-
-    # what Ownership would do
-    def claim(self, number=3, reason=ClaimReason.VACANT):
-        claim = ClaimRequest(self.member, f"{self.member}-{self.clock.time()}", (PartitionClaim(number, reason),))
-        for grant in self.engine.claim(claim).grants:
-            self.holder.granted(grant)
-        self.loader.load(dict(self.held.loading()))
-
-    def release(self, number, generation, *, taken=True):
-        self.released.append((number, generation))
-        self.engine.release(ReleaseRequest(self.member, ((number, generation),), () if taken else (number,)))
-
-    def lost_by_engine(self, numbers, known=None):
-        for number in numbers:
-            self.lost.append(number)
-            self.holder.lost(number, known[number], "test")
-
-    def asked_for(self, numbers):
-        self.asked += numbers
-
-    def follow(self):
-        known = self.held.known()
-        reply = self.engine.follow(FollowRequest(self.member, tuple(known), 0.0))
-        self.follower.take(reply, {number: generation for number, generation, _ in known})
-
-    def report(self):
-        pending, self.reports = self.reports, []
-        for report in pending:
-            outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
-            self.look_runner.answered(report, outcome)
 
 
 @pytest.fixture

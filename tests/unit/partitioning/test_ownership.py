@@ -9,7 +9,7 @@ from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, DrainRequest, MemberState, PartitionClaim
 from obsvc.exceptions import ConfigError, IncompatibleContract, Unavailable
 from obsvc.model import MemberId, partition_of_id
-from obsvc.partitioning import claiming
+from obsvc.partitioning import claimer
 from obsvc.partitioning.assignment import assign
 from obsvc.partitioning.engine_check import check_engine, wait_for_engine
 from tests.support.partitioning_cluster import PARTITIONS, SETTINGS, Cluster
@@ -33,22 +33,22 @@ def reasons(node) -> set[ClaimReason]:
 
 
 def test_one_member_gets_everything_in_pages_ascending(cluster, monkeypatch):
-    monkeypatch.setattr(claiming, "PAGE", 5)
+    monkeypatch.setattr(claimer, "PAGE", 5)
     a = cluster.add("a")
     cluster.rounds(4)
     assert sorted(a.held) == list(range(PARTITIONS)) and set(a.held.values()) == {1}
     pages = [[claim.partition for claim in request.claims] for request in a.engine.requests("claim")]
     assert pages == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11, 12, 13, 14], [15]]
     assert reasons(a) == {ClaimReason.VACANT}
-    assert sorted(a.holder.grants) == list(range(PARTITIONS))
+    assert sorted(a.worker.grants) == list(range(PARTITIONS))
 
 
 def test_nothing_is_joined_or_claimed_before_the_holder_is_ready(cluster):
     a = cluster.add("a")
-    a.holder.is_ready = False
+    a.worker.is_ready = False
     cluster.rounds(5)
     assert cluster.group == set() and a.held == {} and a.ownership.state is MemberState.JOINING
-    a.holder.is_ready = True
+    a.worker.is_ready = True
     cluster.rounds(4)
     assert len(a.held) == PARTITIONS and a.ownership.state is MemberState.ACTIVE
 
@@ -61,20 +61,20 @@ def test_a_joining_member_asks_and_the_owners_hand_over(cluster):
     assert owner_names(cluster) == assigned("a", "b")
     assert sorted(a.held) == [p for p, name in enumerate(assigned("a", "b")) if name == "a"]
     assert reasons(b) <= {ClaimReason.PLANNED, ClaimReason.VACANT}
-    assert sorted(a.holder.asked_partitions) == sorted(b.held) and a.holder.ends == []
-    assert all(grant.released for grant in b.holder.grants.values())
+    assert sorted(a.worker.asked_partitions) == sorted(b.held) and a.worker.ends == []
+    assert all(grant.released for grant in b.worker.grants.values())
 
 
 def test_a_partition_is_asked_of_its_holder_once_and_kept_until_it_is_drained(cluster):
     a = cluster.add("a")
     cluster.rounds(4)
-    a.holder.keeps = True
+    a.worker.keeps = True
     b = cluster.add("b")
     cluster.rounds(8)
     moving = [p for p, name in enumerate(assigned("a", "b")) if name == "b"]
-    assert b.held == {} and sorted(a.holder.asked_partitions) == moving
+    assert b.held == {} and sorted(a.worker.asked_partitions) == moving
     assert set(moving) <= set(a.held)
-    a.holder.let_go(moving[0])
+    a.worker.let_go(moving[0])
     cluster.rounds(3)
     assert set(b.held) == {moving[0]}
 
@@ -92,18 +92,18 @@ def test_a_dead_members_partitions_are_claimed_at_once_as_vanished(cluster):
 def test_a_draining_member_is_asked_though_it_left_the_view_and_robbed_of_nothing(cluster):
     a, b = cluster.add("a"), cluster.add("b")
     cluster.rounds(10)
-    b.holder.keeps = True
+    b.worker.keeps = True
     assert not b.ownership.drain(timeout=0)
     had = b.held
     cluster.rounds(6)
     assert b.held == had, "others wait until it is drained"
     assert b.ownership.state is MemberState.DRAINING and b.member not in cluster.group
     for partition in had:
-        b.holder.let_go(partition)
+        b.worker.let_go(partition)
     cluster.rounds(4)
     assert b.held == {} and b.ownership.drain(timeout=0)
     assert sorted(a.held) == list(range(PARTITIONS))
-    assert ClaimReason.VANISHED not in reasons(a) and b.holder.ends == []
+    assert ClaimReason.VANISHED not in reasons(a) and b.worker.ends == []
 
 
 def test_a_lost_answer_is_asked_for_again_under_the_same_claim(cluster):
@@ -122,9 +122,9 @@ def test_an_orphaned_grant_is_claimed_anew_or_let_go(cluster):
     """Granted to us, but we never heard: the beats tell."""
     a = cluster.add("a")
     cluster.rounds(4)
-    with a.ownership._tenure.grants._lock:
-        del a.ownership._tenure.grants._held[3]
-    a.holder.grants.pop(3)
+    with a.ownership._holding.grants._lock:
+        del a.ownership._holding.grants._held[3]
+    a.worker.grants.pop(3)
     cluster.rounds(6)
     assert 3 in a.held and a.held[3] > 1
     assert dict(a.held) == {p: record.generation for p, record in enumerate(cluster.records())}
@@ -136,7 +136,7 @@ def test_a_stale_report_drops_the_partition_and_it_is_claimed_after_a_pause(clus
     a.ownership.stale(3, 99)
     assert 3 in a.held, "another generation than ours says nothing about ours"
     a.ownership.stale(3, 1)
-    assert 3 not in a.held and a.holder.ends == [(3, 1, "a report was refused as stale_generation")]
+    assert 3 not in a.held and a.worker.ends == [(3, 1, "a report was refused as stale_generation")]
     cluster.round(0.1)
     assert 3 not in a.held, "not at once"
     cluster.rounds(8)
@@ -149,7 +149,7 @@ def test_what_the_engine_took_is_lost_within_a_beat(cluster):
     thief = cluster.add("a", "2")
     thief.ownership.beat()
     thief.ownership.step()
-    thief.holder.is_ready = True
+    thief.worker.is_ready = True
     cluster.nodes.remove(thief)
     cluster.group.add(thief.member)
     thief.membership.look()
@@ -158,9 +158,9 @@ def test_what_the_engine_took_is_lost_within_a_beat(cluster):
         cluster.clock.advance(1.0)
         thief.membership.look()
     assert len(thief.held) == PARTITIONS, "a newer incarnation of the name takes all"
-    a.holder.is_ready = False  # its queues are consumed by the other now
+    a.worker.is_ready = False  # its queues are consumed by the other now
     cluster.round()
-    assert a.held == {} and len(a.holder.ends) == PARTITIONS
+    assert a.held == {} and len(a.worker.ends) == PARTITIONS
     cluster.rounds(10)
     assert a.held == {}, "and nothing is taken back while not ready"
 
@@ -197,7 +197,7 @@ def test_what_our_view_gives_us_is_not_handed_over_to_one_whose_view_is_behind(c
     cluster.rounds(4)
     a.ownership.asked_for([3])
     cluster.rounds(3)
-    assert 3 in a.held and a.holder.asked_partitions == []
+    assert 3 in a.held and a.worker.asked_partitions == []
 
 
 def test_a_follow_answer_about_an_older_generation_takes_nothing(cluster):
@@ -279,7 +279,7 @@ def test_what_was_handed_over_while_cut_off_is_not_claimed_back_by_an_old_view(c
     cluster.rounds(40)
     a.ownership.asked_for([3])
     cluster.rounds(6)
-    assert 3 not in a.held and a.holder.asked_partitions == [3]
+    assert 3 not in a.held and a.worker.asked_partitions == [3]
     a.membership.cut_off = False
     cluster.rounds(4)
     assert 3 in a.held
@@ -291,7 +291,7 @@ def test_a_grant_that_nobody_heard_of_is_let_go_when_it_is_not_assigned_to_us(cl
     lost = sorted(b.held)[0]
     cluster.service.claim(ClaimRequest(a.member, "x", (PartitionClaim(lost, ClaimReason.VANISHED),)))
     cluster.rounds(12)
-    assert owner_names(cluster) == assigned("a", "b") and lost in b.held and lost not in a.holder.grants
+    assert owner_names(cluster) == assigned("a", "b") and lost in b.held and lost not in a.worker.grants
 
 
 def test_nothing_is_claimed_in_the_name_of_another_incarnation(cluster):
@@ -319,7 +319,7 @@ def test_a_claim_whose_answer_was_lost_is_not_repeated_in_another_world(cluster)
     cluster.rounds(4)
     a.engine.lose_requests.clear()
     cluster.rounds(6)
-    assert b.held == had and b.holder.ends == []
+    assert b.held == had and b.worker.ends == []
 
 
 def test_who_joined_a_moment_ago_is_not_robbed_by_one_whose_view_is_not_acted_on_yet(cluster):
@@ -346,7 +346,7 @@ def test_an_orphaned_grant_is_let_go_of_untaken(cluster):
     cluster.service.claim(ClaimRequest(a.member, "x", (PartitionClaim(lost, ClaimReason.VANISHED),)))
     cluster.rounds(12)
     assert a.engine.requests("release")[-1].untaken == (lost,)
-    assert b.holder.grants[lost].released is False
+    assert b.worker.grants[lost].released is False
 
 
 def test_a_drain_is_over_in_time_with_the_backend_and_the_engine_away(cluster, monkeypatch):
@@ -356,7 +356,7 @@ def test_a_drain_is_over_in_time_with_the_backend_and_the_engine_away(cluster, m
     left = []
     a.membership.leave = lambda timeout: (left.append(timeout), cluster.clock.advance(timeout), False)[-1]
     waited = []
-    idle = a.ownership._tenure._idle
+    idle = a.ownership._holding._idle
     monkeypatch.setattr(idle, "wait_for", lambda check, timeout: (waited.append(timeout), check())[1])
     assert a.ownership.drain(timeout=12.0) is False
     assert sum(left) + sum(waited) <= 12.0
@@ -374,8 +374,8 @@ def test_a_drained_member_hands_everything_over_gets_nothing_and_takes_part_agai
     cluster.rounds(8)
     assert b.held == {} and owner_names(cluster) == assigned("a", "c")
     assert b.ownership.state is MemberState.DRAINING and b.member not in cluster.group
-    assert sorted(b.holder.asked_partitions) == sorted(had), "asked for each, once"
-    assert a.holder.ends == b.holder.ends == c.holder.ends == []
+    assert sorted(b.worker.asked_partitions) == sorted(had), "asked for each, once"
+    assert a.worker.ends == b.worker.ends == c.worker.ends == []
     assert ClaimReason.VANISHED not in reasons(a) | reasons(c)
     cluster.rounds(8)
     assert b.held == {}
@@ -417,10 +417,10 @@ def test_what_nobody_else_can_take_a_drained_member_keeps_and_works_on(cluster):
     cluster.rounds(4)
     drain(cluster, "a")
     cluster.rounds(8)
-    assert len(a.held) == PARTITIONS and a.holder.asked_partitions == [] and cluster.group == set()
+    assert len(a.held) == PARTITIONS and a.worker.asked_partitions == [] and cluster.group == set()
     b = cluster.add("b")
     cluster.rounds(8)
-    assert a.held == {} and len(b.held) == PARTITIONS and a.holder.ends == []
+    assert a.held == {} and len(b.held) == PARTITIONS and a.worker.ends == []
 
 
 def test_a_drained_member_repeats_no_claim(cluster):
@@ -429,7 +429,7 @@ def test_a_drained_member_repeats_no_claim(cluster):
     b.engine.lose_answers.add("claim")
     cluster.die(a)
     cluster.rounds(4)
-    assert b.ownership._claiming.pending
+    assert b.ownership._claimer.pending
     drain(cluster, "b")
     cluster.rounds(1)
     claims = len(b.engine.requests("claim"))
@@ -445,7 +445,7 @@ def test_a_member_whose_key_is_gone_but_that_beats_to_the_engine_is_waited_for(c
     had = b.held
     cluster.group.discard(b.member)
     cluster.rounds(12)  # 7 of the lease's 10 seconds
-    assert b.held == had and b.holder.ends == [] and b.holder.asked_partitions == []
+    assert b.held == had and b.worker.ends == [] and b.worker.asked_partitions == []
     cluster.group.add(b.member)
     cluster.rounds(6)
     assert b.held == had
@@ -457,7 +457,7 @@ def test_a_member_that_stays_out_of_the_group_is_asked_a_lease_later_and_not_rob
     b.membership.cut_off = True
     cluster.group.discard(b.member)
     cluster.rounds(40)
-    assert b.held == {} and b.holder.ends == [] and len(a.held) == PARTITIONS
+    assert b.held == {} and b.worker.ends == [] and len(a.held) == PARTITIONS
     assert ClaimReason.VANISHED not in reasons(a)
 
 
@@ -470,7 +470,7 @@ def test_an_old_ask_is_not_believed_when_the_backend_is_away_for_everybody(clust
     had = a.held
     a.membership.cut_off = b.membership.cut_off = True
     cluster.rounds(60)
-    assert a.held == had and a.holder.asked_partitions == [p for p in a.holder.asked_partitions if p not in had]
+    assert a.held == had and a.worker.asked_partitions == [p for p in a.worker.asked_partitions if p not in had]
 
 
 def test_a_drained_member_does_not_believe_asks_from_before_its_drain(cluster):

@@ -11,7 +11,7 @@ def test_a_signal_that_reaches_another_thread_is_heard_while_the_main_thread_wai
     thread = threading.Thread(target=lambda: (ready.set(), done.wait()))
     thread.start()  # takes what the main thread blocks from here on
     ready.wait()
-    undo = signals.hear(ending.set)
+    undo = signals.on_termination(ending.set)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signals.ENDING)
     try:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -25,7 +25,7 @@ def test_a_signal_that_reaches_another_thread_is_heard_while_the_main_thread_wai
 
 def test_each_signal_is_told_and_afterwards_all_is_as_it_was():
     before, told = signal.getsignal(signal.SIGINT), threading.Semaphore(0)
-    undo = signals.hear(told.release)
+    undo = signals.on_termination(told.release)
     for _ in range(2):
         os.kill(os.getpid(), signal.SIGINT)
         assert told.acquire(timeout=10)

@@ -11,7 +11,7 @@ from obsvc.listeners.decode import Decoder
 from obsvc.messaging import wire
 from obsvc.model import Condition
 from tests.support.shared_data import SHARED, notification_files
-from tests.unit.simcloud.bench import Bench
+from tests.support.simcloud_bench import Bench
 
 CATALOG = catalog.load()
 

@@ -9,7 +9,7 @@ from obsvc.simcloud.cloud import iso
 from obsvc.simcloud.dials import BuildTime, Dials
 from obsvc.simcloud.services import sequences
 from tests.support.shared_data import SHARED
-from tests.unit.simcloud.bench import Bench
+from tests.support.simcloud_bench import Bench
 
 
 def over_the_record(test):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.simcloud.bench import Bench
+from tests.support.simcloud_bench import Bench
 
 NET = "/network/v2.0"
 

@@ -10,7 +10,7 @@ from obsvc.observer.duties import pages
 from obsvc.simcloud import replay
 from obsvc.simcloud.cloud import Settings
 from obsvc.simcloud.dials import BuildTime, Dials
-from tests.unit.simcloud.bench import Bench
+from tests.support.simcloud_bench import Bench
 
 
 @pytest.fixture

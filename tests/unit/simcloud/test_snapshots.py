@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from obsvc.simcloud.dials import BuildTime, Dials
-from tests.unit.simcloud.bench import Bench
+from tests.support.simcloud_bench import Bench
 
 VOLUMES, SNAPSHOTS = "/volume/v3/volumes", "/volume/v3/snapshots"
 

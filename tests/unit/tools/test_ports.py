@@ -2,10 +2,10 @@
 import subprocess
 import sys
 
-from tests.functional import ports
+from tests.support.processes import ports
 
 PROGRAM = """
-from tests.functional import ports
+from tests.support.processes import ports
 print(*[ports.free_port() for _ in range(20)], flush=True)
 input()
 """

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.functional.scenarios.comparing import differences
-from tests.functional.scenarios.goals import attr, node, ref
+from tests.support.scenarios.comparing import differences
+from tests.support.scenarios.goals import attr, node, ref
 
 GOAL = {"net": node(fixed=1, size=2), "port": node(network=ref("net"), size=attr("net", "size"))}
 

@@ -14,9 +14,6 @@ from obsvc.engine import http
 from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import OPERATIONS
 from tests.support.engine_store import new_store
-from tests.unit.api.test_api import house
-
-__all__ = ["house"]
 
 
 def references(node):
@@ -38,17 +35,17 @@ def check(document):
     assert set(references(document)) <= named
 
 
-def test_the_public_document_has_every_route(house):
-    house.caller = None
-    document = house.get("/v1/openapi.json").json
+def test_the_public_document_has_every_route(api):
+    api.caller = None
+    document = api.get("/v1/openapi.json").json
     check(document)
     paths = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
     assert paths == {(route.path, each.method) for route in routes.ROUTES for each in route.operations}
 
 
-def test_the_application_has_no_route_outside_the_table(house):
+def test_the_application_has_no_route_outside_the_table(api):
     found = set()
-    pending = list(house.http.app._router._roots)
+    pending = list(api.http.app._router._roots)
     while pending:
         node = pending.pop()
         pending.extend(node.children)
@@ -86,7 +83,7 @@ def known(resource, name):
     return None
 
 
-def test_a_responder_that_the_table_does_not_name_is_refused(house, monkeypatch):
+def test_a_responder_that_the_table_does_not_name_is_refused(api, monkeypatch):
     monkeypatch.setattr(routes, "ROUTES", tuple(
         routes.Route(route.path, route.resource, route.operations[:1], route.suffix) for route in routes.ROUTES))
     with pytest.raises(ValueError, match="as in ROUTES"):

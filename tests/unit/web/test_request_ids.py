@@ -20,14 +20,12 @@ from obsvc.exceptions import (
 from obsvc.web import request_ids
 from obsvc.web.errors import error_body
 from tests.support.engine_store import new_store
-from tests.unit.api.test_api import REQUEST, house
-
-__all__ = ["house"]
+from tests.support.in_memory_api import REQUEST
 
 
-def test_an_id_is_taken_given_back_and_gone_with_the_request(house):
+def test_an_id_is_taken_given_back_and_gone_with_the_request(api):
     for path in ("/", "/v1/stacks", "/v1/stacks/none", "/v1/nothing"):
-        answer = house.get(path)
+        answer = api.get(path)
         assert answer.headers["x-openstack-request-id"] == REQUEST
         if answer.status_code >= 400:
             assert answer.json["error"]["request_id"] == REQUEST
@@ -35,17 +33,17 @@ def test_an_id_is_taken_given_back_and_gone_with_the_request(house):
 
 
 @pytest.mark.parametrize("given", ["", "req-1", "x" * 40, REQUEST + "x", "req-" + "g" * 36, REQUEST + "\tforged"])
-def test_what_is_no_id_is_replaced(house, given):
-    found = house.http.simulate_get("/v1/stacks", headers={"X-Openstack-Request-Id": given})
+def test_what_is_no_id_is_replaced(api, given):
+    found = api.http.simulate_get("/v1/stacks", headers={"X-Openstack-Request-Id": given})
     own = found.headers["x-openstack-request-id"]
     assert own.startswith("req-") and len(own) == 40 and own != given
 
 
-def test_what_the_api_asks_of_others_is_for_the_same_request(house, monkeypatch):
+def test_what_the_api_asks_of_others_is_for_the_same_request(api, monkeypatch):
     carried = []
-    monkeypatch.setattr(house.service, "list_stacks", lambda request, real=house.service.list_stacks: (
+    monkeypatch.setattr(api.service, "list_stacks", lambda request, real=api.service.list_stacks: (
         carried.append(request_ids.carried()), real(request))[1])
-    house.get("/v1/stacks")
+    api.get("/v1/stacks")
     assert carried == [{"X-Openstack-Request-Id": REQUEST}]
 
 
@@ -70,9 +68,9 @@ def test_every_error_says_what_was_expected_and_what_to_do(kind):
     assert body["message"] == "this" and body["code"] == kind.code and body["expected"] and body["remedy"]
 
 
-def test_the_version_document_is_at_the_root_and_at_the_version(house):
-    house.caller = None
+def test_the_version_document_is_at_the_root_and_at_the_version(api):
+    api.caller = None
     for path in ("/", "/v1", "/v1/"):
-        [version] = house.get(path).json["versions"]
+        [version] = api.get(path).json["versions"]
         assert version["id"] == "v1" and version["status"] == "CURRENT"
         assert {link["rel"] for link in version["links"]} == {"self", "describedby"}

@@ -11,8 +11,8 @@ from obsvc.engine_client.jobs import Action
 from obsvc.worker.clients import CloudClients
 from obsvc.worker.plugins.base import ActionFailed, Created, Deleting, Gone
 from obsvc.worker.runner import run
-from tests.functional.scenarios.example_plugin import installed, source
-from tests.unit.worker.test_plugins import MARKER, Cloud, job
+from tests.support.scenarios.example_plugin import installed, source
+from tests.support.worker_cloud import MARKER, Cloud, job
 
 FIND = """
 from obsvc.engine.templates.hot import known_types

@@ -33,7 +33,7 @@ def counters():
 
 
 def _until(condition) -> None:
-    from tests.functional.servers import wait_until
+    from tests.support.processes.servers import wait_until
 
     wait_until(condition, bound=BOUND, what="the waiter", interval=0.001)
 

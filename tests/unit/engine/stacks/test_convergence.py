@@ -6,7 +6,7 @@ import os
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.engine.stacks.reality import Reality, random_goal
+from tests.support.stack_reality import Reality, random_goal
 
 #: Examples of the property; ``make chaos`` sets more.
 EXAMPLES = int(os.environ.get("OBSVC_CONVERGENCE_EXAMPLES", "40"))

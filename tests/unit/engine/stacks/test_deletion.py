@@ -8,7 +8,7 @@ import pytest
 from obsvc.engine_client.jobs import JobDone, JobLease
 from obsvc.exceptions import Conflict, NotFound
 from obsvc.model import Condition
-from tests.unit.engine.stacks.life import template
+from tests.support.stack_life import template
 
 
 def test_delete_during_create_ends_what_is_begun_and_begins_nothing_more(life):

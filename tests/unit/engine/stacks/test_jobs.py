@@ -9,7 +9,7 @@ from obsvc.engine_client.jobs import JobDone, JobLease
 from obsvc.engine_client.stacks import StackCancel
 from obsvc.exceptions import Conflict
 from obsvc.model import Condition, Ref
-from tests.unit.engine.stacks.life import TYPE, Life, template
+from tests.support.stack_life import TYPE, Life, template
 
 
 def test_a_completed_job_answered_again_has_no_second_effect_and_another_token_is_refused(life):

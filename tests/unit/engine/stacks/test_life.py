@@ -13,7 +13,7 @@ from obsvc.engine_client.stacks import StackEventsRequest, StackRequest, StackSt
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Condition
 from tests.support.engine_store import new_store
-from tests.unit.engine.stacks.life import Life, template
+from tests.support.stack_life import Life, template
 
 CHAIN = """
 heat_template_version: 2018-08-31

@@ -11,7 +11,7 @@ from obsvc.engine_client.jobs import JobClaimRequest, JobDone, JobLease
 from obsvc.engine_client.stacks import StackCancel, StackRequest, StackUpdate
 from obsvc.exceptions import Conflict
 from obsvc.model import Condition, Ref
-from tests.unit.engine.stacks.test_updates import BASE, Cloud, changed, text_of
+from tests.support.stack_goals import BASE, Cloud, changed, text_of
 
 WEB = StackRequest("s")
 

@@ -6,7 +6,7 @@ from obsvc.engine.schema.stacks import outbox
 from obsvc.engine_client.jobs import JobDone
 from obsvc.model import Condition, Ref
 from obsvc.process.clock import ManualClock
-from tests.unit.engine.stacks.life import template
+from tests.support.stack_life import template
 
 
 def test_a_stacks_own_deadline_fails_it_and_begins_nothing_more(life):

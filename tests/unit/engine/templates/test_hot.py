@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from obsvc.engine.templates.hot import Facts, bind_parameters, known_types, parse, resolve
 from obsvc.engine_client.stacks import StacksRequest
 from obsvc.exceptions import InvalidInput
-from tests.unit.engine.stacks.life import Life
+from tests.support.stack_life import Life
 
 TYPES = frozenset({"Sim::Resource"})
 HEAD = "heat_template_version: 2018-08-31\n"

@@ -63,7 +63,7 @@ def member():
 
 
 def test_what_a_selector_may_want_waits_until_it_is_observed(member):
-    assert member.intake.passes(NEW, True) is None and member.intake.passes(NEW, False) == "no_look"
+    assert member.intake.skip_reason(NEW, True) is None and member.intake.skip_reason(NEW, False) == "no_look"
     delivery = member.take(NEW)
     assert delivery.settled == 0 and member.unsettled.refs() == {NEW}
     assert member.selecting.ask() and member.discovered == [NEW] and delivery.settled == 1
@@ -77,7 +77,7 @@ def test_what_a_payload_names_as_anothers_is_not_asked_for(member, fields, found
 
 
 def test_what_is_observed_or_not_ours_is_as_ever(member):
-    assert member.take(ELSEWHERE).settled == 1 and member.intake.passes(ELSEWHERE, True) == "not_owned"
+    assert member.take(ELSEWHERE).settled == 1 and member.intake.skip_reason(ELSEWHERE, True) == "not_owned"
     assert member.take(OBSERVED).settled == 0 and member.due == [OBSERVED]
     assert not member.selecting.ask()
 

@@ -10,9 +10,10 @@ from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, Condition, Snapshot, Urgency
 from obsvc.observer.engine_link.marks import PUT_OFF_AFTER, Marker
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from tests.support.observer_state import MEMBER, FakeDelivery, notification, observed
-from tests.unit.observer.looks.test_schedule import A, Member, seen
+from tests.support.observer_member import Member, seen
+from tests.support.observer_state import MEMBER, FakeDelivery, notification, observed, ref_in
 
+A = ref_in(3)
 BUILD = Snapshot(True, Condition.PENDING, "BUILD", settled=False)
 
 

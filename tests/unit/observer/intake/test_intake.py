@@ -79,22 +79,22 @@ def test_while_handed_over_it_is_marked(owner):
 
 
 def test_what_is_nobodys_here_passes_and_is_remembered(owner):
-    assert owner.intake.passes(ELSEWHERE, True) == "not_owned"
-    assert owner.intake.passes(B, True) == "not_observed"
+    assert owner.intake.skip_reason(ELSEWHERE, True) == "not_owned"
+    assert owner.intake.skip_reason(B, True) == "not_observed"
     assert owner.remembered() == {B, ELSEWHERE}
 
 
 def test_what_asks_for_no_look_passes_and_is_not_remembered(owner):
-    assert owner.intake.passes(A, False) == owner.intake.passes(ELSEWHERE, False) == "no_look"
+    assert owner.intake.skip_reason(A, False) == owner.intake.skip_reason(ELSEWHERE, False) == "no_look"
     assert owner.remembered() == set()
 
 
 def test_what_is_observed_loading_or_handed_over_does_not_pass(owner):
-    assert owner.intake.passes(A, True) is None
+    assert owner.intake.skip_reason(A, True) is None
     owner.held.hand_over(3)
-    assert owner.intake.passes(A, True) is None
+    assert owner.intake.skip_reason(A, True) is None
     owner.held.begin(grant(4))
-    assert owner.intake.passes(ELSEWHERE, True) is None
+    assert owner.intake.skip_reason(ELSEWHERE, True) is None
     assert owner.due == [] and owner.remembered() == set()
 
 
@@ -119,4 +119,4 @@ def test_a_grant_between_the_question_and_the_memory_does_not_lose_the_notificat
 def test_a_grant_in_between_stops_it_from_passing(owner):
     owner.intake._memory = memory = Granting(window=60, limit=100, partitions=PARTITIONS, clock=owner.clock)
     memory.held = owner.held
-    assert owner.intake.passes(ELSEWHERE, True) is None
+    assert owner.intake.skip_reason(ELSEWHERE, True) is None

@@ -4,8 +4,10 @@ import pytest
 from obsvc.model import Condition, Family, Notification, Snapshot, Urgency
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.intake.twins import EACH, KEPT, Twins
-from tests.support.observer_state import FakeDelivery, grant
-from tests.unit.observer.looks.test_schedule import A, Member, seen
+from tests.support.observer_member import Member, seen
+from tests.support.observer_state import FakeDelivery, grant, ref_in
+
+A = ref_in(3)
 
 
 def told(event="compute.instance.create.end", family=Family.UNVERSIONED, state="ACTIVE", second="10.100000", **fields):

@@ -1,108 +1,25 @@
 """Schedule and runner of looks over the real queue and state, in virtual time; fetcher and reporter are lists."""
-import random
 
 import pytest
 
 from obsvc.engine_client.ownership import PartitionChanges
-from obsvc.engine_client.reports import ReportOutcome, Verdict
-from obsvc.model import Cause, Condition, Ref
-from obsvc.observer.fetching.absence import AbsenceWatch
+from obsvc.engine_client.reports import Verdict
+from obsvc.model import Cause, Condition
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy
-from obsvc.observer.looks.runner import LookRunner
-from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
-from obsvc.observer.queue.work_queue import WorkQueue
-from obsvc.observer.state.deliveries import Unsettled
-from obsvc.observer.state.holdings import Held
-from obsvc.observer.state.takeover_memory import TakeoverMemory
-from obsvc.process.clock import ManualClock
+from tests.support.observer_member import Member, seen
 from tests.support.observer_state import (
     OTHER,
-    PARTITIONS,
     FakeDelivery,
-    grant,
-    notification,
     observed,
     ref_in,
-    snapshot,
 )
 
 A, B, ELSEWHERE = ref_in(3), ref_in(3, 1), ref_in(4)
 
 
-class Member:
-    """One member's state and its decisions; ``step`` makes what is due, ``answer`` plays the engine."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        settings = policy.LookSettings(poll_initial=15.0)
-        moment = lambda: policy.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
-        self.held = Held(PARTITIONS, new_look=lambda one: policy.new_state(one, moment()), renewed_look=policy.renewed)
-        self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
-        self.unsettled = Unsettled(clock=self.clock)
-        self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
-                                     since=float("-inf"))
-        self.heard_since = self.clock.monotonic() - 1000
-        self.schedule = LookSchedule(
-            ScheduleSettings(), settings, held=self.held, memory=self.memory, unsettled=self.unsettled,
-            queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
-            rng=random.Random(1), put_off=lambda ref: self.put_off.append(ref),
-        )
-        self.hurried, self.stale, self.fetches, self.reports, self.put_off = [], [], [], [], []
-        self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self.schedule.notified,
-            hurry=self.hurried.append, clock=self.clock,
-        )
-        self.answers = {}
-        self.look_runner = LookRunner(
-            settings, held=self.held, queue=self.queue, schedule=self.schedule, unsettled=self.unsettled,
-            absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=lambda report, _answered: self.reports.append(report), hurry=self.hurried.extend,
-            stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
-            rng=random.Random(1),
-        )
-
-    def fetch(self, ref: Ref) -> FetchResult:
-        self.fetches.append(ref)
-        began = self.clock.monotonic()
-        self.clock.advance(0.1)
-        return self.answers.get(ref) or FetchResult(ref, FetchOutcome.FOUND, began, self.clock.time(), snapshot())
-
-    def step(self) -> list[Cause]:
-        """Make every look that is due; their causes."""
-        causes = []
-        while (look := self.queue.get()) is not None:
-            causes.append(look.cause)
-            self.look_runner.run_one(look)
-        return causes
-
-    def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
-        pending, self.reports = self.reports, []
-        for report in pending:
-            self.look_runner.answered(report, ReportOutcome(verdict, **fields))
-
-    def gain(self, *refs, number=3, dirty=(), **fields):
-        self.held.begin(grant(number, **fields))
-        deliveries = [self.take(ref) for ref in dirty]
-        self.held.load({number: 1}, refs)
-        self.schedule.completed([self.held.complete(number, 1, 1)])
-        return deliveries
-
-    def take(self, *refs, **fields) -> FakeDelivery:
-        delivery = FakeDelivery(self.clock)
-        self.intake.take(notification(*refs, **fields), delivery)
-        self.clock.advance(0.01)
-        return delivery
-
-
 @pytest.fixture
 def member():
     return Member()
-
-
-def seen(one, **fields):
-    return observed(one, last=snapshot(fetched_at=1.0), **fields)
 
 
 def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):

@@ -15,8 +15,8 @@ from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.process.clock import ManualClock
+from tests.support.observer_member import Member, seen
 from tests.support.observer_state import ref_in, snapshot
-from tests.unit.observer.looks.test_schedule import Member, seen
 
 CATALOG = catalog.load()
 PORTS = [Ref("R", "network.port", f"p{number}") for number in range(4)]

@@ -14,8 +14,8 @@ from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.looks import policy
 from obsvc.observer.looks.policy import LookState
 from obsvc.observer.looks.trusted_payloads import KNOWN, STALE, TAKEN, TrustedPayloads, judge
+from tests.support.observer_member import Member
 from tests.support.observer_state import FakeDelivery, notification, observed, ref_in
-from tests.unit.observer.looks.test_schedule import Member
 
 A = ref_in(3)
 

@@ -1,0 +1,45 @@
+"""What Ownership asks of whoever works on the partitions, and the settings of both.  Types alone."""
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+from oslo_config import cfg
+
+from obsvc.engine_client.ownership import Grant
+from obsvc.model import Generation, PartitionId
+
+
+class PartitionWorker(Protocol):
+    """Who works on the partitions: the observer.  Called from several threads; each call must be quick."""
+
+    def granted(self, grant: Grant) -> None:
+        """The partition is ours under the grant's generation."""
+
+    def asked(self, partition: PartitionId) -> None:
+        """Another waits for it: finish or mark what is unsettled, then call ``Ownership.release``."""
+
+    def lost(self, partition: PartitionId, generation: Generation, why: str) -> None:
+        """It is not ours (any more): stop; what is unsettled is to be marked."""
+
+    def ready(self) -> bool:
+        """Every bus is consumed."""
+
+    def status(self) -> dict[str, Any]:
+        """Fields of ``Beat`` that the worker knows (caught_up, backlog, unsettled, buses …)."""
+
+
+class OwnershipSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """lease, beat_interval: see ``[coordination]``.  host, address: for the beat."""
+
+    lease: float = 10.0
+    beat_interval: float = 2.0
+    host: str = ""
+    address: str = ""
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts, *, host: str = "", address: str = "") -> OwnershipSettings:
+        group = conf.coordination
+        return cls(
+            lease=group.lease, beat_interval=group.beat_interval, host=host, address=address,
+        )
