@@ -22,8 +22,8 @@ import sqlalchemy as sa
 from benchmarks.engine_stacks import Builder
 from benchmarks.harness import Ratio, Results, main, progress
 from benchmarks.ownership import database
-from obsvc.engine.database.rows import SNAPSHOT_COLUMNS, store_snapshot
 from obsvc.engine.database.store import Store
+from obsvc.engine.observations.records import SNAPSHOT_COLUMNS, store_snapshot
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
 from obsvc.engine.upgrade import upgrade

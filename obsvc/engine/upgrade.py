@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from obsvc.engine.database import bootstrap
-from obsvc.engine.database.databases import Trouble, make_engine, shown, sqlite_path, trouble
+from obsvc.engine.database.databases import FailureKind, classify, make_engine, shown, sqlite_path
 from obsvc.engine.database.schema_version import alembic_config, head
 from obsvc.engine.database.store import one_line
 from obsvc.engine.reports.upkeep import RETENTION
@@ -56,7 +56,7 @@ def upgrade(url: str, *, partitions: int | None = None) -> str:
     except OSError as error:
         raise ConfigError(f"the folder of {shown(url)} can't be made: {error.strerror}") from error
     except sa.exc.SQLAlchemyError as error:
-        if trouble(error) is Trouble.LOST or isinstance(error, sa.exc.OperationalError):
+        if classify(error) is FailureKind.LOST or isinstance(error, sa.exc.OperationalError):
             raise Unavailable(
                 f"the database {shown(url)} can't be reached or refuses us ({one_line(error)}): check [database] url "
                 "and that the server runs"

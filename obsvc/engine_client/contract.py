@@ -8,8 +8,8 @@ been carried out.  Every operation here may be sent again as it was with no seco
 ``create_stack`` (a second one is refused by Conflict) and ``update_stack`` (a second one begins another traversal to
 the same goal, which costs what is not reached yet).
 
-Rules for engines: DESIGN 2 and 4; the conformance suite in ``obsvc.engine_client.conformance`` says them in
-code.  A fenced write is checked in the transaction that writes.
+Rules for engines: ``docs/design.md``, "The engine"; the conformance suite in ``obsvc.engine_client.conformance`` says
+them in code.  A fenced write is checked in the transaction that writes.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages about duties: work that one leader does for the whole cluster (DESIGN 2), and the first, the sweep.
+"""Messages about duties: work that one leader does for the whole cluster, and the first, the sweep.
 
 The owner of a duty's partition leads it, under that partition's generation: there is no other election.  All that a
 leader writes is checked against it in the transaction that writes, as reports are.  Times are seconds since the epoch

@@ -1,4 +1,4 @@
-"""Messages between workers and the engine (DESIGN 4 and 5)."""
+"""Messages between workers and the engine."""
 from __future__ import annotations
 
 import enum

@@ -175,7 +175,7 @@ class ResourcesPage(msgspec.Struct, frozen=True):
     marker: str | None = None
 
 
-class Standing(enum.StrEnum):
+class GoalProgress(enum.StrEnum):
     """How a delta stands to the goal of the observations."""
 
     NONE = "none"  #: no goal
@@ -193,7 +193,7 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     ref: Ref
     condition: Condition
     before_condition: Condition
-    standing: Standing
+    standing: GoalProgress
     status: str | None = None
     before_status: str | None = None
     settled: bool = True

@@ -1,4 +1,4 @@
-"""Messages between members and the engine about who owns which partition (DESIGN 2).
+"""Messages between members and the engine about who owns which partition.
 
 All times are seconds since the epoch by the engine's clock unless a field says otherwise.
 """

@@ -1,4 +1,4 @@
-"""Messages by which observers write what they saw (DESIGN 3 and 4)."""
+"""Messages by which observers write what they saw."""
 from __future__ import annotations
 
 import enum
@@ -73,7 +73,7 @@ class MarkReply(msgspec.Struct, frozen=True):
     marks: tuple[int | None, ...]
 
 
-#: Longest body kept of a dead letter, characters.  Real notifications are below 50 KB (BASELINES).
+#: Longest body kept of a dead letter, characters.  Real notifications are below 50 KB.
 DEAD_LETTER_BODY_MAX = 64 * 1024
 
 

@@ -1,8 +1,8 @@
 """One observer, put together: which part talks to which, and in what order they begin and end.
 
 The parts know each other only by the callables handed to them here.  ``Ownership`` and the listeners are the two ends:
-the one says what is ours, the others bring what happened.  Everything in between is state (``held``, ``memory``,
-``unsettled``, ``queue``) and loops over it.
+the one says what is ours, the others bring what happened.  Everything in between is state (``holdings``, ``memory``,
+``deliveries``, ``queue``) and loops over it.
 
 :meth:`Observer.start`, :meth:`Observer.drain` and :meth:`Observer.stop` are for one thread; the rest for any.
 """
@@ -28,11 +28,11 @@ from obsvc.observer.duties.assemble import make_leader
 from obsvc.observer.engine_link.lists import Follower, Loader
 from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.engine_link.reporter import Reporter
-from obsvc.observer.engine_link.selector_matches import Selecting
+from obsvc.observer.engine_link.selector_matches import SelectorMatcher
 from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.fetcher import Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
-from obsvc.observer.hand_over import Holder
+from obsvc.observer.hand_over import HandOver
 from obsvc.observer.intake.buses import Buses
 from obsvc.observer.intake.intake import Intake
 from obsvc.observer.looks import policy
@@ -43,9 +43,9 @@ from obsvc.observer.looks.trail import TrailAnswers, Trails
 from obsvc.observer.looks.trusted_payloads import TrustedPayloads
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
-from obsvc.observer.state.deliveries import Unsettled
+from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.engine_clock import EngineClock
-from obsvc.observer.state.holdings import Applied, Held, Standing
+from obsvc.observer.state.holdings import AppliedChanges, Holdings, RefStatus
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
@@ -96,12 +96,12 @@ class Observer:
         )
         self.membership.subscribe(self._shared)
         self.ownership = Ownership(
-            engine, self.membership, self.member, info.partitions, self.holder, self._clock,
+            engine, self.membership, self.member, info.partitions, self.hand_over, self._clock,
             OwnershipSettings.from_conf(conf, host=host, address=address),
         )
         self.duties = make_leader(
             conf, engine=engine, member=self.member, catalog=catalog, sessions=self._sessions, gate=self.gate,
-            kinds=lambda: self.held.kinds() | self.selecting.kinds(), leads=self.ownership.leads,
+            kinds=lambda: self.holdings.kinds() | self.selector_matcher.kinds(), leads=self.ownership.leads,
             heard=self.buses.hears, wall=self._wall.time, clock=self._clock,
         )
         self._loops = self._make_loops()
@@ -111,13 +111,13 @@ class Observer:
 
     def _state(self, partitions: int) -> None:
         options = self._options
-        self.held = Held(partitions, new_look=self._new_look, renewed_look=policy.renewed)
+        self.holdings = Holdings(partitions, new_look=self._new_look, renewed_look=policy.renewed)
         self.memory = TakeoverMemory(
             window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
         )
-        self.unsettled = Unsettled(clock=self._clock)
+        self.deliveries = UnsettledDeliveries(clock=self._clock)
         self.trails = Trails(self._wall.time)
-        metrics.UNSETTLED.set_function(lambda: len(self.unsettled))
+        metrics.UNSETTLED.set_function(lambda: len(self.deliveries))
 
     def _new_look(self, observed: ObservedRef) -> policy.LookState:
         return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._wall.time()))
@@ -150,8 +150,8 @@ class Observer:
         self.trails.note(ref, "marked", "no look was reported in time: a mark was stored")
         self.schedule.marked(ref)
 
-    def _applied(self, applied: Applied) -> None:
-        self.trails.observed((*applied.new, *applied.wider), "an observation was started")
+    def _applied(self, applied: AppliedChanges) -> None:
+        self.trails.observed((*applied.new, *applied.widened), "an observation was started")
         self.trails.observed(applied.marked, "it was marked")
         self.schedule.applied(applied)
 
@@ -160,66 +160,67 @@ class Observer:
         self.schedule = LookSchedule(
             ScheduleSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
             self._look_settings,
-            held=self.held, memory=self.memory, unsettled=self.unsettled, queue=self.queue,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, queue=self.queue,
             engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
-            share=lambda: self.gate.rate / requests_per_second, put_off=lambda ref: self.marker.put_off(ref),
-            wall=self._wall.time, wants=lambda ref: self.selecting.wants(ref),
-            found=lambda refs: self.selecting.found(refs),
+            share=lambda: self.gate.rate / requests_per_second, mark_later=lambda ref: self.marker.mark_later(ref),
+            wall=self._wall.time, wants=lambda ref: self.selector_matcher.wants(ref),
+            found=lambda refs: self.selector_matcher.found(refs),
         )
         self.marker = Marker(
-            engine=self._engine, member=self.member, held=self.held, unsettled=self.unsettled,
+            engine=self._engine, member=self.member, holdings=self.holdings, deliveries=self.deliveries,
             due=self._marked, mark_after=options.mark_after, clock=self._clock,
         )
-        self.selecting = Selecting(engine=self._engine, unsettled=self.unsettled, dropped=self._dropped,
+        self.selector_matcher = SelectorMatcher(engine=self._engine, deliveries=self.deliveries, dropped=self._dropped,
                                    clock=self._clock)
         self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self._notified,
-            hurry=lambda ref: self.marker.hurry([ref]), clock=self._clock,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self._notified,
+            mark_soon=lambda ref: self.marker.mark_soon([ref]), clock=self._clock,
             take_payload=lambda ref, payload_state, delivery: self.trusted_payloads.take(
                 ref, payload_state, delivery),
-            wants=self.selecting.wants, found=self.selecting.found,
+            wants=self.selector_matcher.wants, found=self.selector_matcher.found,
         )
         self.reporter = Reporter(
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
             limit=options.backlog_limit,
         )
         self.look_runner = LookRunner(
-            self._look_settings, held=self.held, queue=self.queue, schedule=self.schedule, unsettled=self.unsettled,
-            absences=AbsenceWatch(), lane_of=self.fetcher.lane_of, fetch=self.fetcher.fetch, together=self.fetcher,
-            submit=self.reporter.submit, hurry=self.marker.hurry,
+            self._look_settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
+            deliveries=self.deliveries, absences=AbsenceWatch(), lane_of=self.fetcher.lane_of,
+            fetch=self.fetcher.fetch, together=self.fetcher,
+            submit=self.reporter.submit, mark_soon=self.marker.mark_soon,
             stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
             clock=self._clock, recall=self.recall, note=self.trails.note,
         )
         self.trusted_payloads = TrustedPayloads(
-            self._look_settings, held=self.held, queue=self.queue, unsettled=self.unsettled,
+            self._look_settings, holdings=self.holdings, queue=self.queue, deliveries=self.deliveries,
             look_runner=self.look_runner, heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
         )
 
     def _carriers(self, partitions: int) -> None:
         self.trail_answers = TrailAnswers(
-            self.trails, held=self.held, queue=self.queue, wall=self._wall.time,
+            self.trails, holdings=self.holdings, queue=self.queue, wall=self._wall.time,
             shut=lambda: self.gate.open_breakers(self._clock.monotonic()),
         )
         self.loader = Loader(
-            engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
+            engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
             completed=self._completed,
         )
         self.follower = Follower(
-            engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
+            engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
             applied=self._applied, reload=self.loader.wake, explain=self.trail_answers.tell,
         )
-        self.holder = Holder(
-            partitions=partitions, held=self.held, queue=self.queue, schedule=self.schedule, unsettled=self.unsettled,
-            marker=self.marker, loader=self.loader, look_runner=self.look_runner, withdraw=self.reporter.withdraw,
-            owner=lambda: self.ownership, ready=lambda: self.buses.consuming(), status=self.status,
-            drain_timeout=self._options.drain_timeout, clock=self._clock,
+        self.hand_over = HandOver(
+            partitions=partitions, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
+            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
+            withdraw=self.reporter.withdraw, owner=lambda: self.ownership, ready=lambda: self.buses.consuming(),
+            status=self.status, drain_timeout=self._options.drain_timeout, clock=self._clock,
         )
 
     def _dropped(self) -> list[Ref]:
         """What was heard lately in our partitions and is not observed, as far as it is remembered."""
-        remembered = self.memory.recall({number: float("-inf") for number, _, _ in self.held.known()})
+        remembered = self.memory.recall({number: float("-inf") for number, _, _ in self.holdings.to_follow()})
         return [ref for refs in remembered.values() for ref in refs
-                if self.held.standing(ref) is Standing.NOT_OBSERVED]
+                if self.holdings.ref_status(ref) is RefStatus.NOT_OBSERVED]
 
     def _completed(self, completed: list[Any]) -> None:
         for one in completed:
@@ -232,8 +233,8 @@ class Observer:
         loops = [
             Loop("loader", self.loader.run), Loop("follow-steady", self.follower.run_steady),
             Loop("follow-fresh", self.follower.run_fresh), Loop("marker", self.marker.run),
-            Loop("hand-over", self.holder.run), Loop("follow-selectors", self.selecting.run_follow),
-            Loop("discover", self.selecting.run),
+            Loop("hand-over", self.hand_over.run), Loop("follow-selectors", self.selector_matcher.run_follow),
+            Loop("discover", self.selector_matcher.run),
             *(Loop(f"duties-{place}", self.duties.run) for place in range(leader.THREADS)),
         ]
         return loops + [Loop(f"fetch-{place}", self.look_runner.run) for place in range(self._options.fetch_threads)]
@@ -262,7 +263,7 @@ class Observer:
                 pass
         if not done:
             LOG.warning("member %s ends with %d partitions held: the others take them when its lease is over",
-                        self.member, len(self.held.generations()))
+                        self.member, len(self.holdings.generations()))
         return done
 
     def stop(self) -> None:
@@ -291,26 +292,26 @@ class Observer:
 
     def may_take(self) -> bool:
         """Whether there is room for more notifications."""
-        return not (self.queue.full or self.reporter.full or len(self.unsettled) >= self._options.backlog_limit)
+        return not (self.queue.full or self.reporter.full or len(self.deliveries) >= self._options.backlog_limit)
 
     def caught_up(self) -> bool:
         """Whether all that was published, but for the last ``allowed_lag`` seconds, has come here and is settled."""
         return (
             self.buses.consuming()
             and self.buses.drained_within(self._options.allowed_lag)
-            and self.unsettled.oldest_age() <= self._options.allowed_lag
+            and self.deliveries.oldest_age() <= self._options.allowed_lag
             and not self.schedule.catching_up
-            and not self.held.untaken()
+            and not self.holdings.not_taken_over()
             and not self.marker.pending
         )
 
     def status(self) -> dict[str, Any]:
         """The fields of a beat that only the process knows."""
-        oldest = self.unsettled.oldest_age()
+        oldest = self.deliveries.oldest_age()
         return {
             "caught_up": self.caught_up(),
             "backlog": self.queue.depth,
-            "unsettled": len(self.unsettled),
+            "unsettled": len(self.deliveries),
             "oldest_unsettled": round(oldest, 3),
             "buses": self.buses.statuses(),
             "rates": self._rates.read(),

@@ -20,9 +20,9 @@ def _replace(owner: Any, name: str, new: Any) -> None:
 
 def fence() -> None:
     """The engine takes every write for one of the partition's owner."""
-    from obsvc.engine.ownership import grants as fencing
+    from obsvc.engine.ownership import grants
 
-    _replace(fencing, "holds", lambda row, member, generation: True)
+    _replace(grants, "holds", lambda row, member, generation: True)
 
 
 def sequence() -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from obsvc import metrics
-from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.ownership import grants
 from obsvc.engine.reports import reporting
 from obsvc.engine_client.observations import ChangesRequest, PartitionsRequest, StartItem, StartRequest
 from obsvc.engine_client.ownership import ClaimReason, ClaimRequest, PartitionClaim, ReleaseRequest
@@ -69,7 +69,7 @@ def test_a_report_waits_for_a_claim_under_way_and_is_refused_then(service, store
     held = begun(service)
     before = refused("report", "old_generation")
     request = ClaimRequest(B, "two", (PartitionClaim(NUMBER, ClaimReason.VANISHED),))
-    claiming, go = held_open(store, lambda tx: fencing.claim(tx, request))
+    claiming, go = held_open(store, lambda tx: grants.claim(tx, request))
     with ThreadPoolExecutor(1) as pool, caplog.at_level(logging.WARNING, "obsvc.engine.ownership.grants"):
         reporting_ = pool.submit(report, service, A, held, 1)
         threading.Event().wait(0.3)  # the chance to be taken, without the lock
@@ -95,7 +95,7 @@ def test_a_member_that_slept_through_two_owners_is_refused_and_its_release_lets_
 def test_a_late_release_waits_for_a_claim_under_way_and_lets_nothing_go(service, store):
     held = begun(service)
     request = ClaimRequest(B, "two", (PartitionClaim(NUMBER, ClaimReason.VANISHED),))
-    claiming, go = held_open(store, lambda tx: fencing.claim(tx, request))
+    claiming, go = held_open(store, lambda tx: grants.claim(tx, request))
     with ThreadPoolExecutor(1) as pool:
         releasing = pool.submit(service.release, ReleaseRequest(A, ((NUMBER, held[NUMBER]),)))
         threading.Event().wait(0.3)

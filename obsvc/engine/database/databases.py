@@ -1,6 +1,6 @@
 """The three databases: how each is connected to, and what its errors mean for a transaction.
 
-``make_engine`` raises ConfigError for a URL that can't be used and never connects.  ``trouble`` is pure.
+``make_engine`` raises ConfigError for a URL that can't be used and never connects.  ``classify`` is pure.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORMS = (
 READ_ONLY = "obsvc_read_only"
 
 
-class Trouble(enum.StrEnum):
+class FailureKind(enum.StrEnum):
     """Why a transaction failed, as far as it decides what follows."""
 
     DEADLOCK = "deadlock"  #: the database chose this transaction to end: run it again
@@ -157,36 +157,36 @@ def _use_wal(cursor: Any) -> None:
 
 
 _POSTGRESQL = {
-    "40P01": Trouble.DEADLOCK,
-    "40001": Trouble.SERIALIZATION,
-    "55P03": Trouble.LOCK_TIMEOUT,
-    "42P01": Trouble.NO_SCHEMA,
-    "42703": Trouble.NO_SCHEMA,
-    "57P01": Trouble.LOST,
-    "57P02": Trouble.LOST,
-    "57P03": Trouble.LOST,
-    "53300": Trouble.LOST,
+    "40P01": FailureKind.DEADLOCK,
+    "40001": FailureKind.SERIALIZATION,
+    "55P03": FailureKind.LOCK_TIMEOUT,
+    "42P01": FailureKind.NO_SCHEMA,
+    "42703": FailureKind.NO_SCHEMA,
+    "57P01": FailureKind.LOST,
+    "57P02": FailureKind.LOST,
+    "57P03": FailureKind.LOST,
+    "53300": FailureKind.LOST,
 }
 _MARIADB = {
-    1213: Trouble.DEADLOCK,
-    1020: Trouble.SERIALIZATION,
-    1205: Trouble.LOCK_TIMEOUT,
-    1146: Trouble.NO_SCHEMA,
-    1054: Trouble.NO_SCHEMA,
-    **dict.fromkeys((1040, 1053, 1077, 1079, 1927, 2002, 2003, 2006, 2013, 2055), Trouble.LOST),
+    1213: FailureKind.DEADLOCK,
+    1020: FailureKind.SERIALIZATION,
+    1205: FailureKind.LOCK_TIMEOUT,
+    1146: FailureKind.NO_SCHEMA,
+    1054: FailureKind.NO_SCHEMA,
+    **dict.fromkeys((1040, 1053, 1077, 1079, 1927, 2002, 2003, 2006, 2013, 2055), FailureKind.LOST),
 }
 
 
-def trouble(error: sa.exc.SQLAlchemyError) -> Trouble:
+def classify(error: sa.exc.SQLAlchemyError) -> FailureKind:
     """What ``error`` means for the transaction that it ended."""
     if isinstance(error, sa.exc.TimeoutError):
-        return Trouble.LOCK_TIMEOUT
+        return FailureKind.LOCK_TIMEOUT
     if not isinstance(error, sa.exc.DBAPIError):
-        return Trouble.OTHER
+        return FailureKind.OTHER
     if error.connection_invalidated:
-        return Trouble.LOST
+        return FailureKind.LOST
     if isinstance(error, sa.exc.IntegrityError):
-        return Trouble.CONFLICT
+        return FailureKind.CONFLICT
     original = error.orig
     module = type(original).__module__
     if module.startswith("psycopg"):
@@ -194,18 +194,18 @@ def trouble(error: sa.exc.SQLAlchemyError) -> Trouble:
     if module.startswith("pymysql"):
         number = original.args[0] if original.args else None
         # 0: PyMySQL's InterfaceError(0, "") on a connection that is closed
-        return Trouble.LOST if number == 0 else _MARIADB.get(number, Trouble.OTHER)
+        return FailureKind.LOST if number == 0 else _MARIADB.get(number, FailureKind.OTHER)
     text = str(original)
     if "locked" in text or "busy" in text:
-        return Trouble.BUSY
+        return FailureKind.BUSY
     if "no such table" in text or "no such column" in text or "has no column" in text:
-        return Trouble.NO_SCHEMA
+        return FailureKind.NO_SCHEMA
     if "unable to open database file" in text:
-        return Trouble.LOST
-    return Trouble.OTHER
+        return FailureKind.LOST
+    return FailureKind.OTHER
 
 
-def _of_postgresql(sqlstate: str | None, error: sa.exc.DBAPIError) -> Trouble:
+def _of_postgresql(sqlstate: str | None, error: sa.exc.DBAPIError) -> FailureKind:
     if sqlstate is None:  # libpq's own errors: no server, or the connection broke
-        return Trouble.LOST if isinstance(error, sa.exc.OperationalError) else Trouble.OTHER
-    return Trouble.LOST if sqlstate.startswith("08") else _POSTGRESQL.get(sqlstate, Trouble.OTHER)
+        return FailureKind.LOST if isinstance(error, sa.exc.OperationalError) else FailureKind.OTHER
+    return FailureKind.LOST if sqlstate.startswith("08") else _POSTGRESQL.get(sqlstate, FailureKind.OTHER)

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from obsvc import metrics
-from obsvc.engine.database.databases import READ_ONLY, Trouble, make_engine, shown, trouble
+from obsvc.engine.database.databases import READ_ONLY, FailureKind, classify, make_engine, shown
 from obsvc.engine.schema import core
 from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, InvalidInput, Unavailable
@@ -51,7 +51,7 @@ CONFLICT_RETRIES = 3
 #: Change counters that somebody may wait for.
 COUNTERS = ("feed", "partition", "job", "stack", "observation", "selector")
 
-_AGAIN = {Trouble.DEADLOCK, Trouble.SERIALIZATION, Trouble.LOCK_TIMEOUT, Trouble.BUSY}
+_AGAIN = {FailureKind.DEADLOCK, FailureKind.SERIALIZATION, FailureKind.LOCK_TIMEOUT, FailureKind.BUSY}
 
 
 class Transaction:
@@ -232,7 +232,7 @@ class Store:
             try:
                 connection.commit()
             except sa.exc.DBAPIError as error:
-                if trouble(error) is Trouble.LOST:
+                if classify(error) is FailureKind.LOST:
                     raise Unavailable(
                         "the connection to the database broke while a transaction was committed: its outcome is "
                         "unknown, send the request again"
@@ -265,23 +265,23 @@ class Store:
             except OverflowError as error:  # SQLite's driver, of a whole number beyond 64 bits
                 raise _not_storable(error) from error
             except sa.exc.SQLAlchemyError as error:
-                why = trouble(error)
-                if why is Trouble.NO_SCHEMA:
+                why = classify(error)
+                if why is FailureKind.NO_SCHEMA:
                     raise ConfigError(
                         f"the database {shown(self.url)} lacks a table or column that this version needs "
                         "(run 'obsvc db upgrade')"
                     ) from error
                 if isinstance(error, sa.exc.DataError):
                     raise _not_storable(error) from error
-                if why is Trouble.LOST:
+                if why is FailureKind.LOST:
                     lost_since = lost_since or time.monotonic()
                     again = time.monotonic() - lost_since < LOST_PATIENCE
                 else:
                     in_time = time.monotonic() - began < RETRY_PATIENCE
                     again = why in _AGAIN and attempt < self.max_retries and in_time
-                    again = again or (why is Trouble.CONFLICT and attempt < CONFLICT_RETRIES)
+                    again = again or (why is FailureKind.CONFLICT and attempt < CONFLICT_RETRIES)
                 if not again:
-                    if why in _AGAIN or why is Trouble.LOST:
+                    if why in _AGAIN or why is FailureKind.LOST:
                         raise Unavailable(self._given_up(why, attempt, error)) from error
                     raise
                 attempt += 1
@@ -289,8 +289,8 @@ class Store:
                 LOG.debug("transaction runs again (attempt %d): %s", attempt + 1, why.value)
                 time.sleep(random.uniform(0, min(PAUSE_MAX, PAUSE_INITIAL * 2 ** min(attempt, 10))))
 
-    def _given_up(self, why: Trouble, attempt: int, error: Exception) -> str:
-        if why is Trouble.LOST:
+    def _given_up(self, why: FailureKind, attempt: int, error: Exception) -> str:
+        if why is FailureKind.LOST:
             return f"the database {shown(self.url)} can't be reached ({one_line(error)}): try again later"
         return f"a transaction found no way through after {attempt + 1} attempts ({why.value}): try again later"
 

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import watches
 from obsvc.engine.schema import core
 from obsvc.engine_client import reports
 from obsvc.exceptions import InvalidInput, NotFound
@@ -65,7 +65,7 @@ def replayed(tx: Transaction, request: reports.ReplayRequest) -> reports.ReplayR
     """Mark what the letter names and note that it was read, in one transaction.  Partitions are locked first."""
     if len(request.refs) > REFS_MAX:
         raise InvalidInput(f"expected at most {REFS_MAX} refs of one letter, got {len(request.refs)}")
-    marks = observing.mark(tx, request.refs, "replay") if request.refs else []
+    marks = watches.mark(tx, request.refs, "replay") if request.refs else []
     noted = tx.execute(
         sa.update(_table).where(_table.c.letter_id == request.letter_id).values(replayed_at=tx.now)
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import msgspec
 
-from obsvc.engine_client.observations import ObservationStatus, Standing
+from obsvc.engine_client.observations import GoalProgress, ObservationStatus
 from obsvc.model import Cause, Condition, Generation, Ref, Snapshot
 
 
@@ -20,7 +20,7 @@ class TouchedObservation(msgspec.Struct, frozen=True):
     goal: Condition | None
     before_status: ObservationStatus
     after_status: ObservationStatus
-    standing: Standing = Standing.NONE
+    standing: GoalProgress = GoalProgress.NONE
 
 
 class DeltaDraft(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ class DeltaDraft(msgspec.Struct, frozen=True):
     before: Snapshot | None
     after: Snapshot
     project_id: str | None
-    standing: Standing
+    standing: GoalProgress
     changed: tuple[str, ...] = ()
     observations: tuple[TouchedObservation, ...] = ()
     member: str | None = None

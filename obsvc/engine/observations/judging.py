@@ -9,12 +9,12 @@ from collections.abc import Iterable
 import msgspec
 
 from obsvc.engine.observations.deltas import DeltaDraft, TouchedObservation
-from obsvc.engine_client.observations import ObservationStatus, Standing
+from obsvc.engine_client.observations import GoalProgress, ObservationStatus
 from obsvc.engine_client.reports import Report, Verdict
 from obsvc.model import Condition, Generation, Snapshot
 
 #: Of several observations' standings the weightiest names the delta's.
-_WEIGHT = (Standing.NONE, Standing.TOWARDS, Standing.MET, Standing.DRIFT, Standing.FAILED)
+_WEIGHT = (GoalProgress.NONE, GoalProgress.TOWARDS, GoalProgress.MET, GoalProgress.DRIFT, GoalProgress.FAILED)
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ def order(known: Known, generation: Generation, sequence: int) -> int:
     return (mine > other) - (mine < other)
 
 
-def stand(watch: Watch, known: Known, report: Report) -> TouchedObservation:
+def evaluate(watch: Watch, known: Known, report: Report) -> TouchedObservation:
     """How a newer report stands to one observation.
 
     A goal is met (or failed) only by a look that began after the observation did: one that names the mark of its
@@ -108,21 +108,21 @@ def stand(watch: Watch, known: Known, report: Report) -> TouchedObservation:
     before, after, goal = known.snapshot, report.snapshot, watch.goal
     counted_before = known.looked >= watch.start_mark
     counts = counted_before or (report.mark is not None and report.mark >= watch.start_mark)
-    status, standing = watch.status, Standing.NONE
+    status, standing = watch.status, GoalProgress.NONE
     if goal is None:
         pass
     elif status is ObservationStatus.WAITING:
-        standing = Standing.TOWARDS
+        standing = GoalProgress.TOWARDS
         if counts and satisfies(after, goal):
-            status, standing = ObservationStatus.MET, Standing.MET
+            status, standing = ObservationStatus.MET, GoalProgress.MET
         elif counts and failed(after, goal):
             news = before is None or not counted_before or not failed(before, goal)
-            standing = Standing.FAILED if news or _said_more(before, after) else Standing.TOWARDS
+            standing = GoalProgress.FAILED if news or _said_more(before, after) else GoalProgress.TOWARDS
     elif status is ObservationStatus.MET:
         was = before is not None and satisfies(before, goal)
         now = satisfies(after, goal)
         if was != now or not now:
-            standing = Standing.MET if now else Standing.DRIFT
+            standing = GoalProgress.MET if now else GoalProgress.DRIFT
     return TouchedObservation(
         watch.observation_id, watch.stack_id, watch.node_id, goal, watch.status, status, standing
     )
@@ -147,10 +147,10 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
         return Judgement(Verdict.SUPERSEDED)
     if age == 0:
         return Judgement(known.verdict or Verdict.UNCHANGED, repeated=True)
-    touched = tuple([stand(watch, known, report) for watch in watches])
+    touched = tuple([evaluate(watch, known, report) for watch in watches])
     differs, changed = differences(known.snapshot, report.snapshot)
     if not differs and not any(
-        one.before_status is not one.after_status or one.standing is Standing.FAILED for one in touched
+        one.before_status is not one.after_status or one.standing is GoalProgress.FAILED for one in touched
     ):
         return Judgement(Verdict.UNCHANGED)
     draft = DeltaDraft(
@@ -161,8 +161,8 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
     return Judgement(Verdict.ACCEPTED, draft=draft)
 
 
-def _weightiest(touched: Iterable[TouchedObservation]) -> Standing:
-    return max((one.standing for one in touched), key=_WEIGHT.index, default=Standing.NONE)
+def _weightiest(touched: Iterable[TouchedObservation]) -> GoalProgress:
+    return max((one.standing for one in touched), key=_WEIGHT.index, default=GoalProgress.NONE)
 
 
 def _project(known: Known, after: Snapshot) -> str | None:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine.database.rows import chunks, observed_refs, ref_of, resources_by_key
+from obsvc.engine.database.rows import chunks, ref_of
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.observations import trails
+from obsvc.engine.observations.records import observed_refs, resources_by_key
 from obsvc.engine.ownership.grants import asked_since, check_partitions, holds
 from obsvc.engine.schema import core
 from obsvc.engine_client.ownership import (

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from obsvc.engine.database.rows import check_ref, chunks
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import watches
 from obsvc.engine.ownership import duties
 from obsvc.engine.schema import core
 from obsvc.engine.schema.selectors import selector as table
@@ -35,7 +35,7 @@ STOPPED_AT_ONCE = 500
 _NAMESPACE = uuid.UUID("1f6a4a5e-6d1c-4b0a-9f52-0c6c1f0d5a3e")
 
 
-class Projects:
+class SelectedProjects:
     """The projects of which all of one kind are selected; ``everybody``: of any."""
 
     def __init__(self, found: Iterable[str | None] = ()) -> None:
@@ -107,7 +107,7 @@ def left_over(tx: Transaction, kind: Kind) -> int:
     if projects:
         query = query.where(resource.c.snapshot.is_not(None))
     ending = [row.observation_id for row in tx.execute(query) if not projects.select(row.project_id)]
-    observing.stop(tx, ending[:STOPPED_AT_ONCE])
+    watches.stop(tx, ending[:STOPPED_AT_ONCE])
     return len(ending[:STOPPED_AT_ONCE])
 
 
@@ -119,7 +119,7 @@ def read(tx: Transaction) -> SelectorsReply:
     return SelectorsReply(version, tuple(_of(row) for row in rows))
 
 
-def projects_of(tx: Transaction, kinds: Collection[Kind]) -> Mapping[Kind, Projects]:
+def projects_of(tx: Transaction, kinds: Collection[Kind]) -> Mapping[Kind, SelectedProjects]:
     """By kind, whose are selected."""
     found: dict[Kind, set[str | None]] = {kind: set() for kind in kinds}
     if kinds:
@@ -127,7 +127,7 @@ def projects_of(tx: Transaction, kinds: Collection[Kind]) -> Mapping[Kind, Proje
         for row in tx.execute(query):
             if (kind := (row.region, row.resource_type)) in found:
                 found[kind].add(row.project_id)
-    return defaultdict(Projects, {kind: Projects(projects) for kind, projects in found.items()})
+    return defaultdict(SelectedProjects, {kind: SelectedProjects(projects) for kind, projects in found.items()})
 
 
 def discover(tx: Transaction, refs: Sequence[Ref]) -> int:
@@ -135,13 +135,13 @@ def discover(tx: Transaction, refs: Sequence[Ref]) -> int:
     was heard of them may be news."""
     projects = projects_of(tx, {(ref.region, ref.resource_type) for ref in refs})
     wanted = [ref for ref in dict.fromkeys(refs) if projects[ref.region, ref.resource_type]]
-    tx.lock_partitions(observing.partitions_of(tx, wanted))
+    tx.lock_partitions(watches.partitions_of(tx, wanted))
     there = _selected(tx, wanted)
     new = [ref for ref in wanted if core.ref_key(ref) not in there]
     _observe(tx, new)
     known = [ref for ref in wanted if core.ref_key(ref) in there]
     if known:
-        observing.mark(tx, known, "discovered")
+        watches.mark(tx, known, "discovered")
     return len(new)
 
 
@@ -165,7 +165,7 @@ def admit(tx: Transaction, refs: Sequence[Ref]) -> int:
 
 def _observe(tx: Transaction, refs: Sequence[Ref]) -> None:
     if refs:
-        observing.start(tx, [StartItem(ref) for ref in refs], selected=True)
+        watches.start(tx, [StartItem(ref) for ref in refs], selected=True)
 
 
 def _selected(tx: Transaction, refs: Iterable[Ref]) -> set[str]:

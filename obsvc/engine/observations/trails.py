@@ -10,9 +10,10 @@ from collections.abc import Collection
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine.database.rows import check_ref, ref_of, resources_by_key
+from obsvc.engine.database.rows import check_ref, ref_of
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.observations.records import resources_by_key
+from obsvc.engine.ownership import grants
 from obsvc.engine.schema import core
 from obsvc.engine_client.trails import ASK_STANDS, TellTrailsRequest, Trail, TrailReply
 from obsvc.exceptions import NotFound
@@ -53,7 +54,7 @@ def tell(tx: Transaction, request: TellTrailsRequest) -> None:
     numbers = {key: partition(one.ref, tx.partitions) for key, one in told.items()}
     parts = tx.lock_partitions(numbers.values())
     for key, one in told.items():
-        if fencing.holds(parts[numbers[key]], request.member, one.generation):
+        if grants.holds(parts[numbers[key]], request.member, one.generation):
             tx.execute(sa.update(_table).where(_table.c.ref_key == key, _table.c.told_at.is_(None)).values(
                 told_at=tx.now, name=request.member.name, incarnation=request.member.incarnation,
                 body=msgspec.json.encode(one.trail).decode()))

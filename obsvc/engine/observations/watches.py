@@ -13,21 +13,22 @@ import msgspec
 import sqlalchemy as sa
 
 from obsvc.engine.database import due
-from obsvc.engine.database.rows import check_ref, chunks, observation_of, resources_by_key, to_json
+from obsvc.engine.database.rows import check_ref, chunks, to_json
 from obsvc.engine.database.store import Transaction
+from obsvc.engine.observations.records import observation_of, resources_by_key
 from obsvc.engine.schema import core
 from obsvc.engine_client.observations import Observation, ObservationStatus, StartItem
 from obsvc.exceptions import InvalidInput
 from obsvc.model import Condition, PartitionId, Ref, partition
 
-#: The kind of due work that a deadline is; handled in :mod:`obsvc.engine.deadlines`.
+#: The kind of due work that a deadline is; handled in :mod:`obsvc.engine.reports.upkeep`.
 DEADLINE = "observation_deadline"
 
 _REF_COLUMNS = (core.resource.c.region, core.resource.c.resource_type, core.resource.c.resource_id)
 
 
-class _List:
-    """The lists of some partitions under their locks: hands out one new version per ref, and writes them."""
+class PartitionChangeLog:
+    """Changes to the lists of some partitions, under their locks: one version for each changed ref."""
 
     def __init__(self, tx: Transaction, refs: Iterable[Ref]) -> None:
         self._tx = tx
@@ -84,7 +85,7 @@ def start(
         check_ref(item.ref)
         if item.timeout is not None and not item.timeout > 0:
             raise InvalidInput(f"expected a timeout above 0 seconds, got {item.timeout}")
-    lists = _List(tx, (item.ref for item in items))
+    log = PartitionChangeLog(tx, (item.ref for item in items))
     keys = {item.ref: core.ref_key(item.ref) for item in items}
     there = resources_by_key(tx, keys.values())
     known = _matching(tx, keys, stack_id, node_id, selected=selected)
@@ -111,14 +112,14 @@ def start(
             (fresh if one.observation_id in fresh else renewed)[one.observation_id] = one
         known[identity] = one
         if before is None or again:
-            marks[one.observation_id] = lists.change(item.ref)
+            marks[one.observation_id] = log.change(item.ref)
         elif one != before:
-            lists.change(item.ref)
+            log.change(item.ref)
         answers.append(one.observation_id)
-    _write_resources(tx, lists, there, keys, marks, {**fresh, **renewed})
+    _write_resources(tx, log, there, keys, marks, {**fresh, **renewed})
     _write_observations(tx, keys, marks, fresh, renewed)
     _write_deadlines(tx, fresh, renewed)
-    lists.write()
+    log.write()
     tx.touch("observation")
     return [fresh.get(one) or renewed[one] for one in answers]
 
@@ -164,8 +165,8 @@ def select_observations() -> sa.Select[Any]:
 
 
 def _write_resources(
-    tx: Transaction, lists: _List, there: Mapping[str, Any], keys: Mapping[Ref, str], marks: Mapping[str, int],
-    observations: Mapping[str, Observation],
+    tx: Transaction, log: PartitionChangeLog, there: Mapping[str, Any], keys: Mapping[Ref, str],
+    marks: Mapping[str, int], observations: Mapping[str, Observation],
 ) -> None:
     marked = {observations[one].ref: mark for one, mark in marks.items()}
     new = [ref for ref in marked if keys[ref] not in there]
@@ -175,7 +176,7 @@ def _write_resources(
             [
                 {
                     "ref_key": keys[ref], "region": ref.region, "resource_type": ref.resource_type,
-                    "resource_id": ref.resource_id, "partition_id": lists.partition_of[ref], "started_at": tx.now,
+                    "resource_id": ref.resource_id, "partition_id": log.partition_of[ref], "started_at": tx.now,
                     "version": 0, "condition": Condition.UNKNOWN.value, "generation": 0, "sequence": 0,
                     "mark": marked[ref], "mark_reason": "start", "looked": 0,
                 }
@@ -241,9 +242,9 @@ def stop(
 
     A ref that nobody observes any more is forgotten with its snapshot; the feed keeps what it has.
     """
-    lists = _List(tx, (row.ref for row in _by_ids(tx, observation_ids, project_id)))
+    log = PartitionChangeLog(tx, (row.ref for row in _by_ids(tx, observation_ids, project_id)))
     rows = _by_ids(tx, observation_ids, project_id)  # again, as they stand under the locks
-    ending = [one for one in rows if one.ref in lists.partition_of]
+    ending = [one for one in rows if one.ref in log.partition_of]
     for some in chunks([one.observation_id for one in ending]):
         tx.execute(sa.delete(core.observation).where(core.observation.c.observation_id.in_(some)))
     keys = sorted({core.ref_key(one.ref) for one in ending})
@@ -253,10 +254,10 @@ def stop(
         over = [key for key in some if key not in remaining]
         tx.execute(sa.delete(core.resource).where(core.resource.c.ref_key.in_(over)))
     for one in ending:
-        lists.change(one.ref)
+        log.change(one.ref)
         if one.deadline is not None:
             due.cancel(tx, DEADLINE, one.observation_id)
-    lists.write()
+    log.write()
     if ending:
         tx.touch("observation")
     stopped = {one.observation_id for one in ending}
@@ -283,19 +284,19 @@ def of_node(tx: Transaction, stack_id: str, node_id: str) -> list[Observation]:
 
 def mark(tx: Transaction, refs: Sequence[Ref], reason: str) -> list[int | None]:
     """Ask for a look at each ref; the mark's number, None where the ref is not observed."""
-    lists = _List(tx, refs)
+    log = PartitionChangeLog(tx, refs)
     keys = {ref: core.ref_key(ref) for ref in refs}
     there = resources_by_key(tx, keys.values())
-    numbers = {ref: lists.change(ref) for ref in keys if keys[ref] in there}
+    numbers = {ref: log.change(ref) for ref in keys if keys[ref] in there}
     set_marks(tx, {keys[ref]: number for ref, number in numbers.items()}, reason)
-    lists.write()
+    log.write()
     return [numbers.get(ref) for ref in refs]
 
 
 def announce(tx: Transaction, refs: Iterable[Ref]) -> None:
     """Tell the owners that what is wanted of these refs has changed, without asking for a look."""
     wanted = list(refs)
-    lists = _List(tx, wanted)
+    log = PartitionChangeLog(tx, wanted)
     for ref in wanted:
-        lists.change(ref)
-    lists.write()
+        log.change(ref)
+    log.write()

@@ -8,11 +8,8 @@ from typing import Any
 from obsvc import metrics
 from obsvc.engine.database.store import Store
 from obsvc.engine.database.waiters import Waiters
-from obsvc.engine.observations import dead_letters, trails
-from obsvc.engine.observations import lists as following
-from obsvc.engine.observations import watches as observing
-from obsvc.engine.ownership import draining
-from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.observations import dead_letters, lists, trails, watches
+from obsvc.engine.ownership import draining, grants
 from obsvc.engine.reports import reporting
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client import ownership, reports
@@ -47,7 +44,7 @@ class MemberOperations:
                 f"{request.partitions}: it must take the number from the engine"
             )
         granted, drained = self.store.run(
-            lambda tx: (fencing.beat(tx, request), draining.is_drained(tx, request.member.name))
+            lambda tx: (grants.beat(tx, request), draining.is_drained(tx, request.member.name))
         )
         return ownership.BeatReply(self.store.clock.time(), granted, drained)
 
@@ -56,22 +53,22 @@ class MemberOperations:
         return self.store.run(lambda tx: draining.set_drained(tx, request))
 
     def claim(self, request: ownership.ClaimRequest) -> ownership.ClaimReply:
-        return self.store.run(lambda tx: fencing.claim(tx, request))
+        return self.store.run(lambda tx: grants.claim(tx, request))
 
     def release(self, request: ownership.ReleaseRequest) -> ownership.ReleaseReply:
-        return self.store.run(lambda tx: fencing.release(tx, request))
+        return self.store.run(lambda tx: grants.release(tx, request))
 
     def observed(self, request: ownership.ObservedRequest) -> ownership.ObservedPage:
-        return self.store.read(lambda tx: following.observed(tx, request))
+        return self.store.read(lambda tx: lists.observed(tx, request))
 
     def follow(self, request: ownership.FollowRequest) -> ownership.FollowReply:
         """Answers as soon as there is something new; an ask that was told lately is no news."""
-        self.store.read(lambda tx: fencing.check_partitions(tx, (number for number, _, _ in request.known)))
+        self.store.read(lambda tx: grants.check_partitions(tx, (number for number, _, _ in request.known)))
         last = ownership.FollowReply()
 
         def check() -> ownership.FollowReply | None:
             nonlocal last
-            last = self.store.read(lambda tx: following.changes_since(tx, request))
+            last = self.store.read(lambda tx: lists.changes_since(tx, request))
             news = last.changes or last.lost or last.explain or self._told.news(request.member, last.asked)
             return last if news else None
 
@@ -89,7 +86,7 @@ class MemberOperations:
         return self.store.run(lambda tx: reporting.report(tx, request))
 
     def mark(self, request: reports.MarkRequest) -> reports.MarkReply:
-        marks = self.store.run(lambda tx: observing.mark(tx, request.refs, request.reason))
+        marks = self.store.run(lambda tx: watches.mark(tx, request.refs, request.reason))
         metrics.MARKS.labels(reason=request.reason[:32]).inc(sum(number is not None for number in marks))
         return reports.MarkReply(tuple(marks))
 

@@ -7,28 +7,18 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine.database.rows import (
-    check_ref,
-    chunks,
-    labels_of,
-    observation_of,
-    ref_of,
-    resource_of,
-    resources_by_key,
-    to_json,
-)
+from obsvc.engine.database.rows import check_ref, chunks, ref_of, to_json
 from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.database.waiters import Waiters
-from obsvc.engine.observations import trails
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import trails, watches
+from obsvc.engine.observations.records import labels_of, observation_of, resource_of, resources_by_key
 from obsvc.engine.operations.members import WAIT_MAX
-from obsvc.engine.ownership import draining
-from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.ownership import draining, grants
 from obsvc.engine.schema import core
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client import observations
 from obsvc.engine_client.contract import Empty
-from obsvc.engine_client.observations import ChangesPage, ChangesRequest, Delta, Resource, ResourceRequest, Standing
+from obsvc.engine_client.observations import ChangesPage, ChangesRequest, Delta, GoalProgress, Resource, ResourceRequest
 from obsvc.engine_client.ownership import Beat, MemberRecord, PartitionRecord
 from obsvc.engine_client.trails import TrailReply, TrailRequest
 from obsvc.exceptions import Conflict, FeedTruncated, InvalidInput, NotFound
@@ -60,7 +50,7 @@ class ObservationOperations:
     def start(self, request: observations.StartRequest) -> observations.StartReply:
         if len(request.items) > ITEMS_MAX:
             raise InvalidInput(f"expected at most {ITEMS_MAX} items, got {len(request.items)}: send them in parts")
-        return observations.StartReply(tuple(self.store.run(lambda tx: observing.start(tx, request.items))))
+        return observations.StartReply(tuple(self.store.run(lambda tx: watches.start(tx, request.items))))
 
     def stop(self, request: observations.StopRequest) -> observations.StopReply:
         if len(request.observation_ids) > ITEMS_MAX:
@@ -72,7 +62,7 @@ class ObservationOperations:
                 one, stack = next(iter(of_stacks.items()))
                 raise Conflict(f"observation {one} belongs to stack {stack}: it ends with the stack, delete that")
             ids = [each for each in request.observation_ids if each not in of_stacks]
-            stopped, missing = observing.stop(tx, ids, project_id=request.project_id)
+            stopped, missing = watches.stop(tx, ids, project_id=request.project_id)
             return observations.StopReply(tuple(stopped), tuple(missing), tuple(of_stacks))
 
         return self.store.run(work)
@@ -80,7 +70,7 @@ class ObservationOperations:
     def list_observations(self, request: observations.ObservationsRequest) -> observations.ObservationsPage:
         _check_limit(request.limit)
         table = core.observation
-        query = observing.select_observations().order_by(table.c.observation_id).limit(request.limit)
+        query = watches.select_observations().order_by(table.c.observation_id).limit(request.limit)
         for name in ("resource_type", "resource_id", "region", "condition"):
             value = getattr(request, name)
             if value is not None:
@@ -174,7 +164,7 @@ class ObservationOperations:
         found, names = [], set()
         for row in rows:
             held = granted.get(MemberId(row.name, row.incarnation), 0)
-            alive = fencing.is_alive(row.state, row.last_beat_at, now=tx.now, settings=tx.settings)
+            alive = grants.is_alive(row.state, row.last_beat_at, now=tx.now, settings=tx.settings)
             if alive or held or row.name not in names:
                 found.append(MemberRecord(_beat(row.beat), row.last_beat_at, alive, held, drained.get(row.name)))
             names.add(row.name)
@@ -320,7 +310,7 @@ def _truncated(feed: Any, since: int) -> FeedTruncated:
 def _delta(row: Any) -> Delta:
     return Delta(
         version=Version(row.version), at=row.at, ref=ref_of(row), condition=Condition(row.condition),
-        before_condition=Condition(row.before_condition), standing=Standing(row.standing), status=row.status,
+        before_condition=Condition(row.before_condition), standing=GoalProgress(row.standing), status=row.status,
         before_status=row.before_status, settled=row.settled, changed=_names(row.changed), project_id=row.project_id,
         stack_id=row.stack_id, member=row.member, generation=row.generation, cause=row.cause,
         fetched_at=row.fetched_at,
@@ -332,14 +322,14 @@ def _partitions(tx: Transaction, numbers: tuple[PartitionId, ...] | None) -> lis
     query = sa.select(table).order_by(table.c.partition_id)
     counting = sa.select(refs.c.partition_id, sa.func.count()).group_by(refs.c.partition_id)
     if numbers is not None:
-        fencing.check_partitions(tx, numbers)
+        grants.check_partitions(tx, numbers)
         query = query.where(table.c.partition_id.in_(numbers))
         counting = counting.where(refs.c.partition_id.in_(numbers))
     counts = {number: count for number, count in tx.execute(counting)}
     return [
         PartitionRecord(
             partition=PartitionId(row.partition_id), generation=Generation(row.generation),
-            owner=fencing.owner_of(row), since=row.since, observation_version=row.observation_version,
+            owner=grants.owner_of(row), since=row.since, observation_version=row.observation_version,
             observed=counts.get(row.partition_id, 0), asked_by=row.asked_by, asked_at=row.asked_at, why=row.why,
         )
         for row in tx.execute(query)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from obsvc.engine.database.rows import check_ref
 from obsvc.engine.database.store import Store
 from obsvc.engine.database.waiters import Waiters
-from obsvc.engine.observations import selected as selecting
+from obsvc.engine.observations import selected
 from obsvc.engine.operations.members import WAIT_MAX
 from obsvc.engine_client import selectors
 from obsvc.engine_client.contract import Empty
@@ -21,11 +21,11 @@ class SelectorOperations:
     waiters: Waiters
 
     def start_selector(self, request: selectors.SelectorStart) -> selectors.Selector:
-        return self.store.run(lambda tx: selecting.start(tx, request))
+        return self.store.run(lambda tx: selected.start(tx, request))
 
     def stop_selector(self, request: selectors.SelectorStop) -> Empty:
-        stopped = self.store.run(lambda tx: selecting.stop(tx, request))
-        while self.store.run(lambda tx: selecting.left_over(tx, (stopped.region, stopped.resource_type))):
+        stopped = self.store.run(lambda tx: selected.stop(tx, request))
+        while self.store.run(lambda tx: selected.left_over(tx, (stopped.region, stopped.resource_type))):
             pass
         return Empty()
 
@@ -34,7 +34,7 @@ class SelectorOperations:
 
         def check() -> selectors.SelectorsReply | None:
             nonlocal last
-            last = self.store.read(selecting.read)
+            last = self.store.read(selected.read)
             return last if last.version != request.known else None
 
         found = self.waiters.wait({"selector"}, check, min(request.wait, WAIT_MAX)) or last
@@ -46,4 +46,4 @@ class SelectorOperations:
             raise InvalidInput(f"expected at most {DISCOVER_MAX} refs, got {len(request.refs)}: send them in parts")
         for ref in request.refs:
             check_ref(ref)
-        return selectors.DiscoverReply(self.store.run(lambda tx: selecting.discover(tx, request.refs)))
+        return selectors.DiscoverReply(self.store.run(lambda tx: selected.discover(tx, request.refs)))

@@ -1,4 +1,4 @@
-"""Members that an operator has drained for maintenance, by name: kept until undrained, over restarts (DESIGN 2).
+"""Members that an operator has drained for maintenance, by name: kept until undrained, over restarts.
 
 The engine only remembers and tells: the member reads it in the answer to its beats, leaves the group, and hands over
 what the others then ask for.  So what the others compute follows from the group alone, as with every other change.

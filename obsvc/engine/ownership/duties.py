@@ -1,4 +1,4 @@
-"""Duties: what is to be done once for the cluster, by the owner of its partition (DESIGN 2).
+"""Duties: what is to be done once for the cluster, by the owner of its partition.
 
 A row of a duty is written under the lock of its partition, by whom holds that partition under the generation named:
 so two members may believe that they lead, and only one of them has any effect.  Functions belong to the thread of
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from obsvc.engine.database.rows import to_json
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.ownership import grants
 from obsvc.engine.schema import core
 from obsvc.engine.schema.duties import duty as table
 from obsvc.engine.schema.selectors import selector
@@ -103,7 +103,7 @@ def _recall(tx: Transaction) -> tuple[Counter[tuple[str, str]], Counter[tuple[st
     seen: Counter[tuple[str, str]] = Counter()
     missed: Counter[tuple[str, str]] = Counter()
     for row in tx.execute(sa.select(members.c.beat, members.c.state, members.c.last_beat_at)):
-        if fencing.is_alive(row.state, row.last_beat_at, now=tx.now, settings=tx.settings):
+        if grants.is_alive(row.state, row.last_beat_at, now=tx.now, settings=tx.settings):
             for count in _beat(row.beat).recall:
                 seen[count.region, count.service] += count.seen
                 missed[count.region, count.service] += count.missed
@@ -113,7 +113,7 @@ def _recall(tx: Transaction) -> tuple[Counter[tuple[str, str]], Counter[tuple[st
 def _record(row: Any, seen: Counter[tuple[str, str]], missed: Counter[tuple[str, str]]) -> DutyRecord:
     return DutyRecord(
         name=row.name, kind=row.kind, region=row.region, service=row.service,
-        partition=PartitionId(row.partition_id), generation=Generation(row.generation), leader=fencing.owner_of(row),
+        partition=PartitionId(row.partition_id), generation=Generation(row.generation), leader=grants.owner_of(row),
         since=row.since, running_since=row.running_since, last_run_at=row.last_run_at,
         last_ended_at=row.last_ended_at, next_run_at=row.next_run_at, interval=row.pace, result=_result(row.result),
         last_error=row.last_error, requested_at=row.requested_at, request_reason=row.request_reason,
@@ -145,9 +145,9 @@ def lead(tx: Transaction, request: Led, others: Iterable[int] = ()) -> tuple[Any
     row = tx.execute(sa.select(table).where(table.c.name == request.name)).one_or_none()
     if row is None:
         raise NotFound(f"no duty {request.name!r}")
-    leads = fencing.holds(parts[number], request.member, request.generation)
+    leads = grants.holds(parts[number], request.member, request.generation)
     if not leads:
-        owner, generation = fencing.owner_of(parts[number]), parts[number].generation
+        owner, generation = grants.owner_of(parts[number]), parts[number].generation
         tx.after_commit(lambda: LOG.info(
             "duty %s: %s does not lead under generation %d, %s has it under %d", request.name, request.member,
             request.generation, owner, generation))

@@ -1,4 +1,4 @@
-"""Who owns a partition: beats, claims, releases, and the fence check (DESIGN 2).
+"""Who owns a partition: beats, claims, releases, and the fence check.
 
 The decision about one claim is pure (:func:`decide`); the functions that take a Transaction lock the partitions
 they touch.  Generations only rise: every grant but a repeated one raises its partition's by one.

@@ -1,4 +1,4 @@
-"""The transaction of a batch of reports: fence, judge, write, number the deltas (DESIGN 4).
+"""The transaction of a batch of reports: fence, judge, write, number the deltas.
 
 Lock order: partitions ascending (their rows are the locks of their refs too: whatever writes a ref holds its
 partition), then what ``progress`` locks (stacks, nodes), the change counters, and the feed last.
@@ -16,20 +16,19 @@ import sqlalchemy as sa
 from obsvc import metrics
 from obsvc.engine.database import due, outbox
 from obsvc.engine.database.bulk import Bulk
-from obsvc.engine.database.rows import (
+from obsvc.engine.database.rows import to_json
+from obsvc.engine.database.store import Transaction
+from obsvc.engine.observations import selected, watches
+from obsvc.engine.observations.deltas import DeltaDraft
+from obsvc.engine.observations.judging import Judgement, Known, gone, judge
+from obsvc.engine.observations.records import (
     SNAPSHOT_COLUMNS,
     StoredWatch,
     known_by_key,
     store_snapshot,
-    to_json,
     waiting,
     watches_by_key,
 )
-from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations import selected as selecting
-from obsvc.engine.observations import watches as observing
-from obsvc.engine.observations.deltas import DeltaDraft
-from obsvc.engine.observations.judging import Judgement, Known, gone, judge
 from obsvc.engine.observations.watches import DEADLINE
 from obsvc.engine.ownership.grants import Refusal, note_refused, refusal
 from obsvc.engine.schema import core
@@ -86,7 +85,7 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
     parts = tx.lock_partitions((one.partition for one in request.reports), *_FENCED)
     keys = [core.ref_key(one.ref) for one in request.reports]
     refs = _read(tx, keys)
-    selected = _Selected(tx, request.reports, keys, refs)
+    selection = _Selected(tx, request.reports, keys, refs)
     drafts: list[DeltaDraft] = []
     judged: list[tuple[Judgement, _Ref | None, int | None]] = []
     refused: list[tuple[Any, int, Refusal]] = []
@@ -101,7 +100,7 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
         if ref is not None:
             one = _carried(one, ref.known.snapshot)
         judgement = judge(one, ref and ref.known, ref.watches if ref else (), granted=why is None, member=member)
-        if ref is not None and ref.selected and selected.ends(ref, one, judgement):
+        if ref is not None and ref.selected and selection.ends(ref, one, judgement):
             del refs[key]  # nothing is written of it but that it is gone
             if not gone(one.snapshot) or ref.known.snapshot is None:
                 judgement, ref = Judgement(Verdict.NOT_OBSERVED), None
@@ -110,8 +109,8 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
             if judgement.draft is not None:
                 drafts.append(judgement.draft)
         judged.append((judgement, ref, ref.draft if ref else None))
-    if selected.leaving:
-        observing.stop(tx, selected.leaving)
+    if selection.leaving:
+        watches.stop(tx, selection.leaving)
     first = _write(tx, request.member, [ref for ref in refs.values() if ref.written is not None], drafts)
     tx.after_commit(lambda: _tell(request, [judgement for judgement, _, _ in judged], refused, drafts))
     return ReportReply(tuple(_outcome(judgement, ref, draft, first) for judgement, ref, draft in judged))
@@ -124,7 +123,7 @@ class _Selected:
         self, tx: Transaction, reports: Sequence[Report], keys: Sequence[str], refs: Mapping[str, _Ref]
     ) -> None:
         self.leaving: list[str] = []
-        self._projects = selecting.projects_of(tx, {
+        self._projects = selected.projects_of(tx, {
             (one.ref.region, one.ref.resource_type) for one, key in zip(reports, keys, strict=True)
             if key in refs and refs[key].selected})
 

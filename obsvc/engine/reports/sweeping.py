@@ -1,4 +1,4 @@
-"""A listing compared with the engine's copies, next to the data: what differs is marked for its owners (DESIGN 3).
+"""A listing compared with the engine's copies, next to the data: what differs is marked for its owners.
 
 A mark is all that a sweep sets: snapshots are written by owners alone, from fetches of their own, so what a list says
 is a hint and never news.  One batch is one transaction, under the generation of the duty's partition and in the run
@@ -12,11 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from obsvc import metrics
-from obsvc.engine.database.rows import load_head, ref_of
+from obsvc.engine.database.rows import ref_of
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations import selected as selecting
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import selected, watches
 from obsvc.engine.observations.judging import gone
+from obsvc.engine.observations.records import load_head
 from obsvc.engine.ownership import duties
 from obsvc.engine.schema import core
 from obsvc.engine.schema.duties import duty as duty_table
@@ -55,8 +55,8 @@ def sweep(tx: Transaction, request: SweepBatch) -> SweepReply:
         raise NotFound(f"no duty {request.name!r}")
     compared, changed = _changed(tx, region, request)
     absent = _absent(tx, region, request) if request.whole else {}
-    new = selecting.listed(tx, region, request)
-    row, leads = duties.lead(tx, request, observing.partitions_of(tx, {*changed, *absent, *new}))
+    new = selected.listed(tx, region, request)
+    row, leads = duties.lead(tx, request, watches.partitions_of(tx, {*changed, *absent, *new}))
     if not leads:
         return SweepReply(Verdict.STALE_GENERATION)
     if row.run_id != request.run_id or row.running_since is None:
@@ -69,8 +69,8 @@ def sweep(tx: Transaction, request: SweepBatch) -> SweepReply:
         now = _absent(tx, region, request)
         absent = {ref: waits for ref, waits in now.items() if ref in absent}
     to_mark = sorted(ref for ref, waits in {**changed, **absent}.items() if not waits)
-    marked = sum(number is not None for number in observing.mark(tx, to_mark, SWEPT)) if to_mark else 0
-    admitted = selecting.admit(tx, new)
+    marked = sum(number is not None for number in watches.mark(tx, to_mark, SWEPT)) if to_mark else 0
+    admitted = selected.admit(tx, new)
     if request.cursor is not None:
         tx.execute(sa.update(duty_table).where(duty_table.c.name == request.name).values(cursor_text=request.cursor))
     tx.after_commit(lambda: _count(request.resource_type, len(changed), len(absent), marked))

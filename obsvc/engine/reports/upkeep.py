@@ -10,11 +10,10 @@ import msgspec
 import sqlalchemy as sa
 
 from obsvc.engine.database import due
-from obsvc.engine.database.rows import observation_of, watch_of
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations import trails
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import trails, watches
 from obsvc.engine.observations.deltas import TouchedObservation
+from obsvc.engine.observations.records import observation_of, watch_of
 from obsvc.engine.observations.watches import DEADLINE
 from obsvc.engine.schema import core
 from obsvc.engine.stacks import progress
@@ -41,7 +40,7 @@ MEMBERS_KEPT = 86400.0
 @due.handler(DEADLINE)
 def deadline_passed(tx: Transaction, observation_id: str) -> None:
     """First a last look is asked for; ``last_look_grace`` seconds later the observation expires."""
-    query = observing.select_observations().where(core.observation.c.observation_id == observation_id)
+    query = watches.select_observations().where(core.observation.c.observation_id == observation_id)
     row = tx.execute(query).one_or_none()
     if row is None:
         return
@@ -56,16 +55,16 @@ def deadline_passed(tx: Transaction, observation_id: str) -> None:
     table = core.observation
     here = sa.update(table).where(table.c.observation_id == observation_id)
     if row.last_look_mark is None:
-        (number,) = observing.mark(tx, [ref], "deadline")
+        (number,) = watches.mark(tx, [ref], "deadline")
         tx.execute(here.values(last_look_mark=number))
         due.schedule(tx, DEADLINE, observation_id, tx.now + tx.settings.last_look_grace)
         return
     tx.execute(here.values(status=ObservationStatus.EXPIRED.value))
-    observing.announce(tx, [ref])
+    watches.announce(tx, [ref])
     tx.touch("observation")
     watch = msgspec.structs.replace(watch_of(row), status=ObservationStatus.EXPIRED)
     tx.after_commit(lambda: LOG.info("the deadline of %s passed before it was %s", ref, watch.goal))
-    progress.expired(tx, [
+    progress.time_out(tx, [
         TouchedObservation(
             observation_id, watch.stack_id, watch.node_id, watch.goal, ObservationStatus.WAITING, watch.status
         )

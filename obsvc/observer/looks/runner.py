@@ -29,8 +29,8 @@ from obsvc.observer.looks import policy, trail
 from obsvc.observer.looks.recall import Recall
 from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.queue.work_queue import DueLook, WorkQueue
-from obsvc.observer.state.deliveries import Unsettled
-from obsvc.observer.state.holdings import After, Held, LookState, Task
+from obsvc.observer.state.deliveries import UnsettledDeliveries
+from obsvc.observer.state.holdings import AfterReport, Holdings, LookState, Task
 from obsvc.process import failpoints
 from obsvc.process.clock import Clock
 
@@ -75,24 +75,24 @@ class LookRunner:
     """Makes the looks that the queue says are due.
 
     fetch: one request.  together: requests for several refs at once; None: there are none.  submit: hands a report
-    to the reporter.  hurry: has refs marked at the engine.  stale: is told of a partition whose reports are refused.
-    wall: the engine's clock as well as this member knows it.  recall: counts what was found without a notification.
-    note: keeps the trail of each ref.
+    to the reporter.  mark_soon: has refs marked at the engine.  stale: is told of a partition whose reports are
+    refused.  wall: the engine's clock as well as this member knows it.  recall: counts what was found without a
+    notification.  note: keeps the trail of each ref.
     """
 
     def __init__(
         self,
         settings: policy.LookSettings,
         *,
-        held: Held,
+        holdings: Holdings,
         queue: WorkQueue,
         schedule: LookSchedule,
-        unsettled: Unsettled,
+        deliveries: UnsettledDeliveries,
         absences: AbsenceWatch,
         lane_of: Callable[[Ref], object],
         fetch: Callable[[Ref], FetchResult],
         submit: Callable[[Report, Callable[[ReportOutcome | None], None]], None],
-        hurry: Callable[[Iterable[Ref]], None],
+        mark_soon: Callable[[Iterable[Ref]], None],
         stale: Callable[[PartitionId, Generation], None],
         wall: Callable[[], float],
         clock: Clock,
@@ -102,10 +102,10 @@ class LookRunner:
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
-        self._held = held
+        self._holdings = holdings
         self._queue = queue
         self._schedule = schedule
-        self._unsettled = unsettled
+        self._deliveries = deliveries
         self._absences = absences
         self._lane_of = lane_of
         self._fetch = fetch
@@ -114,7 +114,7 @@ class LookRunner:
         self._note = note
         self._alone: set[Ref] = set()  # a list did not have them: the next look asks for each by itself
         self._submit = submit
-        self._hurry = hurry
+        self._mark_soon = mark_soon
         self._stale = stale
         self._wall = wall
         self._clock = clock
@@ -184,7 +184,7 @@ class LookRunner:
 
     def _begin(self, look: DueLook) -> Begun | None:
         """What the report of a look that begins now may claim; None, with the look ended, where it is not ours."""
-        task = self._held.task(look.ref, begins=self._clock.monotonic())
+        task = self._holdings.task(look.ref, begins=self._clock.monotonic())
         if task is None:  # lost or handed over: whoever did that marked it
             self._queue.done(look)
             return None
@@ -223,13 +223,13 @@ class LookRunner:
             return decisions[-1].state
 
         if fetched.outcome in (FetchOutcome.FOUND, FetchOutcome.ABSENT):
-            task = self._held.task(look.ref)
+            task = self._holdings.task(look.ref)
             expected = task is not None and policy.expects_absence(task.look, look)
             mass_absence = self._absences.note(
                 self._lane_of(look.ref), look.ref, self._clock.monotonic(),
                 absent=fetched.outcome is FetchOutcome.ABSENT, expected=expected,
             )
-        self._held.update_look(look.ref, change)
+        self._holdings.update_look(look.ref, change)
         return decisions[-1] if decisions else None
 
     def _report(self, seen: Seen, snapshot: Snapshot, sequence: int) -> None:
@@ -295,13 +295,13 @@ class LookRunner:
         if self._recall is not None and outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             changed = outcome.verdict is Verdict.ACCEPTED and task.observed.last is not None
             self._recall.reported(task.ref, seen.fetched.began_at, changed=changed)
-        after = self._held.reported(task, outcome, snapshot)
+        after = self._holdings.reported(task, outcome, snapshot)
         told = seen.look.cause is Cause.PAYLOAD
         if told and outcome.verdict in _SETTLING:
-            self._unsettled.told(task.ref, seen.look.since)
+            self._deliveries.payload_reported(task.ref, seen.look.since)
         elif outcome.verdict in _SETTLING:
-            self._held.answered(task.ref, seen.fetched.began_at)
-            self._unsettled.looked(task.ref, seen.fetched.began_at)
+            self._holdings.report_answered(task.ref, seen.fetched.began_at)
+            self._deliveries.looked(task.ref, seen.fetched.began_at)
             self._schedule.looked(task.ref)
         if after is None:
             if outcome.verdict is Verdict.NOT_OBSERVED:
@@ -309,22 +309,22 @@ class LookRunner:
             return
         following = seen.decision.next
         if not told and (following is None or following.cause is Cause.POLLED):
-            self._held.paid(task)
+            self._holdings.requests_answered(task)
         if following is None and outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             self._poll(task, outcome, after)
-        if after.remark:
+        if after.newer_mark:
             self._schedule.marked(task.ref)
 
     def _refused(self, task: Task) -> None:
         """We do not own the partition any more: somebody else shall look, and Ownership shall know."""
         LOG.warning("%s partition %d generation %d: the report was refused as stale; the ref is marked",
                     task.ref, task.partition, task.generation)
-        self._hurry([task.ref])
+        self._mark_soon([task.ref])
         self._stale(task.partition, task.generation)
 
-    def _poll(self, task: Task, outcome: ReportOutcome, after: After) -> None:
+    def _poll(self, task: Task, outcome: ReportOutcome, after: AfterReport) -> None:
         """Poll for what the engine still waits for, where no look is to follow anyway."""
-        if after.fresher:
+        if after.observations_changed:
             outcome = msgspec.structs.replace(outcome, wanted=after.observed.wanted, deadline=after.observed.deadline)
         polls: list[policy.NextLook | None] = [None]
 
@@ -333,6 +333,6 @@ class LookRunner:
             state, polls[0] = policy.after_report(state, outcome, moment, self._settings, self._rng)
             return state
 
-        self._held.update_look(task.ref, change)
+        self._holdings.update_look(task.ref, change)
         if polls[0] is not None:
             self._queue.add_after(task.ref, polls[0].delay, polls[0].cause, postponable=polls[0].postponable)

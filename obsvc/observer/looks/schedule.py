@@ -16,8 +16,8 @@ from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Notification, Ref
 from obsvc.observer.looks import policy
 from obsvc.observer.queue.work_queue import WorkQueue
-from obsvc.observer.state.deliveries import Unsettled
-from obsvc.observer.state.holdings import Applied, Completed, Held
+from obsvc.observer.state.deliveries import UnsettledDeliveries
+from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.observer.state.takeover_memory import Remedy, Takeover, TakeoverMemory, decide
 from obsvc.process.clock import Clock
 
@@ -36,24 +36,24 @@ class ScheduleSettings:
 class LookSchedule:
     """engine_time: the engine's clock now, seconds since the epoch; may ask it.  heard_since: monotonic time since
     which every bus was heard without a gap, None when one is not.  share: our part of the cluster's budget, above 0 up
-    to 1.  put_off: told of a ref of which a notification may wait long for its look: it is to be marked.  wall: the
+    to 1.  mark_later: told of a ref of which a notification may wait long for its look: it is to be marked.  wall: the
     engine's clock as well as this member knows it without asking.  wants, found: what selectors select
-    (:class:`obsvc.observer.engine_link.selector_matches.Selecting`)."""
+    (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`)."""
 
     def __init__(
         self,
         settings: ScheduleSettings,
         look_settings: policy.LookSettings,
         *,
-        held: Held,
+        holdings: Holdings,
         memory: TakeoverMemory,
-        unsettled: Unsettled,
+        deliveries: UnsettledDeliveries,
         queue: WorkQueue,
         engine_time: Callable[[], float],
         heard_since: Callable[[], float | None],
         clock: Clock,
         share: Callable[[], float] = lambda: 1.0,
-        put_off: Callable[[Ref], None] = lambda ref: None,
+        mark_later: Callable[[Ref], None] = lambda ref: None,
         wants: Callable[[Ref], bool] = lambda ref: False,
         found: Callable[[list[Ref]], None] = lambda refs: None,
         wall: Callable[[], float] | None = None,
@@ -61,13 +61,13 @@ class LookSchedule:
     ) -> None:
         self._settings = settings
         self._share = share
-        self._put_off = put_off
+        self._mark_later = mark_later
         self._wants, self._found = wants, found
         self._wall = wall or clock.time
         self._looks = look_settings
-        self._held = held
+        self._holdings = holdings
         self._memory = memory
-        self._unsettled = unsettled
+        self._deliveries = deliveries
         self._queue = queue
         self._engine_time = engine_time
         self._heard_since = heard_since
@@ -80,7 +80,7 @@ class LookSchedule:
 
     def notified(self, ref: Ref, notification: Notification) -> bool:
         """A notification named ``ref``, which is observed here; True when that made a look due."""
-        state = self._held.owe(ref)
+        state = self._holdings.request_look(ref)
         if notification.under_way:
             return self._under_way(ref, state)
         urgent = policy.is_urgent(notification.look, notification.state, state)
@@ -92,10 +92,10 @@ class LookSchedule:
         now = self._clock.monotonic()
         postpone = policy.postponement(state, policy.Moment(now, self._wall()), self._looks, self._rng)
         if postpone.known:
-            if self._held.covered(ref):
-                self._unsettled.marked([ref], now)
+            if self._holdings.covered_by_mark(ref):
+                self._deliveries.marked([ref], now)
             else:
-                self._put_off(ref)
+                self._mark_later(ref)
         return self._queue.add(ref, Cause.NOTIFIED, postpone=postpone)
 
     def marked(self, ref: Ref) -> None:
@@ -115,7 +115,8 @@ class LookSchedule:
         with self._lock:
             self._catching_up.difference_update(gone)
         for ref in gone:
-            if self._held.owes(ref):  # observed anew in between, by another thread: that look was forgotten too
+            if self._holdings.awaits_look(ref):
+                # Observed anew in between, by another thread: that look was forgotten too.
                 self._queue.add(ref, Cause.STARTED)
 
     def unobserved(self, refs: list[Ref]) -> None:
@@ -123,7 +124,7 @@ class LookSchedule:
         self.forget(refs)
         for ref in refs:
             self._memory.drop(ref)
-        self._unsettled.dismiss(refs)
+        self._deliveries.dismiss(refs)
 
     @property
     def catching_up(self) -> int:
@@ -132,22 +133,22 @@ class LookSchedule:
 
     # -- many
 
-    def applied(self, applied: Applied) -> None:
+    def applied(self, applied: AppliedChanges) -> None:
         """``follow`` brought starts, stops and marks."""
         for observed in applied.new:
             if observed.last is not None:
                 self._due(observed.ref, Cause.MARKED)
             else:
                 self._due(observed.ref, Cause.STARTED, no_change=self._quiet_lately(observed.ref))
-        for observed in applied.wider:
+        for observed in applied.widened:
             self._due(observed.ref, Cause.STARTED)
         for observed in applied.marked:
-            if not self._held.owes(observed.ref):
+            if not self._holdings.awaits_look(observed.ref):
                 self._due(observed.ref, Cause.MARKED)
         if applied.gone:
             self.unobserved(applied.gone)
 
-    def completed(self, completed: list[Completed]) -> None:
+    def completed(self, completed: list[CompletedList]) -> None:
         """The lists of partitions are complete: make due what they, their dirty refs, their marks and the takeover
         memory ask for."""
         takeovers = self._decide([one for one in completed if one.first])
@@ -176,12 +177,12 @@ class LookSchedule:
         if resync:
             self._paced(resync, Cause.TAKEOVER)
         for one in completed:
-            self._held.took_over(one.grant.partition, one.grant.generation)
+            self._holdings.took_over(one.grant.partition, one.grant.generation)
 
     def resync(self, region: str, reason: str) -> int:
         """Notifications from ``region`` may have been missed: every ref held there gets one paced look with low
         priority.  (Without a listing for now: see ``memory``.)  Answers how many."""
-        refs = self._held.refs(region)
+        refs = self._holdings.refs(region)
         if refs:
             LOG.warning("%d observed resources of %s get a look: %s", len(refs), region, reason)
             self._paced(refs, Cause.RESYNC)
@@ -204,7 +205,7 @@ class LookSchedule:
             self._queue.add_after(ref, first.delay, first.cause)
         return False
 
-    def _decide(self, gained: list[Completed]) -> dict[int, Takeover]:
+    def _decide(self, gained: list[CompletedList]) -> dict[int, Takeover]:
         now, heard_since = self._clock.monotonic(), self._heard_since()
         engine_now = 0.0
         if any(one.grant.previous is not None for one in gained):
@@ -230,7 +231,7 @@ class LookSchedule:
         """Owe a look that a takeover or a gap asks for; False when the ref is not observed here any more."""
         with self._lock:
             self._catching_up.add(ref)  # before it is asked: who lets go of the ref afterwards takes it out again
-        if self._held.owe(ref) is not None:
+        if self._holdings.request_look(ref) is not None:
             return True
         with self._lock:
             self._catching_up.discard(ref)
@@ -242,7 +243,7 @@ class LookSchedule:
         return dropped is None or dropped + self._looks.settle_delay < self._clock.monotonic()
 
     def _due(self, ref: Ref, cause: Cause, *, no_change: bool = False) -> None:
-        if self._held.owe(ref) is not None:
+        if self._holdings.request_look(ref) is not None:
             self._queue.add(ref, cause, no_change=no_change)
 
 

@@ -25,8 +25,8 @@ from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.looks import policy
 from obsvc.observer.looks.runner import LookRunner
 from obsvc.observer.queue.work_queue import DueLook, WorkQueue
-from obsvc.observer.state.deliveries import Delivery, Unsettled
-from obsvc.observer.state.holdings import Held
+from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
+from obsvc.observer.state.holdings import Holdings
 from obsvc.process.clock import Clock
 
 #: What becomes of a payload; all but these ask for a look.
@@ -66,9 +66,9 @@ class TrustedPayloads:
         self,
         settings: policy.LookSettings,
         *,
-        held: Held,
+        holdings: Holdings,
         queue: WorkQueue,
-        unsettled: Unsettled,
+        deliveries: UnsettledDeliveries,
         look_runner: LookRunner,
         heard: Callable[[Ref], None],
         wall: Callable[[], float],
@@ -76,9 +76,9 @@ class TrustedPayloads:
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
-        self._held = held
+        self._holdings = holdings
         self._queue = queue
-        self._unsettled = unsettled
+        self._deliveries = deliveries
         self._look_runner = look_runner
         self._heard = heard
         self._wall = wall
@@ -92,12 +92,12 @@ class TrustedPayloads:
         return outcome in _REPORTED
 
     def _taken(self, ref: Ref, told: PayloadState, delivery: Delivery) -> str:
-        task = self._held.task(ref)
+        task = self._holdings.task(ref)
         outcome = "busy" if task is None else judge(told, task.look)
         if outcome not in _REPORTED:
             return outcome
         # A look that waits, is under way, or whose report is not answered has begun with more than we know.
-        if self._held.owes(ref) or not self._queue.replace_poll(ref):
+        if self._holdings.awaits_look(ref) or not self._queue.replace_poll(ref):
             return "busy"
         try:
             return self._tell(ref, told, delivery)
@@ -106,7 +106,7 @@ class TrustedPayloads:
 
     def _tell(self, ref: Ref, told: PayloadState, delivery: Delivery) -> str:
         """Of a ref at which nobody looks meanwhile."""
-        task = self._held.task(ref)
+        task = self._holdings.task(ref)
         found: list[tuple[str, policy.Decision]] = []
 
         def change(state: policy.LookState) -> policy.LookState:
@@ -123,11 +123,11 @@ class TrustedPayloads:
             found.append((outcome, decision))
             return decision.state
 
-        if task is None or not self._held.update_look(ref, change) or not found:
+        if task is None or not self._holdings.update_look(ref, change) or not found:
             return "busy"
         outcome, decision = found[0]
         # Registered before it is reported: a report answered before the registration would settle nothing.
-        self._unsettled.register(delivery, [ref], told=True)
+        self._deliveries.register(delivery, [ref], by_payload=True)
         self._heard(ref)
         fetched = FetchResult(ref, FetchOutcome.FOUND, self._clock.monotonic(), self._clock.time(), decision.report)
         self._look_runner.tell(task, DueLook(ref, Cause.PAYLOAD, delivery.arrived), fetched, decision)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from obsvc.engine.observations import judging
-from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.ownership import grants
 from obsvc.engine.ownership.grants import Decision, decide
 from obsvc.engine.reports import reporting
 from tests.support.protocol.machine import ProtocolMachine
@@ -53,12 +53,12 @@ def _decide_anew(*args: Any, **kwargs: Any) -> Any:
 def _held_in_releases(row: Any, member: Any, generation: int) -> bool:
     """Yes to every release; as ever to those who ask beside it (the fence check of reports)."""
     asked_by = sys._getframe(1).f_code.co_name
-    return asked_by == "release" or (row.generation == generation and fencing.owner_of(row) == member)
+    return asked_by == "release" or (row.generation == generation and grants.owner_of(row) == member)
 
 
 def _granted_where(holds: Callable[[Any, Any, int], bool]) -> Callable[..., Any]:
     """A fence check of reports that looks only so far."""
-    return lambda row, member, generation: None if holds(row, member, generation) else fencing.Refusal.OLD_GENERATION
+    return lambda row, member, generation: None if holds(row, member, generation) else grants.Refusal.OLD_GENERATION
 
 
 GUARDS = {
@@ -67,7 +67,7 @@ GUARDS = {
         reporting, "refusal", _granted_where(lambda row, member, generation: row.generation == generation), "I1"
     ),
     "its generation": Guard(
-        reporting, "refusal", _granted_where(lambda row, member, generation: fencing.owner_of(row) == member), "I1"
+        reporting, "refusal", _granted_where(lambda row, member, generation: grants.owner_of(row) == member), "I1"
     ),
     "its incarnation": Guard(
         reporting, "refusal", _granted_where(
@@ -78,12 +78,12 @@ GUARDS = {
         judging, "order", lambda known, generation, sequence:
         1 if (generation, sequence) >= (known.generation, known.sequence) else -1, "sent again|deltas were made",
     ),
-    "the compare-and-swap of releases": Guard(fencing, "holds", _held_in_releases, "by a request of no owner"),
-    "the incarnation in a claim": Guard(fencing, "decide", _decide_by_name, "I2"),
-    "the id of a claim": Guard(fencing, "decide", _decide_anew, "changed by a claim sent again"),
-    "the asking of live owners": Guard(fencing, "decide", _decide_unasked, "was taken from"),
-    "the expiry of owners that are silent": Guard(fencing, "is_alive", lambda *_, **__: True, "is silent"),
-    "the life of owners": Guard(fencing, "is_alive", lambda *_, **__: False, "was taken from"),
+    "the compare-and-swap of releases": Guard(grants, "holds", _held_in_releases, "by a request of no owner"),
+    "the incarnation in a claim": Guard(grants, "decide", _decide_by_name, "I2"),
+    "the id of a claim": Guard(grants, "decide", _decide_anew, "changed by a claim sent again"),
+    "the asking of live owners": Guard(grants, "decide", _decide_unasked, "was taken from"),
+    "the expiry of owners that are silent": Guard(grants, "is_alive", lambda *_, **__: True, "is silent"),
+    "the life of owners": Guard(grants, "is_alive", lambda *_, **__: False, "was taken from"),
 }
 
 

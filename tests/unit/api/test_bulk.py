@@ -78,10 +78,10 @@ def test_each_stop_is_answered_by_itself_in_order(api):
 
 
 def _observe_for(tx, ref, stack_id):
-    from obsvc.engine.observations import watches as observing
+    from obsvc.engine.observations import watches
     from obsvc.engine_client.observations import StartItem
 
-    return observing.start(tx, [StartItem(ref)], stack_id=stack_id)
+    return watches.start(tx, [StartItem(ref)], stack_id=stack_id)
 
 
 def test_a_foreign_one_is_answered_as_a_missing_one_and_the_others_go_on(api):

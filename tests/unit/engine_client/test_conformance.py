@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from obsvc.engine.observations import judging
-from obsvc.engine.observations import lists as following
-from obsvc.engine.ownership import grants as fencing
+from obsvc.engine.observations import judging, lists
+from obsvc.engine.ownership import grants
 from obsvc.engine.reports import reporting
 from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
@@ -55,7 +54,7 @@ def test_an_engine_with_the_fence_check_of_reports_taken_out_does_not_conform(en
 
 
 def test_an_engine_with_every_fence_check_taken_out_does_not_conform(engine, monkeypatch):
-    for module in (fencing, following):
+    for module in (grants, lists):
         monkeypatch.setattr(module, "holds", lambda row, member, generation: True)
     assert failing(engine) >= {
         "a_report_under_an_old_generation_writes_nothing", "a_release_is_compare_and_swap_and_may_be_repeated",

@@ -53,7 +53,7 @@ class Simulated(Connected):
 
     def caught_up(self) -> bool:
         return (
-            self.unsettled.oldest_age() <= 15 and not self.schedule.catching_up and not self.held.untaken()
+            self.deliveries.oldest_age() <= 15 and not self.schedule.catching_up and not self.holdings.not_taken_over()
             and not self.marker.pending
         )
 
@@ -79,24 +79,24 @@ class Simulated(Connected):
             if not answer_lost:
                 self.reports.remove(report)
                 self.look_runner.answered(report, outcome)
-        marked, self.hurried = self.hurried, []
-        self.marker.hurry(marked)
+        marked, self.marked_soon = self.marked_soon, []
+        self.marker.mark_soon(marked)
 
     def claim_only(self, number: int, reason: ClaimReason) -> None:
         claim = ClaimRequest(self.member, f"{self.member}-{self.world.tick()}", (PartitionClaim(number, reason),))
         for grant in self.engine.claim(claim).grants:
             self.world.granted(grant)
-            self.holder.granted(grant)
+            self.hand_over.granted(grant)
 
     def load(self) -> None:
-        self.loader.load(dict(self.held.loading()))
+        self.loader.load(dict(self.holdings.loading()))
 
     def give(self, number: int) -> None:
-        if number not in self.held.generations():
+        if number not in self.holdings.generations():
             return
-        self.holder.asked(number)
-        asked, self.holder._asked = self.holder._asked, {}
-        self.holder._hand_over(asked, threading.Event())
+        self.hand_over.asked(number)
+        asked, self.hand_over._asked = self.hand_over._asked, {}
+        self.hand_over._hand_over(asked, threading.Event())
 
 
 class World:
@@ -236,7 +236,7 @@ class World:
         raise AssertionError("it does not come to rest: looks follow looks for ever")
 
     def rests(self, member) -> bool:
-        return not (member.queue.waiting or member.reports or member.held.loading() or len(member.unsettled)
+        return not (member.queue.waiting or member.reports or member.holdings.loading() or len(member.deliveries)
                     or member.marker.pending or member.inbox or member.schedule.catching_up)
 
     def check(self) -> None:

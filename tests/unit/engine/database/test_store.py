@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from obsvc.engine.database import bootstrap
 from obsvc.engine.database import store as store_module
-from obsvc.engine.database.databases import Trouble, make_engine, trouble
+from obsvc.engine.database.databases import FailureKind, classify, make_engine
 from obsvc.engine.database.store import Store
 from obsvc.engine.schema import core
 from obsvc.exceptions import ConfigError, InvalidInput, Unavailable
@@ -131,7 +131,7 @@ def test_a_password_is_never_shown():
 
 def test_integrity_errors_are_conflicts():
     error = sa.exc.IntegrityError("INSERT", {}, sqlite3.IntegrityError("UNIQUE constraint failed"))
-    assert trouble(error) is Trouble.CONFLICT
+    assert classify(error) is FailureKind.CONFLICT
 
 
 def test_ref_keys_do_not_run_into_each_other():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from obsvc.engine.observations.judging import Judgement, Known, Watch, differences, failed, gone, judge, satisfies
-from obsvc.engine_client.observations import ObservationStatus, Standing
+from obsvc.engine_client.observations import GoalProgress, ObservationStatus
 from obsvc.engine_client.reports import Report, Verdict
 from obsvc.model import Cause, Condition, Ref, Snapshot
 
@@ -87,33 +87,33 @@ def test_a_goal_is_met_only_by_a_look_that_began_after_its_start():
     assert old_news.verdict is Verdict.UNCHANGED
     fresh = decide(report(snapshot(), mark=7), before, waits)
     assert fresh.verdict is Verdict.ACCEPTED
-    assert fresh.draft is not None and fresh.draft.standing is Standing.MET
+    assert fresh.draft is not None and fresh.draft.standing is GoalProgress.MET
     assert fresh.draft.observations[0].after_status is ObservationStatus.MET
     later = decide(report(snapshot()), msgspec.structs.replace(before, looked=7), waits)
-    assert later.draft is not None and later.draft.standing is Standing.MET
+    assert later.draft is not None and later.draft.standing is GoalProgress.MET
 
 
 def test_an_error_that_was_there_before_fails_a_goal_once():
     waits = watch(start_mark=7)
     error = snapshot(Condition.ERROR)
     first = decide(report(error, mark=7), known(error, looked=3), waits)
-    assert first.draft is not None and first.draft.standing is Standing.FAILED
+    assert first.draft is not None and first.draft.standing is GoalProgress.FAILED
     assert decide(report(error, mark=8), known(error, looked=7), waits).verdict is Verdict.UNCHANGED
 
 
 @pytest.mark.parametrize(
     ("before", "after", "goal", "status", "standing"),
     [
-        (Condition.PENDING, Condition.ACTIVE, None, ObservationStatus.WATCHING, Standing.NONE),
-        (Condition.UNKNOWN, Condition.PENDING, Condition.ACTIVE, ObservationStatus.WAITING, Standing.TOWARDS),
-        (Condition.PENDING, Condition.ACTIVE, Condition.ACTIVE, ObservationStatus.WAITING, Standing.MET),
-        (Condition.PENDING, Condition.ERROR, Condition.ACTIVE, ObservationStatus.WAITING, Standing.FAILED),
-        (Condition.PENDING, Condition.DELETED, Condition.ACTIVE, ObservationStatus.WAITING, Standing.FAILED),
-        (Condition.ACTIVE, Condition.DELETED, Condition.ACTIVE, ObservationStatus.MET, Standing.DRIFT),
-        (Condition.ERROR, Condition.ACTIVE, Condition.ACTIVE, ObservationStatus.MET, Standing.MET),
-        (Condition.ACTIVE, Condition.DELETED, Condition.DELETED, ObservationStatus.WAITING, Standing.MET),
-        (Condition.ACTIVE, Condition.ERROR, Condition.DELETED, ObservationStatus.WAITING, Standing.FAILED),
-        (Condition.PENDING, Condition.ACTIVE, Condition.ACTIVE, ObservationStatus.EXPIRED, Standing.NONE),
+        (Condition.PENDING, Condition.ACTIVE, None, ObservationStatus.WATCHING, GoalProgress.NONE),
+        (Condition.UNKNOWN, Condition.PENDING, Condition.ACTIVE, ObservationStatus.WAITING, GoalProgress.TOWARDS),
+        (Condition.PENDING, Condition.ACTIVE, Condition.ACTIVE, ObservationStatus.WAITING, GoalProgress.MET),
+        (Condition.PENDING, Condition.ERROR, Condition.ACTIVE, ObservationStatus.WAITING, GoalProgress.FAILED),
+        (Condition.PENDING, Condition.DELETED, Condition.ACTIVE, ObservationStatus.WAITING, GoalProgress.FAILED),
+        (Condition.ACTIVE, Condition.DELETED, Condition.ACTIVE, ObservationStatus.MET, GoalProgress.DRIFT),
+        (Condition.ERROR, Condition.ACTIVE, Condition.ACTIVE, ObservationStatus.MET, GoalProgress.MET),
+        (Condition.ACTIVE, Condition.DELETED, Condition.DELETED, ObservationStatus.WAITING, GoalProgress.MET),
+        (Condition.ACTIVE, Condition.ERROR, Condition.DELETED, ObservationStatus.WAITING, GoalProgress.FAILED),
+        (Condition.PENDING, Condition.ACTIVE, Condition.ACTIVE, ObservationStatus.EXPIRED, GoalProgress.NONE),
     ],
 )
 def test_standings(before, after, goal, status, standing):
@@ -126,7 +126,7 @@ def test_the_weightiest_standing_names_the_delta():
     judgement = decide(
         report(snapshot(Condition.ERROR)), known(snapshot(Condition.PENDING)), watch(None), watch(), watch(None)
     )
-    assert judgement.draft is not None and judgement.draft.standing is Standing.FAILED
+    assert judgement.draft is not None and judgement.draft.standing is GoalProgress.FAILED
 
 
 def test_active_with_something_under_way_is_not_there_yet():

@@ -5,7 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from obsvc.engine.database import due
-from obsvc.engine.observations import watches as observing
+from obsvc.engine.observations import watches
 from obsvc.engine.operations import observations as observation_operations
 from obsvc.engine.reports import upkeep
 from obsvc.engine.schema import core
@@ -13,10 +13,10 @@ from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.observations import (
     ChangesRequest,
+    GoalProgress,
     ObservationsRequest,
     ObservationStatus,
     ResourceRequest,
-    Standing,
     StartItem,
     StartRequest,
     StopRequest,
@@ -133,13 +133,13 @@ def test_a_second_observation_needs_a_look_of_its_own(engine):
     outcome = engine.report(ref(), mark=mark)
     assert (outcome.verdict, outcome.version) == (Verdict.ACCEPTED, 2)
     assert engine.observation(two).status is ObservationStatus.MET
-    assert engine.service.changes(ChangesRequest()).deltas[-1].standing is Standing.MET
+    assert engine.service.changes(ChangesRequest()).deltas[-1].standing is GoalProgress.MET
 
 
 def test_a_stacks_node_that_is_started_again_waits_again(engine):
     def start():
         item = StartItem(ref(), Condition.ACTIVE)
-        return engine.store.run(lambda tx: observing.start(tx, [item], stack_id="s", node_id="n"))[0]
+        return engine.store.run(lambda tx: watches.start(tx, [item], stack_id="s", node_id="n"))[0]
 
     one = start()
     engine.report(ref(), mark=1)
@@ -159,7 +159,7 @@ def test_several_goals_for_one_ref_in_one_start(engine):
     assert engine.seen(ref()).wanted == (Condition.ACTIVE, Condition.DELETED)
     assert engine.report(ref(), mark=1).wanted == (Condition.DELETED,)
     assert engine.report(ref(), Condition.DELETED).wanted == ()
-    assert engine.service.changes(ChangesRequest()).deltas[-1].standing is Standing.DRIFT
+    assert engine.service.changes(ChangesRequest()).deltas[-1].standing is GoalProgress.DRIFT
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_a_read_answers_what_there_is_when_the_time_is_over(engine):
 
 
 def test_what_a_stack_observes_is_not_stopped_by_hand(engine):
-    (one,) = engine.store.run(lambda tx: observing.start(
+    (one,) = engine.store.run(lambda tx: watches.start(
         tx, [StartItem(ref("x"), Condition.ACTIVE)], stack_id="s", node_id="n"))
     (other,) = engine.start(ref("y"))
     with pytest.raises(Conflict, match="belongs to stack s"):

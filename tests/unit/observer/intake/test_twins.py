@@ -93,7 +93,7 @@ def test_a_copy_that_comes_after_the_look_was_answered_costs_none(member):
     member.answer()
     second = take(member, copy())
     assert (first.settled, second.settled) == (1, 1)
-    assert not member.held.owes(A) or member.queue.waiting, "what is owed is the settle look of the first"
+    assert not member.holdings.awaits_look(A) or member.queue.waiting, "what is owed is the settle look of the first"
 
 
 def test_a_copy_that_comes_during_the_look_is_settled_by_its_answer(member):
@@ -135,7 +135,7 @@ def test_a_second_event_is_looked_at_though_the_first_ones_copy_was_lost(member)
     member.step()
     member.answer()
     another = take(member, told(second="10.600000"))
-    assert another.settled == 0 and member.held.owes(A)
+    assert another.settled == 0 and member.holdings.awaits_look(A)
     assert looks(member) >= 1 and another.settled == 1
 
 
@@ -151,10 +151,10 @@ def test_a_copy_costs_no_look(member):
 
 def test_a_copy_of_what_was_heard_under_an_earlier_grant_is_looked_at(member):
     take(member, told())
-    member.held.drop(3)
+    member.holdings.drop(3)
     member.schedule.forget([A])
-    member.held.begin(grant(3, 2))
-    member.held.load({3: 2}, [seen(A, wanted=())])
-    member.held.complete(3, 2, 1)
+    member.holdings.begin(grant(3, 2))
+    member.holdings.load({3: 2}, [seen(A, wanted=())])
+    member.holdings.complete(3, 2, 1)
     take(member, copy())
-    assert member.held.owes(A) and member.step()
+    assert member.holdings.awaits_look(A) and member.step()

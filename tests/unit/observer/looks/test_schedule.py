@@ -24,7 +24,7 @@ def member():
 
 def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
     member.gain()
-    member.schedule.applied(member.held.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
+    member.schedule.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
     assert member.step() == [Cause.STARTED]
     member.answer()
     assert member.step() == []
@@ -51,7 +51,7 @@ def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
     member.answer()
     assert (before.settled, during.settled) == (1, 0)
     member.clock.advance(2)
-    assert member.step() and member.held.owes(A)
+    assert member.step() and member.holdings.awaits_look(A)
     member.answer()
     assert during.settled == 1
 
@@ -81,7 +81,7 @@ def test_a_stale_report_marks_the_ref_and_tells_ownership(member):
     delivery = member.take(A)
     member.step()
     member.answer(Verdict.STALE_GENERATION)
-    assert member.hurried == [A] and member.stale == [(3, 1)] and delivery.settled == 0
+    assert member.marked_soon == [A] and member.stale == [(3, 1)] and delivery.settled == 0
     assert not member.queue.processing
 
 
@@ -100,7 +100,7 @@ def test_a_mark_that_came_during_the_look_is_looked_at_again(member):
     member.gain(seen(A, wanted=()))
     member.take(A)
     member.step()
-    member.schedule.applied(member.held.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
+    member.schedule.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
     assert member.step() == []
     member.answer()
     assert member.step() and member.reports[0].mark == 7
@@ -114,7 +114,7 @@ def test_polling_goes_on_while_the_engine_waits_for_a_goal(member):
     member.clock.advance(1)
     assert member.step() == [Cause.SETTLE]
     member.answer(Verdict.UNCHANGED, wanted=(Condition.DELETED,))
-    assert not member.held.owes(A) and member.step() == []
+    assert not member.holdings.awaits_look(A) and member.step() == []
     member.clock.advance(20)
     assert member.step() == [Cause.POLLED]
 

@@ -220,7 +220,7 @@ def test_absence_from_a_list_is_confirmed_alone_at_once(member, refs):
 
 
 def test_a_ref_that_is_no_longer_ours_takes_no_part(member, refs):
-    member.held.drop(3, 1)
+    member.holdings.drop(3, 1)
     due(member, refs[:3])
     assert member.fetches == [] and member.reports == [] and member.queue.processing == frozenset()
 

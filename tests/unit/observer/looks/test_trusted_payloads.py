@@ -62,9 +62,9 @@ class Trusting(Member):
     def __init__(self):
         super().__init__()
         self.trusted_payloads = TrustedPayloads(
-            policy.LookSettings(poll_initial=15.0), held=self.held, queue=self.queue, unsettled=self.unsettled,
-            look_runner=self.look_runner, heard=lambda ref: None, wall=self.clock.time, clock=self.clock,
-            rng=random.Random(1),
+            policy.LookSettings(poll_initial=15.0), holdings=self.holdings, queue=self.queue,
+            deliveries=self.deliveries, look_runner=self.look_runner, heard=lambda ref: None, wall=self.clock.time,
+            clock=self.clock, rng=random.Random(1),
         )
         self.intake._take_payload = self.trusted_payloads.take
         self.look_runner._submit = self.submit
@@ -112,7 +112,7 @@ def member():
     """One that has looked at A, which exists and is as it shall be."""
     made = Trusting()
     made.gain()
-    made.schedule.applied(made.held.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
+    made.schedule.applied(made.holdings.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
     made.settle()
     made.fetches, made.copies = [], []
     return made
@@ -200,7 +200,7 @@ def test_while_a_look_s_report_is_not_answered_nothing_is_told(member):
 
 
 def test_a_mark_waits_for_its_look(member):
-    member.held.marked(A, 7)
+    member.holdings.marked(A, 7)
     member.schedule.marked(A)
     member.hear(member.change("two"))
     assert member.reports == [] and len(member.step()) == 1
@@ -209,7 +209,7 @@ def test_a_mark_waits_for_its_look(member):
 
 def test_a_mark_that_comes_while_a_payload_is_reported_is_not_cleared_by_it(member):
     member.hear(member.change("two"))
-    member.held.marked(A, 7)
+    member.holdings.marked(A, 7)
     member.answer()
     member.step()
     assert [(report.cause, report.mark) for report in member.reports] == [(Cause.MARKED, 7)]
@@ -219,7 +219,7 @@ def test_the_answer_settles_no_delivery_that_waits_for_a_look(member):
     early = FakeDelivery(member.clock)
     member.clock.advance(0.01)
     told = member.hear(member.change("two"))
-    member.unsettled.register(early, [A])  # another bus's thread, not further yet
+    member.deliveries.register(early, [A])  # another bus's thread, not further yet
     member.answer()
     assert (told.settled, early.settled) == (1, 0)
 
@@ -235,7 +235,7 @@ def test_the_answer_to_an_older_one_settles_none_that_came_after(member):
 
 
 def test_a_mark_that_is_known_and_whose_look_is_not_due_yet_is_not_cleared(member):
-    member.held.marked(A, 7)  # by another thread, which has not got to the queue
+    member.holdings.marked(A, 7)  # by another thread, which has not got to the queue
     member.hear(member.change("two"))
     assert [report.mark for report in member.reports] == [None]
     member.answer()
@@ -246,13 +246,13 @@ def test_a_look_that_is_owed_since_just_now_stays_owed(member):
     instead = member.queue.replace_poll
 
     def late(ref):
-        member.held.owe(ref)  # by another thread, which has not got to the queue
+        member.holdings.request_look(ref)  # by another thread, which has not got to the queue
         return instead(ref)
 
     member.queue.replace_poll = late
     member.hear(member.change("two"))
     member.answer()
-    assert member.copies == ["two"] and member.held.owes(A)
+    assert member.copies == ["two"] and member.holdings.awaits_look(A)
 
 
 def test_a_new_owner_looks_first():
@@ -270,7 +270,7 @@ def test_a_new_owner_looks_first():
 def test_a_partition_lost_meanwhile_is_marked(member):
     delivery = member.hear(member.change("two"))
     member.answer(Verdict.STALE_GENERATION)
-    assert member.hurried == [A] and member.stale == [(3, 1)] and delivery.settled == 0
+    assert member.marked_soon == [A] and member.stale == [(3, 1)] and delivery.settled == 0
 
 
 def test_while_something_is_under_way_polling_stands_behind_and_the_next_payload_replaces_the_poll(member):
@@ -302,7 +302,7 @@ def test_in_whatever_order_and_number_they_come_the_newest_stands(data, count):
     """Any delivery of any subset that has the newest, each up to twice, with looks and answers in between."""
     member = Trusting()
     member.gain()
-    member.schedule.applied(member.held.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
+    member.schedule.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
     member.settle()
     messages = [member.change(f"v{number}") for number in range(count)]
     newest = messages[-1]
@@ -318,10 +318,10 @@ def test_in_whatever_order_and_number_they_come_the_newest_stands(data, count):
             member.step()
         if step != "nothing":
             member.answer()
-        state = member.held.task(A).look
+        state = member.holdings.task(A).look
         assert state.order >= known, "an older one overwrote a newer"
         known = state.order
     member.settle()
-    assert member.held.task(A).look.last.name == newest.payload_state.snapshot.name
+    assert member.holdings.task(A).look.last.name == newest.payload_state.snapshot.name
     assert member.copies[-1] == newest.payload_state.snapshot.name
-    assert all(each.settled for each in deliveries) and not len(member.unsettled)
+    assert all(each.settled for each in deliveries) and not len(member.deliveries)
