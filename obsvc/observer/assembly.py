@@ -18,7 +18,7 @@ from oslo_config import cfg
 from obsvc import catalog as catalogs
 from obsvc import metrics
 from obsvc.cloud.sessions import CloudSessions
-from obsvc.engine_client.contract import Engine, EngineInfo
+from obsvc.engine_client.contract import EngineInfo, MemberApi
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import BuryRequest, DeadLetter
 from obsvc.exceptions import ObsvcError
@@ -69,7 +69,7 @@ class Observer:
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, *, name: str, user_agent: str, engine: Engine, info: EngineInfo, host: str = "",
+        self, conf: cfg.ConfigOpts, *, name: str, user_agent: str, engine: MemberApi, info: EngineInfo, host: str = "",
         address: str = "", clock: Clock | None = None,
     ) -> None:
         options = conf.observer

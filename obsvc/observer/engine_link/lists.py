@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import FollowerApi, ListsApi
 from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRequest
 from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail
 from obsvc.exceptions import ObsvcError, Unavailable
@@ -53,7 +53,7 @@ class Loader:
     """Reads the lists of granted partitions.  completed: takes what became complete, a few at a time."""
 
     def __init__(
-        self, *, engine: Engine, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
+        self, *, engine: ListsApi, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
         completed: Callable[[list[CompletedList]], None],
     ) -> None:
         self._engine = engine
@@ -115,7 +115,7 @@ class Follower:
     trails of refs that somebody asked for."""
 
     def __init__(
-        self, *, engine: Engine, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
+        self, *, engine: FollowerApi, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
         applied: Callable[[AppliedChanges], None], reload: Callable[[], None],
         explain: Callable[[Sequence[Ref]], Sequence[ToldTrail]] = lambda refs: (),
     ) -> None:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from obsvc import metrics
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import MarksApi
 from obsvc.engine_client.reports import MarkRequest
 from obsvc.exceptions import InvalidInput, ObsvcError
 from obsvc.model import MemberId, Ref
@@ -48,7 +48,7 @@ class Marker:
     def __init__(
         self,
         *,
-        engine: Engine,
+        engine: MarksApi,
         member: MemberId,
         holdings: Holdings,
         deliveries: UnsettledDeliveries,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from obsvc import metrics
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import SelectorMatchesApi
 from obsvc.engine_client.selectors import DiscoverRequest, SelectorsReply, SelectorsRequest
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
@@ -66,7 +66,8 @@ class SelectorMatcher:
     """dropped: the refs in our partitions of which notifications were dropped lately."""
 
     def __init__(
-        self, *, engine: Engine, deliveries: UnsettledDeliveries, dropped: Callable[[], Iterable[Ref]], clock: Clock
+        self, *, engine: SelectorMatchesApi, deliveries: UnsettledDeliveries,
+        dropped: Callable[[], Iterable[Ref]], clock: Clock,
     ) -> None:
         self._engine = engine
         self._deliveries = deliveries

@@ -1,6 +1,6 @@
 """The observer's work queue: which ref is looked at next.
 
-What it promises (each sentence has a test in ``tests/unit/observer/test_queue*.py``):
+What it promises (each sentence has a test in ``tests/unit/observer/queue/test_*.py``):
 
 * a ref is never processed twice at once; one that is added while it is processed is looked at once more after;
 * a ref waits at most once: adds join what waits already, and the earliest time wins;
