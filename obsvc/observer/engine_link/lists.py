@@ -1,6 +1,7 @@
 """How the lists of observed refs come here and stay true (DESIGN 2).
 
-* :class:`Loader` reads the list of each granted partition, page by page, and hands what is complete to the agenda.
+* :class:`Loader` reads the list of each granted partition, page by page, and hands what is complete to the
+  schedule of looks.
 * :class:`Follower` follows the complete ones by long polls, in two lanes: the *steady* one waits long on what it
   knew when its poll began; partitions that became complete since are followed by the *fresh* one in short polls until
   the steady one comes round.  So a start in a partition gained a moment ago reaches us within a second too.

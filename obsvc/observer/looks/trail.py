@@ -15,9 +15,9 @@ from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
 from obsvc.model import Cause, Notification, Ref
-from obsvc.observer.fetching.fetched import Fetched
+from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import Decision
-from obsvc.observer.queue.work_queue import Work, WorkQueue
+from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.holdings import Holdings, RefStatus, Task
 
 #: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
@@ -96,14 +96,14 @@ def why(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[fl
             "bus makes the next one")
 
 
-def begun(work: Work, task: Task) -> str:
+def begun(look: DueLook, task: Task) -> str:
     """A look that begins."""
-    again = f", try {work.attempt}" if work.attempt > 1 else ""
+    again = f", try {look.attempt}" if look.attempt > 1 else ""
     mark = f", mark {task.observed.mark}" if task.observed.mark is not None else ""
-    return f"{work.cause}, {work.adds} reasons{mark}, under generation {task.generation}{again}"
+    return f"{look.cause}, {look.adds} reasons{mark}, under generation {task.generation}{again}"
 
 
-def seen(fetched: Fetched, decision: Decision | None) -> str:
+def seen(fetched: FetchResult, decision: Decision | None) -> str:
     """What a fetch brought, and what follows from it."""
     snapshot = fetched.snapshot
     found = fetched.outcome.value
@@ -127,7 +127,7 @@ def judged(task: Task, outcome: ReportOutcome) -> str:
     return f"{outcome.verdict}{version}, under generation {task.generation}{wanted}"
 
 
-class Teller:
+class TrailAnswers:
     """Tells the trails that ``follow`` asks for.  shut: the services that are left alone now."""
 
     def __init__(self, trails: Trails, *, holdings: Holdings, queue: WorkQueue, wall: Callable[[], float],
@@ -144,7 +144,7 @@ class Teller:
         return tuple(found)
 
     def _trail(self, ref: Ref) -> Trail:
-        processing, due = self._queue.plan(ref)
+        processing, due = self._queue.next_look(ref)
         sentence = why(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
                        shut=self._shut())
         now = self._wall()
