@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from obsvc.client import types
+from obsvc import api_types as types
 from obsvc.client.transport import PAGE, Transport, typed
 from obsvc.client.watching import Source, Watch
 from obsvc.exceptions import NotFound, ObsvcError, Unavailable

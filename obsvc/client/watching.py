@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from obsvc.client import types
+from obsvc import api_types as types
 from obsvc.exceptions import FeedTruncated, ObsvcError, TooManyRequests, Unavailable, by_code
 from obsvc.process.backoff import Backoff
 

@@ -191,8 +191,8 @@ class CloudSessions:
         except (ks_exceptions.ClientException, requests.RequestException) as error:
             raise RequestFailed(f"request failed: {one_line(error)}", reason="request") from error
         said = response.headers
-        return Answer(response.status_code, response.content, retry_after.seconds(said.get("Retry-After"), self._clock.time()),
-                      said.get("x-openstack-request-id"))
+        wait = retry_after.seconds(said.get("Retry-After"), self._clock.time())
+        return Answer(response.status_code, response.content, wait, said.get("x-openstack-request-id"))
 
     def forget(self, region: str, service_type: str) -> None:
         """Look the endpoint up again at the next call: it did not answer, so it may have moved."""

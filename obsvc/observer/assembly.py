@@ -1,8 +1,8 @@
 """One observer, put together: which part talks to which, and in what order they begin and end.
 
 The parts know each other only by the callables handed to them here.  ``Ownership`` and the listeners are the two ends:
-the one says what is ours, the others bring what happened.  Everything in between is state (``held``, ``memory``,
-``unsettled``, ``queue``) and loops over it.
+the one says what is ours, the others bring what happened.  Everything in between is state (``holdings``, ``memory``,
+``deliveries``, ``queue``) and loops over it.
 
 :meth:`Observer.start`, :meth:`Observer.drain` and :meth:`Observer.stop` are for one thread; the rest for any.
 """
@@ -18,7 +18,7 @@ from oslo_config import cfg
 from obsvc import catalog as catalogs
 from obsvc import metrics
 from obsvc.cloud.sessions import CloudSessions
-from obsvc.engine_client.contract import Engine, EngineInfo
+from obsvc.engine_client.contract import EngineInfo, MemberApi
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import BuryRequest, DeadLetter
 from obsvc.exceptions import ObsvcError
@@ -28,24 +28,24 @@ from obsvc.observer.duties.assemble import make_leader
 from obsvc.observer.engine_link.lists import Follower, Loader
 from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.engine_link.reporter import Reporter
-from obsvc.observer.engine_link.selector_matches import Selecting
+from obsvc.observer.engine_link.selector_matches import SelectorMatcher
 from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.fetcher import Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
-from obsvc.observer.hand_over import Holder
+from obsvc.observer.hand_over import HandOver
 from obsvc.observer.intake.buses import Buses
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy as looks
+from obsvc.observer.looks import policy
 from obsvc.observer.looks.recall import Recall
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda, AgendaSettings
-from obsvc.observer.looks.trail import Teller, Trails
-from obsvc.observer.looks.trusted_payloads import Telling
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.trail import TrailAnswers, Trails
+from obsvc.observer.looks.trusted_payloads import TrustedPayloads
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
-from obsvc.observer.state.deliveries import Unsettled
+from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.engine_clock import EngineClock
-from obsvc.observer.state.holdings import Applied, Held, Standing
+from obsvc.observer.state.holdings import AppliedChanges, Holdings, RefStatus
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
@@ -69,7 +69,7 @@ class Observer:
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, *, name: str, user_agent: str, engine: Engine, info: EngineInfo, host: str = "",
+        self, conf: cfg.ConfigOpts, *, name: str, user_agent: str, engine: MemberApi, info: EngineInfo, host: str = "",
         address: str = "", clock: Clock | None = None,
     ) -> None:
         options = conf.observer
@@ -78,7 +78,7 @@ class Observer:
         self._engine = engine
         self.member = MemberId(name, secrets.token_hex(4))
         self._wall = EngineClock(engine, info, self._clock)
-        self._look_settings = looks.LookSettings.from_conf(conf)
+        self._look_settings = policy.LookSettings.from_conf(conf)
         catalog = catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
         self._state(info.partitions)
         self._cloud(conf, catalog, user_agent)
@@ -96,12 +96,12 @@ class Observer:
         )
         self.membership.subscribe(self._shared)
         self.ownership = Ownership(
-            engine, self.membership, self.member, info.partitions, self.holder, self._clock,
+            engine, self.membership, self.member, info.partitions, self.hand_over, self._clock,
             OwnershipSettings.from_conf(conf, host=host, address=address),
         )
         self.duties = make_leader(
             conf, engine=engine, member=self.member, catalog=catalog, sessions=self._sessions, gate=self.gate,
-            kinds=lambda: self.held.kinds() | self.selecting.kinds(), leads=self.ownership.leads,
+            kinds=lambda: self.holdings.kinds() | self.selector_matcher.kinds(), leads=self.ownership.leads,
             heard=self.buses.hears, wall=self._wall.time, clock=self._clock,
         )
         self._loops = self._make_loops()
@@ -111,16 +111,16 @@ class Observer:
 
     def _state(self, partitions: int) -> None:
         options = self._options
-        self.held = Held(partitions, new_look=self._new_look, renewed_look=looks.renewed)
+        self.holdings = Holdings(partitions, new_look=self._new_look, renewed_look=policy.renewed)
         self.memory = TakeoverMemory(
             window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
         )
-        self.unsettled = Unsettled(clock=self._clock)
+        self.deliveries = UnsettledDeliveries(clock=self._clock)
         self.trails = Trails(self._wall.time)
-        metrics.UNSETTLED.set_function(lambda: len(self.unsettled))
+        metrics.UNSETTLED.set_function(lambda: len(self.deliveries))
 
-    def _new_look(self, observed: ObservedRef) -> looks.LookState:
-        return looks.new_state(observed, looks.Moment(self._clock.monotonic(), self._wall.time()))
+    def _new_look(self, observed: ObservedRef) -> policy.LookState:
+        return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._wall.time()))
 
     def _cloud(self, conf: cfg.ConfigOpts, catalog: Any, user_agent: str) -> None:
         options = self._options
@@ -132,7 +132,7 @@ class Observer:
                           settle_delay=options.settle_delay),
             clock=self._clock, lane_of=self.fetcher.lane_of, gate=self.gate,
         )
-        self.gate.on_back = self.queue.hasten
+        self.gate.on_back = self.queue.retry_now
 
     def _counting(self, conf: cfg.ConfigOpts, catalog: Any) -> None:
         self.recall = Recall(
@@ -142,100 +142,102 @@ class Observer:
 
     def _notified(self, ref: Ref, notification: Notification) -> bool:
         self.recall.notified(ref)
-        due = self.agenda.notified(ref, notification)
+        due = self.schedule.notified(ref, notification)
         self.trails.notified(ref, notification, due=due)
         return due
 
     def _marked(self, ref: Ref) -> None:
         self.trails.note(ref, "marked", "no look was reported in time: a mark was stored")
-        self.agenda.marked(ref)
+        self.schedule.marked(ref)
 
-    def _applied(self, applied: Applied) -> None:
-        self.trails.observed((*applied.new, *applied.wider), "an observation was started")
+    def _applied(self, applied: AppliedChanges) -> None:
+        self.trails.observed((*applied.new, *applied.widened), "an observation was started")
         self.trails.observed(applied.marked, "it was marked")
-        self.agenda.applied(applied)
+        self.schedule.applied(applied)
 
     def _decisions(self, requests_per_second: float) -> None:
         options = self._options
-        self.agenda = Agenda(
-            AgendaSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
+        self.schedule = LookSchedule(
+            ScheduleSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
             self._look_settings,
-            held=self.held, memory=self.memory, unsettled=self.unsettled, queue=self.queue,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, queue=self.queue,
             engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
-            share=lambda: self.gate.rate / requests_per_second, put_off=lambda ref: self.marker.put_off(ref),
-            wall=self._wall.time, wants=lambda ref: self.selecting.wants(ref),
-            found=lambda refs: self.selecting.found(refs),
+            share=lambda: self.gate.rate / requests_per_second, mark_later=lambda ref: self.marker.mark_later(ref),
+            wall=self._wall.time, wants=lambda ref: self.selector_matcher.wants(ref),
+            found=lambda refs: self.selector_matcher.found(refs),
         )
         self.marker = Marker(
-            engine=self._engine, member=self.member, held=self.held, unsettled=self.unsettled,
+            engine=self._engine, member=self.member, holdings=self.holdings, deliveries=self.deliveries,
             due=self._marked, mark_after=options.mark_after, clock=self._clock,
         )
-        self.selecting = Selecting(engine=self._engine, unsettled=self.unsettled, dropped=self._dropped,
+        self.selector_matcher = SelectorMatcher(engine=self._engine, deliveries=self.deliveries, dropped=self._dropped,
                                    clock=self._clock)
         self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled, notified=self._notified,
-            hurry=lambda ref: self.marker.hurry([ref]), clock=self._clock,
-            tell=lambda ref, told, delivery: self.telling.take(ref, told, delivery),
-            wants=self.selecting.wants, found=self.selecting.found,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self._notified,
+            mark_soon=lambda ref: self.marker.mark_soon([ref]), clock=self._clock,
+            take_payload=lambda ref, payload_state, delivery: self.trusted_payloads.take(
+                ref, payload_state, delivery),
+            wants=self.selector_matcher.wants, found=self.selector_matcher.found,
         )
         self.reporter = Reporter(
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
             limit=options.backlog_limit,
         )
-        self.looking = Looking(
-            self._look_settings, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
-            absences=AbsenceWatch(), lane_of=self.fetcher.lane_of, fetch=self.fetcher.fetch, together=self.fetcher,
-            submit=self.reporter.submit, hurry=self.marker.hurry,
+        self.look_runner = LookRunner(
+            self._look_settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
+            deliveries=self.deliveries, absences=AbsenceWatch(), lane_of=self.fetcher.lane_of,
+            fetch=self.fetcher.fetch, together=self.fetcher,
+            submit=self.reporter.submit, mark_soon=self.marker.mark_soon,
             stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
             clock=self._clock, recall=self.recall, note=self.trails.note,
         )
-        self.telling = Telling(
-            self._look_settings, held=self.held, queue=self.queue, unsettled=self.unsettled, looking=self.looking,
-            heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
+        self.trusted_payloads = TrustedPayloads(
+            self._look_settings, holdings=self.holdings, queue=self.queue, deliveries=self.deliveries,
+            look_runner=self.look_runner, heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
         )
 
     def _carriers(self, partitions: int) -> None:
-        self.teller = Teller(
-            self.trails, held=self.held, queue=self.queue, wall=self._wall.time,
+        self.trail_answers = TrailAnswers(
+            self.trails, holdings=self.holdings, queue=self.queue, wall=self._wall.time,
             shut=lambda: self.gate.open_breakers(self._clock.monotonic()),
         )
         self.loader = Loader(
-            engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
+            engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
             completed=self._completed,
         )
         self.follower = Follower(
-            engine=self._engine, member=self.member, held=self.held, owner=lambda: self.ownership,
-            applied=self._applied, reload=self.loader.wake, explain=self.teller.tell,
+            engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
+            applied=self._applied, reload=self.loader.wake, explain=self.trail_answers.tell,
         )
-        self.holder = Holder(
-            partitions=partitions, held=self.held, queue=self.queue, agenda=self.agenda, unsettled=self.unsettled,
-            marker=self.marker, loader=self.loader, looking=self.looking, withdraw=self.reporter.withdraw,
-            owner=lambda: self.ownership, ready=lambda: self.buses.consuming(), status=self.status,
-            drain_timeout=self._options.drain_timeout, clock=self._clock,
+        self.hand_over = HandOver(
+            partitions=partitions, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
+            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
+            withdraw=self.reporter.withdraw, owner=lambda: self.ownership, ready=lambda: self.buses.consuming(),
+            status=self.status, drain_timeout=self._options.drain_timeout, clock=self._clock,
         )
 
     def _dropped(self) -> list[Ref]:
         """What was heard lately in our partitions and is not observed, as far as it is remembered."""
-        remembered = self.memory.recall({number: float("-inf") for number, _, _ in self.held.known()})
+        remembered = self.memory.recall({number: float("-inf") for number, _, _ in self.holdings.to_follow()})
         return [ref for refs in remembered.values() for ref in refs
-                if self.held.standing(ref) is Standing.NOT_OBSERVED]
+                if self.holdings.ref_status(ref) is RefStatus.NOT_OBSERVED]
 
     def _completed(self, completed: list[Any]) -> None:
         for one in completed:
             moved = f"partition {one.grant.partition} is held under generation {one.grant.generation}"
             self.trails.observed(one.applied.new, moved)
-        self.agenda.completed(completed)
+        self.schedule.completed(completed)
         self.follower.completed()
 
     def _make_loops(self) -> list[Loop]:
         loops = [
             Loop("loader", self.loader.run), Loop("follow-steady", self.follower.run_steady),
             Loop("follow-fresh", self.follower.run_fresh), Loop("marker", self.marker.run),
-            Loop("hand-over", self.holder.run), Loop("follow-selectors", self.selecting.run_follow),
-            Loop("discover", self.selecting.run),
+            Loop("hand-over", self.hand_over.run), Loop("follow-selectors", self.selector_matcher.run_follow),
+            Loop("discover", self.selector_matcher.run),
             *(Loop(f"duties-{place}", self.duties.run) for place in range(leader.THREADS)),
         ]
-        return loops + [Loop(f"fetch-{place}", self.looking.run) for place in range(self._options.fetch_threads)]
+        return loops + [Loop(f"fetch-{place}", self.look_runner.run) for place in range(self._options.fetch_threads)]
 
     def _shared(self, view: MembershipView) -> None:
         """Divide the cluster's request budget by the members in the view; a view without us does not count us out.
@@ -261,7 +263,7 @@ class Observer:
                 pass
         if not done:
             LOG.warning("member %s ends with %d partitions held: the others take them when its lease is over",
-                        self.member, len(self.held.generations()))
+                        self.member, len(self.holdings.generations()))
         return done
 
     def stop(self) -> None:
@@ -290,26 +292,26 @@ class Observer:
 
     def may_take(self) -> bool:
         """Whether there is room for more notifications."""
-        return not (self.queue.full or self.reporter.full or len(self.unsettled) >= self._options.backlog_limit)
+        return not (self.queue.full or self.reporter.full or len(self.deliveries) >= self._options.backlog_limit)
 
     def caught_up(self) -> bool:
         """Whether all that was published, but for the last ``allowed_lag`` seconds, has come here and is settled."""
         return (
             self.buses.consuming()
             and self.buses.drained_within(self._options.allowed_lag)
-            and self.unsettled.oldest_age() <= self._options.allowed_lag
-            and not self.agenda.catching_up
-            and not self.held.untaken()
+            and self.deliveries.oldest_age() <= self._options.allowed_lag
+            and not self.schedule.catching_up
+            and not self.holdings.not_taken_over()
             and not self.marker.pending
         )
 
     def status(self) -> dict[str, Any]:
         """The fields of a beat that only the process knows."""
-        oldest = self.unsettled.oldest_age()
+        oldest = self.deliveries.oldest_age()
         return {
             "caught_up": self.caught_up(),
             "backlog": self.queue.depth,
-            "unsettled": len(self.unsettled),
+            "unsettled": len(self.deliveries),
             "oldest_unsettled": round(oldest, 3),
             "buses": self.buses.statuses(),
             "rates": self._rates.read(),
@@ -327,7 +329,7 @@ class Observer:
     def _gap(self, bus: str, reason: str) -> None:
         """Notifications of ``bus`` may have been missed."""
         region = self.buses.region(bus)
-        if not self.agenda.resync(region, f"bus {bus}: {reason}"):
+        if not self.schedule.resync(region, f"bus {bus}: {reason}"):
             LOG.info("bus %s: %s; nothing is held of %s", bus, reason, region)
         self.duties.request(region, f"bus {bus}: {reason}")
 

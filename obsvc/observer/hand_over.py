@@ -1,7 +1,7 @@
 """The observer as the owner of partitions: what Ownership calls when one is granted, asked for or lost (DESIGN 2).
 
 A partition asked for is handed over in order: no new work there; what is under way is finished and reported; what
-is left owing or unsettled is marked at the engine; the partition is dropped; what slipped in is marked too; only
+is left awaiting or unsettled is marked at the engine; the partition is dropped; what slipped in is marked too; only
 then it is released.  So the next owner finds every open look as a mark.  Many are handed over in batches: those that
 wait for their turn are worked on, so that no resource rests for longer than its own batch takes.
 
@@ -19,11 +19,11 @@ from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, PartitionId, Ref, partition
 from obsvc.observer.engine_link.lists import Loader
 from obsvc.observer.engine_link.marks import Marker
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.queue.work_queue import WorkQueue
-from obsvc.observer.state.deliveries import Unsettled
-from obsvc.observer.state.holdings import Held
+from obsvc.observer.state.deliveries import UnsettledDeliveries
+from obsvc.observer.state.holdings import Holdings
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
 
@@ -44,7 +44,7 @@ class Releaser(Protocol):
     def release(self, partition: PartitionId, generation: Generation, *, taken: bool = True) -> Any: ...
 
 
-class Holder:
+class HandOver:
     """ready: whether every bus is consumed.  status: the fields of a beat that the process knows.
     withdraw: drops the reports of a partition that were not sent yet.
 
@@ -55,13 +55,13 @@ class Holder:
         self,
         *,
         partitions: int,
-        held: Held,
+        holdings: Holdings,
         queue: WorkQueue,
-        agenda: Agenda,
-        unsettled: Unsettled,
+        schedule: LookSchedule,
+        deliveries: UnsettledDeliveries,
         marker: Marker,
         loader: Loader,
-        looking: Looking,
+        look_runner: LookRunner,
         withdraw: Callable[[PartitionId, Generation], Any],
         owner: Callable[[], Releaser],
         ready: Callable[[], bool],
@@ -70,13 +70,13 @@ class Holder:
         clock: Clock,
     ) -> None:
         self._partitions = partitions
-        self._held = held
+        self._holdings = holdings
         self._queue = queue
-        self._agenda = agenda
-        self._unsettled = unsettled
+        self._schedule = schedule
+        self._deliveries = deliveries
         self._marker = marker
         self._loader = loader
-        self._looking = looking
+        self._look_runner = look_runner
         self._withdraw = withdraw
         self._owner = owner
         self._ready = ready
@@ -91,12 +91,12 @@ class Holder:
     # -- called by Ownership
 
     def granted(self, grant: Grant) -> None:
-        self._held.begin(grant)
+        self._holdings.begin(grant)
         self._loader.wake()
 
     def asked(self, number: PartitionId) -> None:
         """Another member waits for the partition."""
-        generation = self._held.generation(number)
+        generation = self._holdings.generation(number)
         if generation is None:
             return
         with self._lock:
@@ -105,13 +105,13 @@ class Holder:
 
     def lost(self, number: PartitionId, generation: Generation, why: str) -> None:
         """The partition is not ours any more: mark what is owed there."""
-        refs, owing = self._held.drop(number, generation)
+        refs, awaiting = self._holdings.drop(number, generation)
         self._withdraw(number, generation)
         if not refs:
             return
-        self._agenda.forget(refs)
-        left = {*owing, *self._waiting({number})}
-        self._marker.hurry(left)
+        self._schedule.forget(refs)
+        left = {*awaiting, *self._waiting({number})}
+        self._marker.mark_soon(left)
         LOG.info("partition %d generation %d was lost (%s): %d refs, %d of them marked",
                  number, generation, why, len(refs), len(left))
 
@@ -146,7 +146,7 @@ class Holder:
         while rest and not stop.is_set():
             batch, rest = rest[:BATCH], rest[BATCH:]
             held = {number: asked[number] for number in batch
-                    if self._held.hand_over(number, asked[number]) is not None}
+                    if self._holdings.hand_over(number, asked[number]) is not None}
             if held:
                 self._hand_over_batch(held, end, stop)
 
@@ -158,20 +158,21 @@ class Holder:
             return partition(ref, self._partitions) in numbers
 
         finished = self._queue.wait_unprocessed(concerns, max(0.0, end - self._clock.monotonic()))
-        finished &= self._looking.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
+        finished &= self._look_runner.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
         if not finished:
             LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))
-        untaken = set(self._held.untaken())  # before what is owed is read: a takeover that ends in between is owed
-        owing = [ref for number in numbers for ref in self._held.owing(number)]
-        if not self._mark([*owing, *self._waiting(numbers)], numbers, stop):
+        # Read before the looks that are awaited: a takeover that ends in between has its looks requested.
+        not_taken_over = set(self._holdings.not_taken_over())
+        awaiting = [ref for number in numbers for ref in self._holdings.awaiting_look(number)]
+        if not self._mark([*awaiting, *self._waiting(numbers)], numbers, stop):
             return
         for number, generation in asked.items():
-            refs, _owing = self._held.drop(number, generation)
-            self._agenda.forget(refs)
+            refs, _awaiting = self._holdings.drop(number, generation)
+            self._schedule.forget(refs)
         if not self._mark(self._waiting(numbers), None, stop):
             return
         for number, generation in sorted(asked.items()):
-            self._owner().release(number, generation, taken=number not in untaken)
+            self._owner().release(number, generation, taken=number not in not_taken_over)
 
     def _mark(self, refs: list[Ref], numbers: set[PartitionId] | None, stop: threading.Event) -> bool:
         """Mark ``refs``, again until the engine takes them; False when the partitions (if they are named) were lost
@@ -180,15 +181,15 @@ class Holder:
             return True
         while not stop.is_set():
             try:
-                self._marker.mark_now(refs)
+                self._marker.mark(refs)
                 self._outage.recovered()
                 return True
             except ObsvcError as error:
                 self._outage.failed(error)
                 stop.wait(PAUSE)
-            if numbers is not None and not any(number in numbers for number in self._held.generations()):
+            if numbers is not None and not any(number in numbers for number in self._holdings.generations()):
                 return False
         return False
 
     def _waiting(self, numbers: set[PartitionId]) -> list[Ref]:
-        return [ref for ref in self._unsettled.refs() if partition(ref, self._partitions) in numbers]
+        return [ref for ref in self._deliveries.refs() if partition(ref, self._partitions) in numbers]

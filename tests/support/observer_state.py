@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from obsvc.engine_client.ownership import Grant, ObservedRef
-from obsvc.model import Condition, Family, Generation, Look, MemberId, Notification, PartitionId, Ref, Snapshot
-from obsvc.observer.state.holdings import Held
+from obsvc.model import Condition, Family, Generation, MemberId, Notification, PartitionId, Ref, Snapshot, Urgency
+from obsvc.observer.state.holdings import Holdings
 from obsvc.process.clock import ManualClock
 
 PARTITIONS = 8
@@ -34,23 +34,23 @@ def snapshot(condition: Condition = Condition.ACTIVE, fetched_at: float = 5.0) -
     return Snapshot(exists=True, condition=condition, fetched_at=fetched_at, attributes={"name": "x"})
 
 
-def held_with(*refs: Ref, generation: int = 1) -> Held:
-    """A Held that owns the partitions of ``refs`` completely, with these observed."""
+def holdings_with(*refs: Ref, generation: int = 1) -> Holdings:
+    """A Holdings that owns the partitions of ``refs`` completely, with these observed."""
     from obsvc.model import partition
 
-    held = make_held()
+    holdings = make_holdings()
     for number in sorted({partition(one, PARTITIONS) for one in refs}):
-        held.begin(grant(number, generation))
-        held.load({number: Generation(generation)}, [observed(one) for one in refs])
-        assert held.complete(number, Generation(generation), 1)
-    return held
+        holdings.begin(grant(number, generation))
+        holdings.load({number: Generation(generation)}, [observed(one) for one in refs])
+        assert holdings.complete(number, Generation(generation), 1)
+    return holdings
 
 
-def make_held() -> Held:
-    return Held(PARTITIONS, new_look=lambda _observed: "fresh", renewed_look=lambda _look, _observed: "renewed")
+def make_holdings() -> Holdings:
+    return Holdings(PARTITIONS, new_look=lambda _observed: "fresh", renewed_look=lambda _look, _observed: "renewed")
 
 
-def notification(*refs: Ref, look: Look = Look.MERGE, state: str | None = None,
+def notification(*refs: Ref, look: Urgency = Urgency.MERGE, state: str | None = None,
                  under_way: bool = False) -> Notification:
     return Notification("compute.instance.update", "nova", Family.UNVERSIONED, refs=refs, look=look, state=state,
                         under_way=under_way)

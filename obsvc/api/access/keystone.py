@@ -46,7 +46,7 @@ def behind_keystone(app: Callable[..., Any], conf: cfg.ConfigOpts) -> Callable[.
     return behind
 
 
-class _Protocol(auth_token.AuthProtocol):
+class _Protocol(auth_token.AuthProtocol):  # type: ignore[misc]  # keystonemiddleware has no types
     """auth_token, for which a token that could not be checked is not an invalid one."""
 
     def fetch_token(self, token: str, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import falcon
 
-from obsvc.api.access.policy import Caller
+from obsvc.api.caller import Caller
 from obsvc.exceptions import TooManyRequests, Unavailable
 from obsvc.process.clock import Clock, SystemClock
 from obsvc.process.token_bucket import TokenBucket

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from obsvc.catalog import Catalog
-from obsvc.engine_client.contract import Empty, Engine
+from obsvc.engine_client.contract import DutiesApi, Empty
 from obsvc.engine_client.duties import SWEEP, DutyRecord, DutyRequest, DutySpec, EnsureDutiesRequest
 from obsvc.model import Generation
 from obsvc.observer.duties.pace import Evidence, PaceSettings, between
@@ -78,7 +78,7 @@ class Leader:
     now, None where we don't.  heard: whether the buses of a region are consumed."""
 
     def __init__(
-        self, settings: LeaderSettings, *, engine: Engine, catalog: Catalog, sweeper: Sweeps,
+        self, settings: LeaderSettings, *, engine: DutiesApi, catalog: Catalog, sweeper: Sweeps,
         kinds: Callable[[], Iterable[tuple[str, str]]], leads: Callable[[str], Generation | None],
         heard: Callable[[str], bool], clock: Clock,
     ) -> None:

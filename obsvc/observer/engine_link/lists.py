@@ -1,6 +1,7 @@
 """How the lists of observed refs come here and stay true (DESIGN 2).
 
-* :class:`Loader` reads the list of each granted partition, page by page, and hands what is complete to the agenda.
+* :class:`Loader` reads the list of each granted partition, page by page, and hands what is complete to the
+  schedule of looks.
 * :class:`Follower` follows the complete ones by long polls, in two lanes: the *steady* one waits long on what it
   knew when its poll began; partitions that became complete since are followed by the *fresh* one in short polls until
   the steady one comes round.  So a start in a partition gained a moment ago reaches us within a second too.
@@ -14,12 +15,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import FollowerApi, ListsApi
 from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRequest
 from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
-from obsvc.observer.state.holdings import Applied, Completed, Held
+from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.process.outage_log import OutageLog
 from obsvc.process.repeating import repeat
 
@@ -53,12 +54,12 @@ class Loader:
     """Reads the lists of granted partitions.  completed: takes what became complete, a few at a time."""
 
     def __init__(
-        self, *, engine: Engine, member: MemberId, held: Held, owner: Callable[[], Owner],
-        completed: Callable[[list[Completed]], None],
+        self, *, engine: ListsApi, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
+        completed: Callable[[list[CompletedList]], None],
     ) -> None:
         self._engine = engine
         self._member = member
-        self._held = held
+        self._holdings = holdings
         self._owner = owner
         self._completed = completed
         self._wake = threading.Event()
@@ -70,7 +71,7 @@ class Loader:
 
     def run(self, stop: threading.Event) -> None:
         def read_all() -> float:
-            while not stop.is_set() and (todo := self._held.loading()):
+            while not stop.is_set() and (todo := self._holdings.loading()):
                 self.load(dict(todo))
             self._outage.recovered()
             return 1.0
@@ -79,16 +80,16 @@ class Loader:
 
     def load(self, todo: dict[PartitionId, Generation]) -> None:
         """Read the lists of ``todo`` to their ends; raises ObsvcError where the engine can't answer."""
-        self._held.restart_loading(todo)
+        self._holdings.restart_loading(todo)
         after: str | None = None
         rest = dict(todo)
         while rest:
             request = ObservedRequest(self._member, tuple(sorted(todo.items())), after=after, limit=PAGE)
             page = self._engine.observed(request)
-            self._held.load(todo, page.refs)
+            self._holdings.load(todo, page.refs)
             done = []
             for number, version in page.complete:
-                if number in rest and (one := self._held.complete(number, rest.pop(number), version)) is not None:
+                if number in rest and (one := self._holdings.complete(number, rest.pop(number), version)) is not None:
                     done.append(one)
             if done:
                 self._completed(done)
@@ -97,7 +98,7 @@ class Loader:
                 self._owner().lost_by_engine(page.lost, todo)
                 for number in page.lost:
                     # Ownership drops it if it knows of it; if not, it must not be read again and again.
-                    self._held.hand_over(number, todo.get(number))
+                    self._holdings.hand_over(number, todo.get(number))
                     rest.pop(number, None)
             after = page.next
             if after is None:
@@ -111,13 +112,13 @@ class Follower:
     trails of refs that somebody asked for."""
 
     def __init__(
-        self, *, engine: Engine, member: MemberId, held: Held, owner: Callable[[], Owner],
-        applied: Callable[[Applied], None], reload: Callable[[], None],
+        self, *, engine: FollowerApi, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
+        applied: Callable[[AppliedChanges], None], reload: Callable[[], None],
         explain: Callable[[Sequence[Ref]], Sequence[ToldTrail]] = lambda refs: (),
     ) -> None:
         self._engine = engine
         self._member = member
-        self._held = held
+        self._holdings = holdings
         self._owner = owner
         self._explain = explain
         self._applied = applied
@@ -133,7 +134,7 @@ class Follower:
     def run_steady(self, stop: threading.Event) -> None:
         """Follow everything that is complete when a poll begins."""
         while not stop.is_set():
-            known = self._held.known()
+            known = self._holdings.to_follow()
             self._steady = frozenset((number, generation) for number, generation, _version in known)
             if not known:
                 stop.wait(FRESH_WAIT)
@@ -143,7 +144,7 @@ class Follower:
     def run_fresh(self, stop: threading.Event) -> None:
         """Follow what became complete since the steady lane's poll began."""
         while not stop.is_set():
-            known = [one for one in self._held.known() if one[:2] not in self._steady]
+            known = [one for one in self._holdings.to_follow() if one[:2] not in self._steady]
             if not known:
                 self._fresh.wait(FRESH_WAIT)
                 self._fresh.clear()
@@ -180,13 +181,13 @@ class Follower:
             generation = generations.get(changes.partition)
             if generation is None:
                 continue
-            self._applied(self._held.apply(changes, generation))
+            self._applied(self._holdings.apply(changes, generation))
             if changes.reload:
                 LOG.info("partition %d generation %d: its list is read again", changes.partition, generation)
                 self._reload()
         if reply.lost:
             self._owner().lost_by_engine(reply.lost, generations)
             for number in reply.lost:
-                self._held.hand_over(number, generations.get(number))
+                self._holdings.hand_over(number, generations.get(number))
         if reply.asked:
             self._owner().asked_for(reply.asked)

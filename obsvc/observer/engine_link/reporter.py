@@ -20,10 +20,11 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from obsvc import metrics
-from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, ReportRequest
+from obsvc.engine_client.contract import ReportsApi
+from obsvc.engine_client.reports import Report, ReportOutcome, ReportRequest
 from obsvc.exceptions import InvalidInput, ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.process import failpoints
@@ -38,12 +39,6 @@ LOG = logging.getLogger(__name__)
 BACKOFF = 0.5
 BACKOFF_MAX = 10.0
 _BACKOFF = Backoff(BACKOFF, BACKOFF_MAX)
-
-
-class Engine(Protocol):
-    """What the reporter needs of an engine."""
-
-    def report(self, request: ReportRequest) -> ReportReply: ...
 
 
 OnOutcome = Callable[[ReportOutcome | None], None]
@@ -66,7 +61,7 @@ class Reporter:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ReportsApi,
         member: MemberId,
         *,
         clock: Clock | None = None,
@@ -93,7 +88,7 @@ class Reporter:
         self._loop = Loop("reporter", self._run)
 
     @classmethod
-    def from_conf(cls, conf: Any, engine: Engine, member: MemberId, *, clock: Clock | None = None) -> Reporter:
+    def from_conf(cls, conf: Any, engine: ReportsApi, member: MemberId, *, clock: Clock | None = None) -> Reporter:
         """As ``[observer]`` says."""
         group = conf.observer
         return cls(engine, member, clock=clock, batch=group.report_batch, age=group.report_age,

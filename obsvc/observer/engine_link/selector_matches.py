@@ -7,7 +7,7 @@ is in truth a sweep finds it.
 
 Found once, a ref is not asked for again for ``AGAIN`` seconds: what is gone is heard of a while longer.
 
-Any thread may call; :meth:`Selecting.run_follow` and :meth:`Selecting.run` are the bodies of one
+Any thread may call; :meth:`SelectorMatcher.run_follow` and :meth:`SelectorMatcher.run` are the bodies of one
 :class:`~obsvc.process.threads.Loop` each.
 """
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from obsvc import metrics
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import SelectorMatchesApi
 from obsvc.engine_client.selectors import DiscoverRequest, SelectorsReply, SelectorsRequest
 from obsvc.model import Ref
-from obsvc.observer.state.deliveries import Unsettled
+from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
 from obsvc.process.repeating import repeat
@@ -62,14 +62,15 @@ class Selectors:
         return projects is not None and (project_id is None or None in projects or project_id in projects)
 
 
-class Selecting:
+class SelectorMatcher:
     """dropped: the refs in our partitions of which notifications were dropped lately."""
 
     def __init__(
-        self, *, engine: Engine, unsettled: Unsettled, dropped: Callable[[], Iterable[Ref]], clock: Clock
+        self, *, engine: SelectorMatchesApi, deliveries: UnsettledDeliveries,
+        dropped: Callable[[], Iterable[Ref]], clock: Clock,
     ) -> None:
         self._engine = engine
-        self._unsettled = unsettled
+        self._deliveries = deliveries
         self._dropped = dropped
         self._clock = clock
         self._selectors = Selectors()
@@ -150,5 +151,5 @@ class Selecting:
             while len(self._asked) > REMEMBERED:
                 del self._asked[next(iter(self._asked))]
         metrics.DISCOVERED.inc(started)
-        self._unsettled.marked(batch, asked)
+        self._deliveries.marked(batch, asked)
         return True

@@ -16,7 +16,7 @@ from typing import Any
 
 from obsvc import metrics
 from obsvc.model import Ref
-from obsvc.observer.fetching.breaker import Breaker, State
+from obsvc.observer.fetching.breaker import Breaker, BreakerState
 from obsvc.process.token_bucket import TokenBucket
 
 LOG = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class ServiceGate:
             service = self._services.get(lane)
             if service is None:
                 return False
-            return service.quiet_until > now or service.breaker.state(now) is not State.CLOSED
+            return service.quiet_until > now or service.breaker.state(now) is not BreakerState.CLOSED
 
     def answered(self, lane: ServiceLane, now: float) -> None:
         """The service gave an answer (a 404 is one)."""
@@ -155,7 +155,7 @@ class ServiceGate:
         """``region/service`` of every service that is left alone, sorted: for the member's beat."""
         with self._lock:
             return tuple(sorted(f"{region}/{name}" for (region, name), service in self._services.items()
-                                if service.breaker.state(now) is not State.CLOSED))
+                                if service.breaker.state(now) is not BreakerState.CLOSED))
 
     def _service(self, lane: ServiceLane, now: float) -> _Service:
         service = self._services.get(lane)

@@ -1,8 +1,8 @@
 """What makes a look due: notifications, starts, marks, gained partitions, gaps (DESIGN 2, 3).
 
 The one place that puts work into the queue for a reason other than an earlier look at the same ref (those are
-``looking``'s).  Any thread may call; nothing blocks on the network but :meth:`Agenda.completed`, which asks the
-engine for its time when partitions of a vanished or releasing owner are taken over.
+the look runner's).  Any thread may call; nothing blocks on the network but :meth:`LookSchedule.completed`,
+which asks the engine for its time when partitions of a vanished or releasing owner are taken over.
 """
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Notification, Ref
-from obsvc.observer.looks import policy as looks
+from obsvc.observer.looks import policy
 from obsvc.observer.queue.work_queue import WorkQueue
-from obsvc.observer.state.deliveries import Unsettled
-from obsvc.observer.state.holdings import Applied, Completed, Held
+from obsvc.observer.state.deliveries import UnsettledDeliveries
+from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.observer.state.takeover_memory import Remedy, Takeover, TakeoverMemory, decide
 from obsvc.process.clock import Clock
 
@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class AgendaSettings:
+class ScheduleSettings:
     """allowed_lag: seconds, see ``[observer]``.  resync_rate: looks a second that the resyncs of all members
     together add at most; half the request budget, so that what is notified meanwhile has room."""
 
@@ -33,27 +33,27 @@ class AgendaSettings:
     resync_rate: float = 75.0
 
 
-class Agenda:
+class LookSchedule:
     """engine_time: the engine's clock now, seconds since the epoch; may ask it.  heard_since: monotonic time since
     which every bus was heard without a gap, None when one is not.  share: our part of the cluster's budget, above 0 up
-    to 1.  put_off: told of a ref of which a notification may wait long for its look: it is to be marked.  wall: the
+    to 1.  mark_later: told of a ref of which a notification may wait long for its look: it is to be marked.  wall: the
     engine's clock as well as this member knows it without asking.  wants, found: what selectors select
-    (:class:`obsvc.observer.engine_link.selector_matches.Selecting`)."""
+    (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`)."""
 
     def __init__(
         self,
-        settings: AgendaSettings,
-        look_settings: looks.LookSettings,
+        settings: ScheduleSettings,
+        look_settings: policy.LookSettings,
         *,
-        held: Held,
+        holdings: Holdings,
         memory: TakeoverMemory,
-        unsettled: Unsettled,
+        deliveries: UnsettledDeliveries,
         queue: WorkQueue,
         engine_time: Callable[[], float],
         heard_since: Callable[[], float | None],
         clock: Clock,
         share: Callable[[], float] = lambda: 1.0,
-        put_off: Callable[[Ref], None] = lambda ref: None,
+        mark_later: Callable[[Ref], None] = lambda ref: None,
         wants: Callable[[Ref], bool] = lambda ref: False,
         found: Callable[[list[Ref]], None] = lambda refs: None,
         wall: Callable[[], float] | None = None,
@@ -61,13 +61,13 @@ class Agenda:
     ) -> None:
         self._settings = settings
         self._share = share
-        self._put_off = put_off
+        self._mark_later = mark_later
         self._wants, self._found = wants, found
         self._wall = wall or clock.time
         self._looks = look_settings
-        self._held = held
+        self._holdings = holdings
         self._memory = memory
-        self._unsettled = unsettled
+        self._deliveries = deliveries
         self._queue = queue
         self._engine_time = engine_time
         self._heard_since = heard_since
@@ -80,23 +80,23 @@ class Agenda:
 
     def notified(self, ref: Ref, notification: Notification) -> bool:
         """A notification named ``ref``, which is observed here; True when that made a look due."""
-        state = self._held.owe(ref)
+        state = self._holdings.request_look(ref)
         if notification.under_way:
             return self._under_way(ref, state)
-        urgent = looks.is_urgent(notification.look, notification.state, state)
+        urgent = policy.is_urgent(notification.look, notification.state, state)
         return self._queue.add(ref, Cause.NOTIFIED, announced=notification.state, urgent=urgent)
 
-    def _under_way(self, ref: Ref, state: looks.LookState | None) -> bool:
+    def _under_way(self, ref: Ref, state: policy.LookState | None) -> bool:
         """The notification says no more than that something is under way.  One that changes nothing we know waits
         for a later look; a mark stands for it at the engine meanwhile, so that it does not wait in the broker."""
         now = self._clock.monotonic()
-        patience = looks.patience(state, looks.Moment(now, self._wall()), self._looks, self._rng)
-        if patience.known:
-            if self._held.covered(ref):
-                self._unsettled.marked([ref], now)
+        postpone = policy.postponement(state, policy.Moment(now, self._wall()), self._looks, self._rng)
+        if postpone.known:
+            if self._holdings.covered_by_mark(ref):
+                self._deliveries.marked([ref], now)
             else:
-                self._put_off(ref)
-        return self._queue.add(ref, Cause.NOTIFIED, patience=patience)
+                self._mark_later(ref)
+        return self._queue.add(ref, Cause.NOTIFIED, postpone=postpone)
 
     def marked(self, ref: Ref) -> None:
         """A mark for ``ref`` waits and no look at it is due."""
@@ -115,7 +115,8 @@ class Agenda:
         with self._lock:
             self._catching_up.difference_update(gone)
         for ref in gone:
-            if self._held.owes(ref):  # observed anew in between, by another thread: that look was forgotten too
+            if self._holdings.awaits_look(ref):
+                # Observed anew in between, by another thread: that look was forgotten too.
                 self._queue.add(ref, Cause.STARTED)
 
     def unobserved(self, refs: list[Ref]) -> None:
@@ -123,7 +124,7 @@ class Agenda:
         self.forget(refs)
         for ref in refs:
             self._memory.drop(ref)
-        self._unsettled.dismiss(refs)
+        self._deliveries.dismiss(refs)
 
     @property
     def catching_up(self) -> int:
@@ -132,22 +133,22 @@ class Agenda:
 
     # -- many
 
-    def applied(self, applied: Applied) -> None:
+    def applied(self, applied: AppliedChanges) -> None:
         """``follow`` brought starts, stops and marks."""
         for observed in applied.new:
             if observed.last is not None:
                 self._due(observed.ref, Cause.MARKED)
             else:
-                self._due(observed.ref, Cause.STARTED, calm=self._calm(observed.ref))
-        for observed in applied.wider:
+                self._due(observed.ref, Cause.STARTED, no_change=self._quiet_lately(observed.ref))
+        for observed in applied.widened:
             self._due(observed.ref, Cause.STARTED)
         for observed in applied.marked:
-            if not self._held.owes(observed.ref):
+            if not self._holdings.awaits_look(observed.ref):
                 self._due(observed.ref, Cause.MARKED)
         if applied.gone:
             self.unobserved(applied.gone)
 
-    def completed(self, completed: list[Completed]) -> None:
+    def completed(self, completed: list[CompletedList]) -> None:
         """The lists of partitions are complete: make due what they, their dirty refs, their marks and the takeover
         memory ask for."""
         takeovers = self._decide([one for one in completed if one.first])
@@ -176,12 +177,12 @@ class Agenda:
         if resync:
             self._paced(resync, Cause.TAKEOVER)
         for one in completed:
-            self._held.took_over(one.grant.partition, one.grant.generation)
+            self._holdings.took_over(one.grant.partition, one.grant.generation)
 
     def resync(self, region: str, reason: str) -> int:
         """Notifications from ``region`` may have been missed: every ref held there gets one paced look with low
         priority.  (Without a listing for now: see ``memory``.)  Answers how many."""
-        refs = self._held.refs(region)
+        refs = self._holdings.refs(region)
         if refs:
             LOG.warning("%d observed resources of %s get a look: %s", len(refs), region, reason)
             self._paced(refs, Cause.RESYNC)
@@ -192,7 +193,7 @@ class Agenda:
     def _gained(self, observed: ObservedRef, takeover: Takeover, recalled: set[Ref]) -> bool:
         """Make due what a gained ref asks for; True when it waits for the resync."""
         ref = observed.ref
-        first = looks.on_gained(observed, self._looks, self._rng, moved=takeover.remedy is not Remedy.NOTHING)
+        first = policy.on_gained(observed, self._looks, self._rng, moved=takeover.remedy is not Remedy.NOTHING)
         if first is not None and first.delay <= 0:
             self._due(ref, first.cause)
         elif takeover.remedy is Remedy.RESYNC:
@@ -204,7 +205,7 @@ class Agenda:
             self._queue.add_after(ref, first.delay, first.cause)
         return False
 
-    def _decide(self, gained: list[Completed]) -> dict[int, Takeover]:
+    def _decide(self, gained: list[CompletedList]) -> dict[int, Takeover]:
         now, heard_since = self._clock.monotonic(), self._heard_since()
         engine_now = 0.0
         if any(one.grant.previous is not None for one in gained):
@@ -230,20 +231,20 @@ class Agenda:
         """Owe a look that a takeover or a gap asks for; False when the ref is not observed here any more."""
         with self._lock:
             self._catching_up.add(ref)  # before it is asked: who lets go of the ref afterwards takes it out again
-        if self._held.owe(ref) is not None:
+        if self._holdings.request_look(ref) is not None:
             return True
         with self._lock:
             self._catching_up.discard(ref)
         return False
 
-    def _calm(self, ref: Ref) -> bool:
+    def _quiet_lately(self, ref: Ref) -> bool:
         """Whether nothing was heard of ``ref`` just now, before it was observed, that its API may be behind."""
         dropped = self._memory.dropped_at(ref)
         return dropped is None or dropped + self._looks.settle_delay < self._clock.monotonic()
 
-    def _due(self, ref: Ref, cause: Cause, *, calm: bool = False) -> None:
-        if self._held.owe(ref) is not None:
-            self._queue.add(ref, cause, calm=calm)
+    def _due(self, ref: Ref, cause: Cause, *, no_change: bool = False) -> None:
+        if self._holdings.request_look(ref) is not None:
+            self._queue.add(ref, cause, no_change=no_change)
 
 
 def _log_takeovers(takeovers: dict[int, Takeover]) -> None:

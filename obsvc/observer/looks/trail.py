@@ -15,10 +15,10 @@ from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
 from obsvc.model import Cause, Notification, Ref
-from obsvc.observer.fetching.fetched import Fetched
+from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import Decision
-from obsvc.observer.queue.work_queue import Work, WorkQueue
-from obsvc.observer.state.holdings import Held, Standing, Task
+from obsvc.observer.queue.work_queue import DueLook, WorkQueue
+from obsvc.observer.state.holdings import Holdings, RefStatus, Task
 from obsvc.process.recency_map import RecencyMap
 
 #: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
@@ -71,17 +71,17 @@ class Trails:
             return tuple(TrailEvent(*one) for one in heapq.merge(heard, others, key=lambda one: one[0]))
 
 
-def why(standing: Standing, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,
+def why(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,
         shut: Sequence[str]) -> str:
     """One sentence: what is due, or why nothing is.  due: seconds to the next look, and its cause; shut: services
     that are left alone."""
-    if standing is Standing.NOT_OWNED:
+    if status is RefStatus.NOT_OWNED:
         return "this member does not own its partition"
-    if standing is Standing.LOADING:
+    if status is RefStatus.LOADING:
         return "the list of its partition is being read: what is notified meanwhile is kept"
-    if standing is Standing.HANDING_OVER:
+    if status is RefStatus.HANDING_OVER:
         return "its partition is being handed over: the next owner looks at what is due"
-    if standing is Standing.NOT_OBSERVED or task is None:
+    if status is RefStatus.NOT_OBSERVED or task is None:
         return "nobody observes it: its notifications are dropped, and remembered for a while"
     left = f"; left alone for now: {', '.join(shut)}" if shut else ""
     if processing:
@@ -96,14 +96,14 @@ def why(standing: Standing, task: Task | None, *, processing: bool, due: tuple[f
             "bus makes the next one")
 
 
-def begun(work: Work, task: Task) -> str:
+def begun(look: DueLook, task: Task) -> str:
     """A look that begins."""
-    again = f", try {work.attempt}" if work.attempt > 1 else ""
+    again = f", try {look.attempt}" if look.attempt > 1 else ""
     mark = f", mark {task.observed.mark}" if task.observed.mark is not None else ""
-    return f"{work.cause}, {work.adds} reasons{mark}, under generation {task.generation}{again}"
+    return f"{look.cause}, {look.adds} reasons{mark}, under generation {task.generation}{again}"
 
 
-def seen(fetched: Fetched, decision: Decision | None) -> str:
+def seen(fetched: FetchResult, decision: Decision | None) -> str:
     """What a fetch brought, and what follows from it."""
     snapshot = fetched.snapshot
     found = fetched.outcome.value
@@ -127,25 +127,25 @@ def judged(task: Task, outcome: ReportOutcome) -> str:
     return f"{outcome.verdict}{version}, under generation {task.generation}{wanted}"
 
 
-class Teller:
+class TrailAnswers:
     """Tells the trails that ``follow`` asks for.  shut: the services that are left alone now."""
 
-    def __init__(self, trails: Trails, *, held: Held, queue: WorkQueue, wall: Callable[[], float],
+    def __init__(self, trails: Trails, *, holdings: Holdings, queue: WorkQueue, wall: Callable[[], float],
                  shut: Callable[[], Sequence[str]]) -> None:
-        self._trails, self._held, self._queue, self._wall, self._shut = trails, held, queue, wall, shut
+        self._trails, self._holdings, self._queue, self._wall, self._shut = trails, holdings, queue, wall, shut
 
     def tell(self, refs: Sequence[Ref]) -> tuple[ToldTrail, ...]:
         """The trail of each of ``refs`` whose partition is held."""
         found = []
         for ref in refs:
-            generation = self._held.generation(self._held.place(ref))
+            generation = self._holdings.generation(self._holdings.partition_of(ref))
             if generation is not None:
                 found.append(ToldTrail(ref, generation, self._trail(ref)))
         return tuple(found)
 
     def _trail(self, ref: Ref) -> Trail:
-        processing, due = self._queue.plan(ref)
-        sentence = why(self._held.standing(ref), self._held.task(ref), processing=processing, due=due,
+        processing, due = self._queue.next_look(ref)
+        sentence = why(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
                        shut=self._shut())
         now = self._wall()
         return Trail(now, sentence, None if due is None else now + max(0.0, due[0]),

@@ -1,7 +1,7 @@
 """Which deliveries wait for which ref, and when they are settled (DESIGN 1).
 
 A delivery is settled when, for every ref that it names, a fetch that *began after the delivery arrived* has been
-reported and answered (or, where payloads are trusted, what it told itself), or a look mark asked for after it arrived
+reported and answered (or, where payloads are trusted, what its payload says), or a look mark asked for after it arrived
 is stored at the engine, or the ref turned out not to be ours or not to be observed.  A fetch under way when the
 delivery arrived proves nothing: it may have read the resource before the change that the notification tells of.
 
@@ -33,16 +33,16 @@ class Delivery(Protocol):
 class _Waiting:
     """One delivery and the refs that it still waits for."""
 
-    __slots__ = ("delivery", "arrived", "refs", "told")
+    __slots__ = ("delivery", "arrived", "by_payload", "refs")
 
-    def __init__(self, delivery: Delivery, refs: set[Ref], heard: float | None, *, told: bool) -> None:
+    def __init__(self, delivery: Delivery, refs: set[Ref], heard: float | None, *, by_payload: bool) -> None:
         self.delivery = delivery
         self.arrived = delivery.arrived if heard is None else heard
         self.refs = refs
-        self.told = told
+        self.by_payload = by_payload
 
 
-class Unsettled:
+class UnsettledDeliveries:
     """Deliveries not settled yet, by ref."""
 
     def __init__(self, *, clock: Clock) -> None:
@@ -55,13 +55,13 @@ class Unsettled:
         return len(self._waiting)
 
     def register(self, delivery: Delivery, refs: Iterable[Ref], *, heard: float | None = None,
-                 told: bool = False) -> None:
+                 by_payload: bool = False) -> None:
         """Hold ``delivery`` until each of ``refs`` is settled for it; settled at once when there is none.
 
         heard: monotonic time since which what it says was known, by another delivery; None: by this one.
-        told: what it says is reported as it is, see :meth:`told`.
+        by_payload: what it says is reported as it is, see :meth:`payload_reported`.
         """
-        waiting = _Waiting(delivery, set(refs), heard, told=told)
+        waiting = _Waiting(delivery, set(refs), heard, by_payload=by_payload)
         if not waiting.refs:
             delivery.settle()
             return
@@ -74,10 +74,12 @@ class Unsettled:
         """A fetch of ``ref`` that began at ``began`` (monotonic) has been reported and answered."""
         self._settle([ref], lambda waiting: waiting.arrived < began)
 
-    def told(self, ref: Ref, arrived: float) -> None:
-        """What the delivery that arrived at ``arrived`` told of ``ref`` has been reported and answered: that settles it
-        and those before it of the same kind, but none that waits for a look."""
-        self._settle([ref], lambda waiting: waiting.told and waiting.arrived <= arrived)
+    def payload_reported(self, ref: Ref, arrived: float) -> None:
+        """What the payload of the delivery that arrived at ``arrived`` says of ``ref`` has been reported and answered.
+
+        That settles it and those before it of the same kind, but none that waits for a look.
+        """
+        self._settle([ref], lambda waiting: waiting.by_payload and waiting.arrived <= arrived)
 
     def marked(self, refs: Iterable[Ref], asked: float) -> None:
         """Look marks for ``refs``, asked for at ``asked`` (monotonic), are stored at the engine."""
@@ -98,7 +100,7 @@ class Unsettled:
                 found.update(dict.fromkeys(waiting.refs))
         return list(found)[:limit]
 
-    def waits(self, ref: Ref) -> bool:
+    def waits_for(self, ref: Ref) -> bool:
         """Whether a delivery waits for ``ref``."""
         with self._lock:
             return ref in self._by_ref

@@ -5,7 +5,7 @@ in it may still be observed.  Notifications are kept as *dirty* until it is *com
 there on ``follow`` brings each start, stop and mark.  While it is *handed over* no new work is begun in it.
 
 Locking rule: one lock guards everything that changes; nothing is called out of this module while it is held.  Only
-``standing`` reads without it, for the notifications that are not ours: it reads the partition's slot, one element of
+``ref_status`` reads without it, for the notifications that are not ours: it reads the partition's slot, one element of
 a list that is replaced whole.  Whoever acts on NOT_OWNED or NOT_OBSERVED by *recording* something must ask again
 after the recording: a grant puts its slot in place before anybody reads those records.
 
@@ -22,40 +22,53 @@ import msgspec
 from obsvc.engine_client.ownership import Grant, ObservedRef, PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Generation, PartitionId, Ref, Snapshot, partition
-from obsvc.observer.state.values import After, Applied, Completed, Looks, LookState, Standing, Task
+from obsvc.observer.state.values import (
+    AfterReport,
+    AppliedChanges,
+    CompletedList,
+    LookState,
+    LookTimes,
+    RefStatus,
+    Task,
+)
 
 #: Looked up once, see :mod:`obsvc.observer.intake.intake`.
-_NOT_OWNED, _NOT_OBSERVED, _OBSERVED = Standing.NOT_OWNED, Standing.NOT_OBSERVED, Standing.OBSERVED
+_NOT_OWNED, _NOT_OBSERVED, _OBSERVED = RefStatus.NOT_OWNED, RefStatus.NOT_OBSERVED, RefStatus.OBSERVED
 
-__all__ = ["After", "Applied", "Completed", "Held", "LookState", "Looks", "Standing", "Task"]
+__all__ = ["AfterReport", "AppliedChanges", "CompletedList", "Holdings", "LookState", "LookTimes", "RefStatus", "Task"]
 
 
 class _HeldRef:
-    """One observed ref.  cleared: highest mark that an accepted report of ours cleared; begun: highest that a look
-    began with, and so the highest that any report to come may clear.
+    """One observed ref.
 
-    owed: rises with each reason for a look that is not a mere poll; paid: up to where looks have answered them.
-    While owed > paid the ref must be marked if we lose it.
+    cleared_mark: the highest mark that an accepted report of ours cleared.  begun_mark: the highest that a look began
+    with, and so the highest that any report to come may clear.
+
+    looks_requested: rises with each reason for a look that is not a mere poll.  looks_answered: up to where looks have
+    answered them.  While it is behind ``looks_requested``, the ref must be marked if we lose it.
     """
 
-    __slots__ = ("observed", "look", "cleared", "begun", "owed", "paid", "looks")
+    __slots__ = ("observed", "look", "cleared_mark", "begun_mark", "looks_requested", "looks_answered", "look_times")
 
     def __init__(self, observed: ObservedRef, look: LookState) -> None:
         self.observed = observed
         self.look = look
-        self.cleared = 0
-        self.begun = 0
-        self.owed = 0
-        self.paid = 0
-        self.looks = Looks()
+        self.cleared_mark = 0
+        self.begun_mark = 0
+        self.looks_requested = 0
+        self.looks_answered = 0
+        self.look_times = LookTimes()
 
     @property
-    def owes(self) -> bool:
-        return self.owed > self.paid
+    def awaits_look(self) -> bool:
+        return self.looks_requested > self.looks_answered
 
 
-class _Slot:
-    __slots__ = ("grant", "version", "complete", "handing_over", "refs", "loading", "dirty", "loaded_once", "taken")
+class _HeldPartition:
+    """One partition under its grant.  taken_over: see :meth:`Holdings.took_over`."""
+
+    __slots__ = ("complete", "dirty", "grant", "handing_over", "loaded_once", "loading", "refs", "taken_over",
+                 "version")
 
     def __init__(self, grant: Grant) -> None:
         self.grant = grant
@@ -63,13 +76,13 @@ class _Slot:
         self.complete = False
         self.handing_over = False
         self.loaded_once = False
-        self.taken = False
+        self.taken_over = False
         self.refs: dict[Ref, _HeldRef] = {}
         self.loading: dict[Ref, ObservedRef] = {}
         self.dirty: set[Ref] = set()
 
 
-class Held:
+class Holdings:
     """The partitions and refs of one member.
 
     partitions: P.  new_look: the look state that a ref begins with; renewed_look: as it is after its observations
@@ -87,32 +100,33 @@ class Held:
         self._new_look = new_look
         self._renewed_look = renewed_look
         self._lock = threading.Lock()
-        self._slots: list[_Slot | None] = [None] * partitions
+        self._slots: list[_HeldPartition | None] = [None] * partitions
 
     # -- what a notification asks
 
-    def place(self, ref: Ref) -> PartitionId:
-        """The partition of ``ref``, for who asks :meth:`standing` more than once."""
+    def partition_of(self, ref: Ref) -> PartitionId:
+        """The partition of ``ref``, for callers of :meth:`ref_status` that ask more than once."""
         return partition(ref, self._partitions)
 
-    def standing(self, ref: Ref, place: PartitionId | None = None) -> Standing:
-        slot = self._slots[partition(ref, self._partitions) if place is None else place]
-        if slot is None:
+    def ref_status(self, ref: Ref, number: PartitionId | None = None) -> RefStatus:
+        """How ``ref`` stands now.  number: its partition, where the caller has it from :meth:`partition_of`."""
+        held = self._slots[partition(ref, self._partitions) if number is None else number]
+        if held is None:
             return _NOT_OWNED
         with self._lock:
-            if slot.handing_over:
-                return Standing.HANDING_OVER
-            if not slot.complete:
-                return Standing.LOADING
-            return _OBSERVED if ref in slot.refs else _NOT_OBSERVED
+            if held.handing_over:
+                return RefStatus.HANDING_OVER
+            if not held.complete:
+                return RefStatus.LOADING
+            return _OBSERVED if ref in held.refs else _NOT_OBSERVED
 
     def note_dirty(self, ref: Ref) -> bool:
         """Keep ``ref`` until its partition's list is complete; False when it is not loading (any more)."""
         with self._lock:
-            slot = self._slot(ref)
-            if slot is None or slot.complete or slot.handing_over:
+            held = self._slot(ref)
+            if held is None or held.complete or held.handing_over:
                 return False
-            slot.dirty.add(ref)
+            held.dirty.add(ref)
             return True
 
     # -- grants
@@ -123,307 +137,305 @@ class Held:
             known = self._slots[grant.partition]
             if known is not None and known.grant.generation >= grant.generation:
                 return
-            self._slots[grant.partition] = _Slot(grant)
+            self._slots[grant.partition] = _HeldPartition(grant)
 
     def loading(self) -> list[tuple[PartitionId, Generation]]:
         """The partitions whose list is to be read, ascending."""
         with self._lock:
             return [
-                (slot.grant.partition, slot.grant.generation)
-                for slot in self._slots
-                if slot is not None and not slot.complete and not slot.handing_over
+                (held.grant.partition, held.grant.generation)
+                for held in self._slots
+                if held is not None and not held.complete and not held.handing_over
             ]
 
     def restart_loading(self, numbers: Iterable[PartitionId]) -> None:
         """The list of these partitions is read from its beginning: forget the pages that came so far."""
         with self._lock:
             for number in numbers:
-                if (slot := self._slots[number]) is not None:
-                    slot.loading = {}
+                if (held := self._slots[number]) is not None:
+                    held.loading = {}
 
     def load(self, generations: dict[PartitionId, Generation], refs: Iterable[ObservedRef]) -> None:
         """Take a page of the list, read under ``generations``."""
         with self._lock:
             for observed in refs:
                 number = partition(observed.ref, self._partitions)
-                slot = self._slots[number]
-                if slot is not None and slot.grant.generation == generations.get(number) and not slot.complete:
-                    slot.loading[observed.ref] = observed
+                held = self._slots[number]
+                if held is not None and held.grant.generation == generations.get(number) and not held.complete:
+                    held.loading[observed.ref] = observed
 
-    def complete(self, number: PartitionId, generation: Generation, version: int) -> Completed | None:
-        """The list of a partition is complete to ``version``; None when it is not held so any more."""
+    def complete(self, number: PartitionId, generation: Generation, version: int) -> CompletedList | None:
+        """The list of a partition is complete to ``version``; None when it is not held_ref so any more."""
         with self._lock:
-            slot = self._slots[number]
-            if slot is None or slot.grant.generation != generation or slot.complete or slot.handing_over:
+            held = self._slots[number]
+            if held is None or held.grant.generation != generation or held.complete or held.handing_over:
                 return None
-            done = Completed(slot.grant, first=not slot.loaded_once)
-            for ref in slot.refs.keys() - slot.loading.keys():
-                del slot.refs[ref]
+            done = CompletedList(held.grant, first=not held.loaded_once)
+            for ref in held.refs.keys() - held.loading.keys():
+                del held.refs[ref]
                 done.applied.gone.append(ref)
-            for observed in slot.loading.values():
-                self._take(slot, observed, done.applied)
-            for ref in slot.dirty:
-                (done.dirty if ref in slot.refs else done.dirty_unobserved).append(ref)
-            slot.loading, slot.dirty = {}, set()
-            slot.version, slot.complete, slot.loaded_once = version, True, True
+            for observed in held.loading.values():
+                self._take(held, observed, done.applied)
+            for ref in held.dirty:
+                (done.dirty if ref in held.refs else done.dirty_unobserved).append(ref)
+            held.loading, held.dirty = {}, set()
+            held.version, held.complete, held.loaded_once = version, True, True
             return done
 
     def took_over(self, number: PartitionId, generation: Generation) -> None:
-        """Whatever the owner before may have left in the partition is owed by its refs now."""
+        """Whatever the owner before may have left in the partition is looks_requested by its refs now."""
         with self._lock:
-            slot = self._slots[number]
-            if slot is not None and slot.grant.generation == generation:
-                slot.taken = True
+            held = self._slots[number]
+            if held is not None and held.grant.generation == generation:
+                held.taken_over = True
 
-    def untaken(self) -> list[PartitionId]:
-        """The partitions that are not taken over yet, ascending."""
+    def not_taken_over(self) -> list[PartitionId]:
+        """The partitions that are not taken_over over yet, ascending."""
         with self._lock:
-            return [slot.grant.partition for slot in self._slots if slot is not None and not slot.taken]
+            return [held.grant.partition for held in self._slots if held is not None and not held.taken_over]
 
-    def known(self) -> list[tuple[PartitionId, Generation, int]]:
+    def to_follow(self) -> list[tuple[PartitionId, Generation, int]]:
         """The complete partitions with generation and observation version, ascending: what to follow."""
         with self._lock:
             return [
-                (slot.grant.partition, slot.grant.generation, slot.version)
-                for slot in self._slots
-                if slot is not None and slot.complete and not slot.handing_over
+                (held.grant.partition, held.grant.generation, held.version)
+                for held in self._slots
+                if held is not None and held.complete and not held.handing_over
             ]
 
-    def apply(self, changes: PartitionChanges, generation: Generation) -> Applied:
-        """Take what ``follow`` brought; what is older than the version held is ignored.  ``reload`` puts the
+    def apply(self, changes: PartitionChanges, generation: Generation) -> AppliedChanges:
+        """Take what ``follow`` brought; what is older than the version held_ref is ignored.  ``reload`` puts the
         partition back to loading."""
-        applied = Applied()
+        applied = AppliedChanges()
         with self._lock:
-            slot = self._slots[changes.partition]
-            if slot is None or slot.grant.generation != generation or not slot.complete:
+            held = self._slots[changes.partition]
+            if held is None or held.grant.generation != generation or not held.complete:
                 return applied
             if changes.reload:
-                slot.complete, slot.loading = False, {}
+                held.complete, held.loading = False, {}
                 return applied
-            if changes.version <= slot.version:
+            if changes.version <= held.version:
                 return applied
-            slot.version = changes.version
+            held.version = changes.version
             for ref in changes.stopped:
-                if slot.refs.pop(ref, None) is not None:
+                if held.refs.pop(ref, None) is not None:
                     applied.gone.append(ref)
             for observed in changes.changed:
-                self._take(slot, observed, applied)
+                self._take(held, observed, applied)
         return applied
 
     def hand_over(self, number: PartitionId, generation: Generation | None = None) -> Generation | None:
-        """Begin no new work in the partition (if it is held under ``generation``) from here on, and follow it no
-        more; its generation, or None when it is not held."""
+        """Begin no new work in the partition (if it is held_ref under ``generation``) from here on, and follow it no
+        more; its generation, or None when it is not held_ref."""
         with self._lock:
-            slot = self._slots[number]
-            if slot is None or (generation is not None and slot.grant.generation != generation):
+            held = self._slots[number]
+            if held is None or (generation is not None and held.grant.generation != generation):
                 return None
-            slot.handing_over = True
-            return slot.grant.generation
+            held.handing_over = True
+            return held.grant.generation
 
     def drop(self, number: PartitionId, generation: Generation | None = None) -> tuple[list[Ref], list[Ref]]:
-        """Let go of the partition (if it is held under ``generation``): its refs, and those of them (and of the
+        """Let go of the partition (if it is held_ref under ``generation``): its refs, and those of them (and of the
         dirty ones) that still owe a look."""
         with self._lock:
-            slot = self._slots[number]
-            if slot is None or (generation is not None and slot.grant.generation != generation):
+            held = self._slots[number]
+            if held is None or (generation is not None and held.grant.generation != generation):
                 return [], []
             self._slots[number] = None
-            owing = [ref for ref, held in slot.refs.items() if held.owes]
-            owing += [ref for ref in slot.dirty if ref not in slot.refs]
-            return list(slot.refs.keys() | slot.dirty), owing
+            awaiting = [ref for ref, held_ref in held.refs.items() if held_ref.awaits_look]
+            awaiting += [ref for ref in held.dirty if ref not in held.refs]
+            return list(held.refs.keys() | held.dirty), awaiting
 
     # -- looks
 
     def task(self, ref: Ref, *, begins: float | None = None) -> Task | None:
-        """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held, handed over).
+        """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held_ref, handed over).
 
         begins: a look begins with it now, monotonic seconds, whose report names its mark.
         """
         with self._lock:
-            slot = self._slot(ref)
-            held = None if slot is None or slot.handing_over else slot.refs.get(ref)
-            if slot is None or held is None:
+            held = self._slot(ref)
+            held_ref = None if held is None or held.handing_over else held.refs.get(ref)
+            if held is None or held_ref is None:
                 return None
             if begins is not None:
-                held.begun = max(held.begun, held.observed.mark or 0)
-                held.looks = replace(held.looks, began=begins)
-            return Task(ref, slot.grant.partition, slot.grant.generation, held.observed, held.look, held.owed)
+                held_ref.begun_mark = max(held_ref.begun_mark, held_ref.observed.mark or 0)
+                held_ref.look_times = replace(held_ref.look_times, began=begins)
+            return Task(ref, held.grant.partition, held.grant.generation, held_ref.observed, held_ref.look,
+                        held_ref.looks_requested)
 
-    def is_current(self, task: Task) -> bool:
-        """Whether the ref of ``task`` is still held under the generation that it began with."""
-        with self._lock:
-            slot = self._slot(task.ref)
-            return slot is not None and slot.grant.generation == task.generation and task.ref in slot.refs
-
-    def owe(self, ref: Ref) -> LookState | None:
+    def request_look(self, ref: Ref) -> LookState | None:
         """A look at ``ref`` is due for a reason that must not be lost with us.  What the looks so far have left; None
         when it is not observed here."""
         with self._lock:
-            held = self._find(ref)
-            if held is None:
+            held_ref = self._find(ref)
+            if held_ref is None:
                 return None
-            held.owed += 1
-            return held.look
+            held_ref.looks_requested += 1
+            return held_ref.look
 
-    def paid(self, task: Task) -> None:
+    def requests_answered(self, task: Task) -> None:
         """The look of ``task`` has answered every reason that there was when it began."""
         with self._lock:
-            held = self._find(task.ref)
-            if held is not None:
-                held.paid = max(held.paid, task.owed)
+            held_ref = self._find(task.ref)
+            if held_ref is not None:
+                held_ref.looks_answered = max(held_ref.looks_answered, task.looks_requested)
 
     def update_look(self, ref: Ref, change: Callable[[LookState], LookState]) -> bool:
         """Change the look state of ``ref`` under the lock; False when it is not observed here."""
         with self._lock:
-            held = self._find(ref)
-            if held is None:
+            held_ref = self._find(ref)
+            if held_ref is None:
                 return False
-            held.look = change(held.look)
+            held_ref.look = change(held_ref.look)
             return True
 
     def marked(self, ref: Ref, mark: int) -> bool:
         """A mark for ``ref`` is known to be stored: the next report names it.  True when the ref is observed here
         and no look at it is due that would."""
         with self._lock:
-            held = self._find(ref)
-            if held is None:
+            held_ref = self._find(ref)
+            if held_ref is None:
                 return False
-            if mark > max(held.cleared, held.observed.mark or 0):
-                held.observed = msgspec.structs.replace(held.observed, mark=mark)
-            return not held.owes
+            if mark > max(held_ref.cleared_mark, held_ref.observed.mark or 0):
+                held_ref.observed = msgspec.structs.replace(held_ref.observed, mark=mark)
+            return not held_ref.awaits_look
 
-    def answered(self, ref: Ref, began: float) -> None:
+    def report_answered(self, ref: Ref, began: float) -> None:
         """The engine has answered the report of the look that began at ``began``."""
         with self._lock:
-            held = self._find(ref)
-            if held is not None:
-                held.looks = replace(held.looks, answered=max(held.looks.answered, began))
+            held_ref = self._find(ref)
+            if held_ref is not None:
+                held_ref.look_times = replace(held_ref.look_times, answered=max(held_ref.look_times.answered, began))
 
-    def looks(self, ref: Ref) -> Looks:
+    def look_times(self, ref: Ref) -> LookTimes:
         """When looks at ``ref`` began; those of a ref that is not observed here never did."""
         with self._lock:
-            held = self._find(ref)
-            return Looks() if held is None else held.looks
+            held_ref = self._find(ref)
+            return LookTimes() if held_ref is None else held_ref.look_times
 
-    def covered(self, ref: Ref) -> bool:
+    def covered_by_mark(self, ref: Ref) -> bool:
         """Whether a mark for ``ref`` is stored that only a look which begins after this call can clear: it speaks for
         all that was heard of the ref before."""
         with self._lock:
-            held = self._find(ref)
-            return held is not None and held.observed.mark is not None and held.observed.mark > held.begun
+            held_ref = self._find(ref)
+            if held_ref is None or held_ref.observed.mark is None:
+                return False
+            return held_ref.observed.mark > held_ref.begun_mark
 
-    def owes(self, ref: Ref) -> bool:
+    def awaits_look(self, ref: Ref) -> bool:
         """Whether a look that is not a mere poll is due or under way."""
         with self._lock:
-            held = self._find(ref)
-            return held is not None and held.owes
+            held_ref = self._find(ref)
+            return held_ref is not None and held_ref.awaits_look
 
-    def reported(self, task: Task, outcome: ReportOutcome, snapshot: Snapshot) -> After | None:
-        """Take the answer to the report that came of ``task``; None when the ref is no longer held so."""
+    def reported(self, task: Task, outcome: ReportOutcome, snapshot: Snapshot) -> AfterReport | None:
+        """Take the answer to the report that came of ``task``; None when the ref is no longer held_ref so."""
         with self._lock:
-            slot = self._slot(task.ref)
-            if slot is None or slot.grant.generation != task.generation:
+            held = self._slot(task.ref)
+            if held is None or held.grant.generation != task.generation:
                 return None
-            held = slot.refs.get(task.ref)
-            if held is None:
+            held_ref = held.refs.get(task.ref)
+            if held_ref is None:
                 return None
-            fresher = not _same_request(held.observed, task.observed)
+            observations_changed = not _same_observations(held_ref.observed, task.observed)
             if outcome.verdict is Verdict.NOT_OBSERVED:
-                if not fresher:
-                    del slot.refs[task.ref]
+                if not observations_changed:
+                    del held.refs[task.ref]
                     return None
-                return After(held.observed, remark=True, fresher=True)
+                return AfterReport(held_ref.observed, newer_mark=True, observations_changed=True)
             if outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
-                held.cleared = max(held.cleared, task.observed.mark or 0)
-                mark = held.observed.mark
-                held.observed = msgspec.structs.replace(
-                    held.observed,
+                held_ref.cleared_mark = max(held_ref.cleared_mark, task.observed.mark or 0)
+                mark = held_ref.observed.mark
+                held_ref.observed = msgspec.structs.replace(
+                    held_ref.observed,
                     last=msgspec.structs.replace(snapshot, attributes={}),
-                    mark=None if mark is not None and mark <= held.cleared else mark,
+                    mark=None if mark is not None and mark <= held_ref.cleared_mark else mark,
                 )
-                if not fresher:
-                    held.observed = msgspec.structs.replace(
-                        held.observed, wanted=outcome.wanted, deadline=outcome.deadline
+                if not observations_changed:
+                    held_ref.observed = msgspec.structs.replace(
+                        held_ref.observed, wanted=outcome.wanted, deadline=outcome.deadline
                     )
-            mark = held.observed.mark
-            remark = mark is not None and mark > (task.observed.mark or 0)
-            return After(held.observed, remark=remark, fresher=fresher)
+            mark = held_ref.observed.mark
+            newer_mark = mark is not None and mark > (task.observed.mark or 0)
+            return AfterReport(held_ref.observed, newer_mark=newer_mark, observations_changed=observations_changed)
 
     # -- figures
 
     def generation(self, number: PartitionId) -> Generation | None:
-        """Under which the partition is held; None when it is not."""
+        """Under which the partition is held_ref; None when it is not."""
         with self._lock:
-            slot = self._slots[number]
-            return None if slot is None else slot.grant.generation
+            held = self._slots[number]
+            return None if held is None else held.grant.generation
 
     def generations(self) -> dict[PartitionId, Generation]:
         with self._lock:
-            return {slot.grant.partition: slot.grant.generation for slot in self._slots if slot is not None}
+            return {held.grant.partition: held.grant.generation for held in self._slots if held is not None}
 
     def refs(self, region: str | None = None) -> list[Ref]:
-        """Every observed ref held (of one region)."""
+        """Every observed ref held_ref (of one region)."""
         with self._lock:
             return [
                 ref
-                for slot in self._slots
-                if slot is not None
-                for ref in slot.refs
+                for held in self._slots
+                if held is not None
+                for ref in held.refs
                 if region is None or ref.region == region
             ]
 
     def kinds(self) -> set[tuple[str, str]]:
-        """``(region, resource type)`` of every observed ref held."""
+        """``(region, resource type)`` of every observed ref held_ref."""
         with self._lock:
-            return {(ref.region, ref.resource_type) for slot in self._slots if slot is not None for ref in slot.refs}
+            return {(ref.region, ref.resource_type) for held in self._slots if held is not None for ref in held.refs}
 
-    def owing(self, number: PartitionId) -> list[Ref]:
+    def awaiting_look(self, number: PartitionId) -> list[Ref]:
         """The refs of a partition that owe a look."""
         with self._lock:
-            slot = self._slots[number]
-            return [] if slot is None else [ref for ref, held in slot.refs.items() if held.owes]
+            held = self._slots[number]
+            return [] if held is None else [ref for ref, held_ref in held.refs.items() if held_ref.awaits_look]
 
     # -- under the lock
 
-    def _slot(self, ref: Ref) -> _Slot | None:
+    def _slot(self, ref: Ref) -> _HeldPartition | None:
         return self._slots[partition(ref, self._partitions)]
 
     def _find(self, ref: Ref) -> _HeldRef | None:
-        slot = self._slot(ref)
-        return None if slot is None else slot.refs.get(ref)
+        held = self._slot(ref)
+        return None if held is None else held.refs.get(ref)
 
-    def _take(self, slot: _Slot, observed: ObservedRef, into: Applied) -> None:
-        held = slot.refs.get(observed.ref)
-        if held is None:
-            slot.refs[observed.ref] = _HeldRef(observed, self._new_look(observed))
+    def _take(self, held: _HeldPartition, observed: ObservedRef, into: AppliedChanges) -> None:
+        held_ref = held.refs.get(observed.ref)
+        if held_ref is None:
+            held.refs[observed.ref] = _HeldRef(observed, self._new_look(observed))
             into.new.append(observed)
             return
         mark = observed.mark
-        if mark is not None and mark <= held.cleared:
+        if mark is not None and mark <= held_ref.cleared_mark:
             mark = None  # read at the engine before our report cleared it
-        mark = max((number for number in (mark, held.observed.mark) if number is not None), default=None)
-        before = held.observed
-        held.observed = msgspec.structs.replace(observed, mark=mark, last=_newer(observed.last, before.last))
-        if not _same_request(before, observed):
-            held.look = self._renewed_look(held.look, held.observed)
-        if _wider(before, observed):
-            into.wider.append(held.observed)
+        mark = max((number for number in (mark, held_ref.observed.mark) if number is not None), default=None)
+        before = held_ref.observed
+        last = _newer_snapshot(observed.last, before.last)
+        held_ref.observed = msgspec.structs.replace(observed, mark=mark, last=last)
+        if not _same_observations(before, observed):
+            held_ref.look = self._renewed_look(held_ref.look, held_ref.observed)
+        if _widens(before, observed):
+            into.widened.append(held_ref.observed)
         elif mark is not None and mark > (before.mark or 0):
-            into.marked.append(held.observed)
+            into.marked.append(held_ref.observed)
 
 
-def _same_request(one: ObservedRef, other: ObservedRef) -> bool:
+def _same_observations(one: ObservedRef, other: ObservedRef) -> bool:
     """Whether two views of a ref come from the same observations (marks and snapshots aside)."""
     return (one.started_at, one.wanted, one.deadline) == (other.started_at, other.wanted, other.deadline)
 
 
-def _wider(before: ObservedRef, after: ObservedRef) -> bool:
+def _widens(before: ObservedRef, after: ObservedRef) -> bool:
     """Whether ``after`` waits for something that ``before`` did not, or not so soon."""
     sooner = after.deadline is not None and (before.deadline is None or after.deadline < before.deadline)
     return bool(set(after.wanted) - set(before.wanted)) or after.started_at != before.started_at or sooner
 
 
-def _newer(one: Snapshot | None, other: Snapshot | None) -> Snapshot | None:
+def _newer_snapshot(one: Snapshot | None, other: Snapshot | None) -> Snapshot | None:
     if one is None or other is None:
         return one or other
     return one if one.fetched_at >= other.fetched_at else other

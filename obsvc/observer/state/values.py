@@ -12,7 +12,7 @@ from obsvc.model import Generation, PartitionId, Ref
 LookState = Any
 
 
-class Standing(enum.Enum):
+class RefStatus(enum.Enum):
     """How a ref stands to this member now."""
 
     NOT_OWNED = enum.auto()
@@ -24,32 +24,33 @@ class Standing(enum.Enum):
 
 @dataclass(frozen=True)
 class Task:
-    """What a fetch must know of its ref when it begins: ``observed``, ``look`` and ``owed`` as they stood then."""
+    """What a fetch must know of its ref when it begins: ``observed``, ``look`` and ``looks_requested`` as
+    they stood then."""
 
     ref: Ref
     partition: PartitionId
     generation: Generation
     observed: ObservedRef
     look: LookState
-    owed: int
+    looks_requested: int
 
 
 @dataclass(frozen=True)
-class Applied:
+class AppliedChanges:
     """What changed in a partition.
 
-    new: refs not held before.  wider: held before, with a goal or a deadline that was not waited for before.
+    new: refs not held before.  widened: held before, with a goal or a deadline that was not waited for before.
     marked: held before, with a newer mark.  gone: held before and no longer observed.
     """
 
     new: list[ObservedRef] = field(default_factory=list)
-    wider: list[ObservedRef] = field(default_factory=list)
+    widened: list[ObservedRef] = field(default_factory=list)
     marked: list[ObservedRef] = field(default_factory=list)
     gone: list[Ref] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Completed:
+class CompletedList:
     """A list that is complete now.
 
     first: whether this is the first time under this grant.  dirty, dirty_unobserved: what was notified while the
@@ -58,13 +59,13 @@ class Completed:
 
     grant: Grant
     first: bool
-    applied: Applied = field(default_factory=Applied)
+    applied: AppliedChanges = field(default_factory=AppliedChanges)
     dirty: list[Ref] = field(default_factory=list)
     dirty_unobserved: list[Ref] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class LookTimes:
     """Monotonic times.  began: when the newest look at a ref began.  answered: when the newest began of those whose
     reports the engine has answered."""
 
@@ -73,10 +74,13 @@ class Looks:
 
 
 @dataclass(frozen=True)
-class After:
-    """A ref after its report.  remark: a mark newer than the one reported waits.  fresher: its observations
-    changed while the fetch was under way."""
+class AfterReport:
+    """A ref after its report.
+
+    newer_mark: a mark newer than the one reported waits.  observations_changed: its observations changed while the
+    fetch was under way.
+    """
 
     observed: ObservedRef
-    remark: bool
-    fresher: bool
+    newer_mark: bool
+    observations_changed: bool

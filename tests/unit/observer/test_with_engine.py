@@ -10,7 +10,7 @@ from obsvc.engine_client.reports import MarkRequest, Report, Verdict
 from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, Condition, Snapshot
 from obsvc.observer.engine_link.reporter import Reporter
-from obsvc.observer.state.holdings import Standing
+from obsvc.observer.state.holdings import RefStatus
 from tests.support.engine_store import new_store
 from tests.support.observer_member import Connected
 from tests.support.observer_state import PARTITIONS, FakeDelivery, ref_in
@@ -42,15 +42,15 @@ def settled(member):
 def test_a_list_is_loaded_and_what_is_started_later_is_followed(member):
     start(member, A)
     member.claim()
-    assert member.held.standing(A) is Standing.OBSERVED and member.step() == [Cause.STARTED]
+    assert member.holdings.ref_status(A) is RefStatus.OBSERVED and member.step() == [Cause.STARTED]
     member.report()
     observation = start(member, B)[0]
     member.follow()
-    assert member.held.standing(B) is Standing.OBSERVED
+    assert member.holdings.ref_status(B) is RefStatus.OBSERVED
     member.engine.stop(StopRequest((observation.observation_id,)))
     member.follow()
-    assert member.held.standing(B) is Standing.NOT_OBSERVED
-    assert member.held.known()[0][2] > 1
+    assert member.holdings.ref_status(B) is RefStatus.NOT_OBSERVED
+    assert member.holdings.to_follow()[0][2] > 1
 
 
 def test_a_mark_of_somebody_else_is_looked_at_and_cleared_by_the_report(member):
@@ -61,9 +61,9 @@ def test_a_mark_of_somebody_else_is_looked_at_and_cleared_by_the_report(member):
     member.follow()
     assert member.step() == [Cause.MARKED]
     member.report()
-    assert member.held.task(A).observed.mark is None
+    assert member.holdings.task(A).observed.mark is None
     member.follow()
-    assert member.held.task(A).observed.mark is None and member.step() == []
+    assert member.holdings.task(A).observed.mark is None and member.step() == []
 
 
 def test_an_overdue_delivery_is_marked_and_so_settled_and_the_next_report_clears_the_mark(member):
@@ -75,10 +75,10 @@ def test_an_overdue_delivery_is_marked_and_so_settled_and_the_next_report_clears
     member.clock.advance(10)
     member.marker.mark_batch()
     assert delivery.settled == 1
-    assert member.held.task(A).observed.mark is not None
+    assert member.holdings.task(A).observed.mark is not None
     member.follow()
     settled(member)
-    assert member.held.task(A).observed.mark is None
+    assert member.holdings.task(A).observed.mark is None
 
 
 def test_with_the_engine_away_nothing_is_settled_and_what_was_hurried_is_kept(member):
@@ -86,7 +86,7 @@ def test_with_the_engine_away_nothing_is_settled_and_what_was_hurried_is_kept(me
     member.claim()
     settled(member)
     delivery = member.take(A)
-    member.marker.hurry([A])
+    member.marker.mark_soon([A])
     member.engine.away = True
     with pytest.raises(Unavailable):
         member.marker.mark_batch()
@@ -97,9 +97,9 @@ def test_with_the_engine_away_nothing_is_settled_and_what_was_hurried_is_kept(me
 
 
 def hand_over(member, number=3):
-    member.holder.asked(number)
-    asked, member.holder._asked = member.holder._asked, {}
-    member.holder._hand_over(asked, threading.Event())
+    member.hand_over.asked(number)
+    asked, member.hand_over._asked = member.hand_over._asked, {}
+    member.hand_over._hand_over(asked, threading.Event())
 
 
 def test_a_partition_handed_over_leaves_every_open_look_as_a_mark(member, service):
@@ -109,13 +109,13 @@ def test_a_partition_handed_over_leaves_every_open_look_as_a_mark(member, servic
     delivery = member.take(A)
     hand_over(member)
     assert delivery.settled == 1 and member.released == [(3, 1)]
-    assert member.held.standing(A) is Standing.NOT_OWNED and member.queue.waiting == 0
+    assert member.holdings.ref_status(A) is RefStatus.NOT_OWNED and member.queue.waiting == 0
 
     other = Connected(service, member.clock, "obs-2")
     other.claim()
     assert other.step() == [Cause.TAKEOVER] and other.fetches == [A]
     other.report()
-    assert other.held.task(A).observed.mark is None
+    assert other.holdings.task(A).observed.mark is None
 
 
 def test_a_notification_that_only_the_next_owner_heard_in_time_is_looked_at(member, service):
@@ -142,7 +142,7 @@ def test_a_partition_that_is_lost_while_a_look_is_owed_is_marked(member, service
     member.marker.mark_batch()
     assert delivery.settled == 1
     other.follow()
-    assert other.held.task(A).observed.mark is not None
+    assert other.holdings.task(A).observed.mark is not None
 
 
 def test_a_late_report_is_refused_and_what_it_saw_is_marked(member, service):
@@ -154,16 +154,16 @@ def test_a_late_report_is_refused_and_what_it_saw_is_marked(member, service):
     other = Connected(service, member.clock, "obs-2")
     other.claim(reason=ClaimReason.VANISHED)
     member.report()
-    assert member.stale == [(3, 1)] and member.hurried == [A] and delivery.settled == 0
+    assert member.stale == [(3, 1)] and member.marked_soon == [A] and delivery.settled == 0
 
 
 def test_the_list_of_a_partition_lost_meanwhile_is_not_read_for_ever(member, service):
     other = Connected(service, member.clock, "obs-2")
     claim = ClaimRequest(member.member, "one", (PartitionClaim(3, ClaimReason.VACANT),))
-    member.holder.granted(member.engine.claim(claim).grants[0])
+    member.hand_over.granted(member.engine.claim(claim).grants[0])
     other.claim(reason=ClaimReason.VANISHED)
-    member.loader.load(dict(member.held.loading()))
-    assert member.lost == [3] and member.held.loading() == []
+    member.loader.load(dict(member.holdings.loading()))
+    assert member.lost == [3] and member.holdings.loading() == []
 
 
 def test_a_settle_look_that_is_still_to_come_is_handed_over_as_a_mark(member, service):
@@ -173,11 +173,11 @@ def test_a_settle_look_that_is_still_to_come_is_handed_over_as_a_mark(member, se
     delivery = member.take(A)
     member.step()
     member.report()
-    assert delivery.settled == 1 and member.held.owes(A)
+    assert delivery.settled == 1 and member.holdings.awaits_look(A)
     hand_over(member)
     other = Connected(service, member.clock, "obs-2")
     other.claim()
-    assert other.held.task(A).observed.mark is not None and other.step() == [Cause.TAKEOVER]
+    assert other.holdings.task(A).observed.mark is not None and other.step() == [Cause.TAKEOVER]
 
 
 def test_a_name_that_cannot_be_sent_holds_no_other_mark_up(member):
@@ -186,8 +186,8 @@ def test_a_name_that_cannot_be_sent_holds_no_other_mark_up(member):
     settled(member)
     bad = A.__class__(A.region, A.resource_type, "x\ud800")
     delivery, good = FakeDelivery(member.clock), member.take(A)
-    member.unsettled.register(delivery, [bad])
-    member.marker.hurry([bad, A])
+    member.deliveries.register(delivery, [bad])
+    member.marker.mark_soon([bad, A])
     member.marker.mark_batch()
     assert member.marker.pending == 0 and good.settled == 1 and delivery.settled == 1
 
@@ -196,7 +196,7 @@ def test_a_report_that_cannot_be_written_as_json_holds_no_other_up(member):
     start(member, A, B)
     member.claim()
     reporter = Reporter(member.engine, member.member, clock=member.clock)
-    task = member.held.task(A)
+    task = member.holdings.task(A)
     told = []
     for number, name in enumerate(["x\ud800", "fine"]):
         one = (A, B)[number]
@@ -213,7 +213,7 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
     start(member, A)
     member.claim()
     stop = threading.Event()
-    real = member.looking._fetch
+    real = member.look_runner._fetch
 
     def fetch(ref):
         if len(member.fetches) == 0:
@@ -222,9 +222,9 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
         stop.set()
         return real(ref)
 
-    member.looking._fetch = fetch
-    member.looking._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
-    member.looking.run(stop)
+    member.look_runner._fetch = fetch
+    member.look_runner._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
+    member.look_runner.run(stop)
     assert len(member.fetches) == 2 and len(member.reports) == 1
 
 
@@ -232,7 +232,7 @@ def granted_only(member, reason=ClaimReason.VACANT):
     """A grant whose list is not read yet."""
     claim = ClaimRequest(member.member, f"{member.member}-{member.clock.time()}", (PartitionClaim(3, reason),))
     for grant in member.engine.claim(claim).grants:
-        member.holder.granted(grant)
+        member.hand_over.granted(grant)
 
 
 def test_a_partition_handed_over_before_its_list_was_read_is_still_taken_over(member, service):
@@ -266,9 +266,9 @@ def test_a_partition_is_taken_over_before_it_may_be_handed_over_as_such(member, 
 
 def test_a_member_that_has_not_taken_over_knows_it(member):
     granted_only(member)
-    assert member.held.untaken() == [3]
-    member.loader.load(dict(member.held.loading()))
-    assert member.held.untaken() == []
+    assert member.holdings.not_taken_over() == [3]
+    member.loader.load(dict(member.holdings.loading()))
+    assert member.holdings.not_taken_over() == []
 
 
 def test_nothing_is_released_while_what_slipped_in_is_not_marked(member):
@@ -276,19 +276,19 @@ def test_nothing_is_released_while_what_slipped_in_is_not_marked(member):
     member.claim()
     settled(member)
     delivery = FakeDelivery(member.clock)
-    drop, stop = member.held.drop, threading.Event()
+    drop, stop = member.holdings.drop, threading.Event()
 
     def slip_in(number, generation=None):
-        member.unsettled.register(delivery, [A])
+        member.deliveries.register(delivery, [A])
         member.engine.away = True
         return drop(number, generation)
 
-    member.held.drop = slip_in
+    member.holdings.drop = slip_in
     stop.wait = lambda seconds: setattr(member.engine, "away", False)
     member.clock.advance(1)
-    member.holder.asked(3)
-    asked, member.holder._asked = member.holder._asked, {}
-    member.holder._hand_over(asked, stop)
+    member.hand_over.asked(3)
+    asked, member.hand_over._asked = member.hand_over._asked, {}
+    member.hand_over._hand_over(asked, stop)
     assert member.released == [(3, 1)] and delivery.settled == 1
 
 
@@ -310,7 +310,7 @@ def test_a_ref_observed_anew_while_it_is_forgotten_is_looked_at(member):
     member.engine.stop(StopRequest((one.observation_id,)))
     member.queue.forget = crossed
     member.report()
-    assert member.held.standing(A) is Standing.OBSERVED
+    assert member.holdings.ref_status(A) is RefStatus.OBSERVED
     member.clock.advance(2)
     assert member.step() == [Cause.STARTED]
 
@@ -319,7 +319,7 @@ def test_a_ref_that_is_let_go_of_before_its_resync_look_is_not_waited_for(member
     start(member, A)
     member.claim()
     settled(member)
-    refs = member.held.refs
-    member.held.refs = lambda region: (refs(region), member.holder.lost(3, 1, "test"))[0]
-    member.agenda.resync("RegionOne", "gap")
-    assert member.agenda.catching_up == 0
+    refs = member.holdings.refs
+    member.holdings.refs = lambda region: (refs(region), member.hand_over.lost(3, 1, "test"))[0]
+    member.schedule.resync("RegionOne", "gap")
+    assert member.schedule.catching_up == 0

@@ -1,4 +1,4 @@
-"""Selecting: what is heard of a ref that nobody observes leads to its observation, and is settled by that."""
+"""SelectorMatcher: what is heard of a ref that nobody observes leads to its observation, and is settled by that."""
 from __future__ import annotations
 
 import msgspec
@@ -6,12 +6,20 @@ import pytest
 
 from obsvc.engine_client.selectors import DiscoverReply, Selector, SelectorsReply
 from obsvc.exceptions import Unavailable
-from obsvc.observer.engine_link.selector_matches import AGAIN, Selecting
+from obsvc.observer.engine_link.selector_matches import AGAIN, SelectorMatcher
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.state.deliveries import Unsettled
+from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process.clock import ManualClock
-from tests.support.observer_state import PARTITIONS, FakeDelivery, grant, held_with, make_held, notification, ref_in
+from tests.support.observer_state import (
+    PARTITIONS,
+    FakeDelivery,
+    grant,
+    holdings_with,
+    make_holdings,
+    notification,
+    ref_in,
+)
 
 OBSERVED, NEW, ELSEWHERE = ref_in(3), ref_in(3, 1), ref_in(4)
 
@@ -19,21 +27,21 @@ OBSERVED, NEW, ELSEWHERE = ref_in(3), ref_in(3, 1), ref_in(4)
 class Setup:
     """A member that holds partition 3, and an engine that answers unless it is away."""
 
-    def __init__(self, held=None):
+    def __init__(self, holdings=None):
         self.clock = ManualClock()
-        self.held = held or held_with(OBSERVED)
-        self.unsettled = Unsettled(clock=self.clock)
+        self.holdings = holdings or holdings_with(OBSERVED)
+        self.deliveries = UnsettledDeliveries(clock=self.clock)
         self.memory = TakeoverMemory(window=60, limit=100, partitions=PARTITIONS, clock=self.clock)
         self.due, self.discovered, self.away, self.dropped = [], [], False, []
         self.version, self.selected = 1, [(NEW.region, NEW.resource_type, "p1")]
-        self.selecting = Selecting(engine=self, unsettled=self.unsettled, dropped=lambda: self.dropped,
+        self.selector_matcher = SelectorMatcher(engine=self, deliveries=self.deliveries, dropped=lambda: self.dropped,
                                    clock=self.clock)
         self.intake = Intake(
-            held=self.held, memory=self.memory, unsettled=self.unsettled,
-            notified=lambda ref, _notification: self.due.append(ref) or True, hurry=lambda ref: None,
-            wants=self.selecting.wants, found=self.selecting.found,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries,
+            notified=lambda ref, _notification: self.due.append(ref) or True, mark_soon=lambda ref: None,
+            wants=self.selector_matcher.wants, found=self.selector_matcher.found,
         )
-        self.selecting.follow(0)
+        self.selector_matcher.follow(0)
 
     def selectors(self, request):
         return SelectorsReply(self.version, tuple(
@@ -54,7 +62,7 @@ class Setup:
 
     def select(self, *selected):
         self.version, self.selected = self.version + 1, list(selected)
-        self.selecting.follow(0)
+        self.selector_matcher.follow(0)
 
 
 @pytest.fixture
@@ -65,46 +73,46 @@ def member():
 def test_what_a_selector_may_want_waits_until_it_is_observed(member):
     assert member.intake.skip_reason(NEW, True) is None and member.intake.skip_reason(NEW, False) == "no_look"
     delivery = member.take(NEW)
-    assert delivery.settled == 0 and member.unsettled.refs() == {NEW}
-    assert member.selecting.ask() and member.discovered == [NEW] and delivery.settled == 1
-    assert not member.selecting.ask() and member.due == []
+    assert delivery.settled == 0 and member.deliveries.refs() == {NEW}
+    assert member.selector_matcher.ask() and member.discovered == [NEW] and delivery.settled == 1
+    assert not member.selector_matcher.ask() and member.due == []
 
 
 @pytest.mark.parametrize(("fields", "found"), [({"project_id": "p1"}, True), ({"project_id": "p2"}, False), ({}, True)])
 def test_what_a_payload_names_as_anothers_is_not_asked_for(member, fields, found):
     delivery = member.take(NEW, **fields)
-    assert member.selecting.ask() is found and (delivery.settled, member.discovered) == (1, [NEW] * found)
+    assert member.selector_matcher.ask() is found and (delivery.settled, member.discovered) == (1, [NEW] * found)
 
 
 def test_what_is_observed_or_not_ours_is_as_ever(member):
     assert member.take(ELSEWHERE).settled == 1 and member.intake.skip_reason(ELSEWHERE, True) == "not_owned"
     assert member.take(OBSERVED).settled == 0 and member.due == [OBSERVED]
-    assert not member.selecting.ask()
+    assert not member.selector_matcher.ask()
 
 
 def test_a_bulk_notification_waits_for_both(member):
     delivery = member.take(OBSERVED, NEW, ELSEWHERE)
-    member.selecting.ask()
-    assert delivery.settled == 0 and member.unsettled.refs() == {OBSERVED} and member.due == [OBSERVED]
+    member.selector_matcher.ask()
+    assert delivery.settled == 0 and member.deliveries.refs() == {OBSERVED} and member.due == [OBSERVED]
 
 
 def test_with_the_engine_away_it_waits_and_is_asked_for_again(member):
     member.away = True
     delivery = member.take(NEW)
     with pytest.raises(Unavailable):
-        member.selecting.ask()
+        member.selector_matcher.ask()
     assert delivery.settled == 0
     member.away = False
-    assert member.selecting.ask() and delivery.settled == 1
+    assert member.selector_matcher.ask() and delivery.settled == 1
 
 
 def test_a_ref_is_asked_for_once_in_a_while(member):
-    member.take(NEW), member.selecting.ask()
-    assert member.take(NEW).settled == 1 and not member.selecting.ask(), "it is gone, or another's"
+    member.take(NEW), member.selector_matcher.ask()
+    assert member.take(NEW).settled == 1 and not member.selector_matcher.ask(), "it is gone, or another's"
     member.clock.advance(AGAIN)
-    assert member.take(NEW).settled == 0 and member.selecting.ask()
+    assert member.take(NEW).settled == 0 and member.selector_matcher.ask()
     member.select((NEW.region, NEW.resource_type, None))
-    assert member.take(NEW).settled == 0 and member.selecting.ask(), "another selector may want it"
+    assert member.take(NEW).settled == 0 and member.selector_matcher.ask(), "another selector may want it"
 
 
 def test_what_was_dropped_before_a_selector_was_known_is_found(member):
@@ -112,17 +120,17 @@ def test_what_was_dropped_before_a_selector_was_known_is_found(member):
     assert member.take(NEW).settled == 1
     member.dropped = [NEW, OBSERVED]
     member.select((NEW.region, NEW.resource_type, "p1"))
-    assert member.selecting.ask() and NEW in member.discovered
-    assert member.selecting.kinds() == {(NEW.region, NEW.resource_type)}
+    assert member.selector_matcher.ask() and NEW in member.discovered
+    assert member.selector_matcher.kinds() == {(NEW.region, NEW.resource_type)}
 
 
 def test_a_selector_of_another_region_or_type_wants_nothing(member):
     member.select(("elsewhere", NEW.resource_type, None), (NEW.region, "no.such", None))
-    assert member.take(NEW).settled == 1 and not member.selecting.ask()
+    assert member.take(NEW).settled == 1 and not member.selector_matcher.ask()
 
 
 def test_what_was_heard_while_the_list_was_loading_is_left_to_the_agenda():
-    loading = Setup(make_held())
-    loading.held.begin(grant(3))
+    loading = Setup(make_holdings())
+    loading.holdings.begin(grant(3))
     delivery = loading.take(NEW)
-    assert delivery.settled == 0 and loading.held.complete(3, 1, 1).dirty_unobserved == [NEW]
+    assert delivery.settled == 0 and loading.holdings.complete(3, 1, 1).dirty_unobserved == [NEW]

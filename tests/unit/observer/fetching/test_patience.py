@@ -1,15 +1,15 @@
 """Notifications that say no more than that something is under way: they wait for a later look, and none is lost.
 
-Agenda, looking, held and marker over the real queue, in virtual time; the engine's marks are numbers.
+Schedule and runner of looks, state and marker over the real queue, in virtual time; the engine's marks are numbers.
 """
 import pytest
 
 from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import MarkReply
 from obsvc.exceptions import Unavailable
-from obsvc.model import Cause, Condition, Look, Snapshot
-from obsvc.observer.engine_link.marks import PUT_OFF_AFTER, Marker
-from obsvc.observer.fetching.fetched import Fetched, Outcome
+from obsvc.model import Cause, Condition, Snapshot, Urgency
+from obsvc.observer.engine_link.marks import LATER_AFTER, Marker
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from tests.support.observer_member import Member, seen
 from tests.support.observer_state import MEMBER, FakeDelivery, notification, observed, ref_in
 
@@ -40,7 +40,7 @@ class Showing(Member):
     def fetch(self, ref):
         began = self.clock.monotonic()
         super().fetch(ref)
-        return Fetched(ref, Outcome.FOUND, began, self.clock.time(), self.shown)
+        return FetchResult(ref, FetchOutcome.FOUND, began, self.clock.time(), self.shown)
 
 
 class Building(Showing):
@@ -49,9 +49,9 @@ class Building(Showing):
     def __init__(self):
         super().__init__(BUILD)
         self.engine = Engine()
-        self.marker = Marker(engine=self.engine, member=MEMBER, held=self.held, unsettled=self.unsettled,
-                             due=self.agenda.marked, mark_after=10.0, clock=self.clock)
-        self.agenda._put_off = self.marker.put_off
+        self.marker = Marker(engine=self.engine, member=MEMBER, holdings=self.holdings, deliveries=self.deliveries,
+                             due=self.schedule.marked, mark_after=10.0, clock=self.clock)
+        self.schedule._mark_later = self.marker.mark_later
         self.gain(observed(A))
         self.step()
         self.answer(wanted=(Condition.ACTIVE,))
@@ -67,7 +67,7 @@ class Building(Showing):
         return delivery
 
     def marks(self):
-        self.clock.advance(PUT_OFF_AFTER + 0.01)
+        self.clock.advance(LATER_AFTER + 0.01)
         while self.marker.mark_batch():
             pass
         return self.engine.requests
@@ -97,12 +97,12 @@ def test_it_is_settled_by_a_mark_soon_and_the_look_that_answers_it_names_the_mar
     building.marker.mark_batch()
     assert building.engine.requests == [] and delivery.settled == 0, "many are marked at once"
     assert building.marks() == [((A,), "put_off")] and delivery.settled == 1
-    assert building.held.owes(A) and building.step() == [], "the mark is no reason for another look"
+    assert building.holdings.awaits_look(A) and building.step() == [], "the mark is no reason for another look"
     building.clock.advance(60.0)
     building.step()
     assert building.reports[0].mark == 1
     building.answer(wanted=(Condition.ACTIVE,))
-    assert not building.held.owes(A)
+    assert not building.holdings.awaits_look(A)
 
 
 def test_one_mark_speaks_for_all_until_a_look_begins(building):
@@ -119,7 +119,7 @@ def test_one_mark_speaks_for_all_until_a_look_begins(building):
 
 def test_what_a_look_answered_sooner_is_not_marked(building):
     building.still()
-    building.take(A, state="ERROR", look=Look.NOW)
+    building.take(A, state="ERROR", look=Urgency.NOW)
     building.step()
     building.answer(wanted=(Condition.ACTIVE,))
     assert building.marks() == []
@@ -139,19 +139,19 @@ def test_with_the_engine_away_it_is_overdue_in_time(building):
 def test_a_put_off_look_is_owed_when_the_partition_goes(building):
     building.still()
     building.marks()
-    _, owing = building.held.drop(3)
-    assert owing == [A]
+    _, awaiting = building.holdings.drop(3)
+    assert awaiting == [A]
 
 
 def test_the_end_is_looked_at_at_once(building):
     building.still()
-    building.take(A, state="ACTIVE", look=Look.NOW)
+    building.take(A, state="ACTIVE", look=Urgency.NOW)
     assert building.step() == [Cause.NOTIFIED]
 
 
 def test_a_beginning_is_looked_at_where_all_was_settled(building):
     building.shown = Snapshot(True, Condition.ACTIVE, "ACTIVE")
-    building.take(A, state="ACTIVE", look=Look.NOW)
+    building.take(A, state="ACTIVE", look=Urgency.NOW)
     building.step()
     building.answer()
     building.clock.advance(5.0)
@@ -162,9 +162,9 @@ def test_a_beginning_is_looked_at_where_all_was_settled(building):
 def test_a_deadline_is_not_put_off():
     building = Building()
     deadline = building.clock.time() + 18.0
-    building.agenda.applied(building.held.apply(
+    building.schedule.applied(building.holdings.apply(
         PartitionChanges(3, 2, changed=(observed(A, started_at=2.0),)), 1))
-    building.held.update_look(A, lambda look: look.__class__(look.known_since, look.wanted, deadline, look.last))
+    building.holdings.update_look(A, lambda look: look.__class__(look.known_since, look.wanted, deadline, look.last))
     building.step()
     building.clock.advance(10.0)
     building.still()
@@ -179,7 +179,7 @@ def test_a_start_that_shows_something_under_way_has_a_settle_look_only_if_someth
     if heard_before is not None:
         member.take(A)  # dropped: nobody observes it yet
         member.clock.advance(heard_before)
-    member.agenda.applied(member.held.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
+    member.schedule.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
     assert member.step() == [Cause.STARTED]
     member.answer(wanted=(Condition.ACTIVE,))
     member.clock.advance(1.0)
@@ -189,12 +189,12 @@ def test_a_start_that_shows_something_under_way_has_a_settle_look_only_if_someth
 def test_a_covering_mark_is_one_that_no_look_has_begun_with():
     member = Member()
     member.gain(seen(A, wanted=()))
-    assert not member.held.covered(A)
-    member.held.marked(A, 5)
-    assert member.held.covered(A)
-    member.held.task(A)
-    assert member.held.covered(A)
-    member.held.task(A, begins=1.0)
-    assert not member.held.covered(A)
-    member.held.marked(A, 6)
-    assert member.held.covered(A)
+    assert not member.holdings.covered_by_mark(A)
+    member.holdings.marked(A, 5)
+    assert member.holdings.covered_by_mark(A)
+    member.holdings.task(A)
+    assert member.holdings.covered_by_mark(A)
+    member.holdings.task(A, begins=1.0)
+    assert not member.holdings.covered_by_mark(A)
+    member.holdings.marked(A, 6)
+    assert member.holdings.covered_by_mark(A)

@@ -6,7 +6,7 @@ import pytest
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Family, Notification, Ref
 from obsvc.observer.looks.trail import Trails, why
-from obsvc.observer.state.holdings import Standing, Task
+from obsvc.observer.state.holdings import RefStatus, Task
 
 REF = Ref("R", "compute.server", "one")
 TASK = Task(REF, 1, 2, ObservedRef(REF, 0.0), None, 0)
@@ -31,7 +31,7 @@ def test_the_newest_events_of_the_refs_that_something_happened_to_last():
 def test_a_storm_of_notifications_hides_nothing_else():
     now = iter(range(100))
     trails = Trails(lambda: float(next(now)), notifications=2)
-    trails.note(REF, "held", "first")
+    trails.note(REF, "holdings", "first")
     for number in range(5):
         trails.note(REF, "notified", str(number))
         if number == 3:
@@ -49,16 +49,16 @@ def test_a_notification_is_named_by_its_event_and_state():
     assert second.text.endswith("joins the look that is due already")
 
 
-@pytest.mark.parametrize(("standing", "task", "processing", "due", "shut", "words"), [
-    (Standing.NOT_OWNED, None, False, None, (), "does not own"),
-    (Standing.LOADING, None, False, None, (), "is being read"),
-    (Standing.HANDING_OVER, TASK, False, (1.0, Cause.POLLED), (), "handed over"),
-    (Standing.NOT_OBSERVED, None, False, None, (), "nobody observes"),
-    (Standing.OBSERVED, TASK, True, (1.0, Cause.POLLED), (), "being made now"),
-    (Standing.OBSERVED, TASK, False, (4.24, Cause.POLLED), (), "due in 4.2 s (polled)"),
-    (Standing.OBSERVED, TASK, False, (0.0, Cause.NOTIFIED), ("R/nova",), "its turn; left alone for now: R/nova"),
-    (Standing.OBSERVED, TASK, False, None, (), "no look is due"),
-    (Standing.OBSERVED, Task(REF, 1, 2, ObservedRef(REF, 0.0, mark=7), None, 0), False, None, (), "a mark waits"),
+@pytest.mark.parametrize(("status", "task", "processing", "due", "shut", "words"), [
+    (RefStatus.NOT_OWNED, None, False, None, (), "does not own"),
+    (RefStatus.LOADING, None, False, None, (), "is being read"),
+    (RefStatus.HANDING_OVER, TASK, False, (1.0, Cause.POLLED), (), "handed over"),
+    (RefStatus.NOT_OBSERVED, None, False, None, (), "nobody observes"),
+    (RefStatus.OBSERVED, TASK, True, (1.0, Cause.POLLED), (), "being made now"),
+    (RefStatus.OBSERVED, TASK, False, (4.24, Cause.POLLED), (), "due in 4.2 s (polled)"),
+    (RefStatus.OBSERVED, TASK, False, (0.0, Cause.NOTIFIED), ("R/nova",), "its turn; left alone for now: R/nova"),
+    (RefStatus.OBSERVED, TASK, False, None, (), "no look is due"),
+    (RefStatus.OBSERVED, Task(REF, 1, 2, ObservedRef(REF, 0.0, mark=7), None, 0), False, None, (), "a mark waits"),
 ])
-def test_what_is_due_is_one_sentence(standing, task, processing, due, shut, words):
-    assert words in why(standing, task, processing=processing, due=due, shut=shut)
+def test_what_is_due_is_one_sentence(status, task, processing, due, shut, words):
+    assert words in why(status, task, processing=processing, due=due, shut=shut)

@@ -1,9 +1,9 @@
-"""Unsettled: only a fetch that began after the arrival, or a mark asked for after it, settles a delivery."""
+"""Unsettled deliveries: only a fetch that began after the arrival, or a mark asked for after it, settles a delivery."""
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from obsvc.observer.state.deliveries import Unsettled
+from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.process.clock import ManualClock
 from tests.support.observer_state import FakeDelivery, ref
 
@@ -16,88 +16,88 @@ def clock():
 
 
 @pytest.fixture
-def unsettled(clock):
-    return Unsettled(clock=clock)
+def deliveries(clock):
+    return UnsettledDeliveries(clock=clock)
 
 
-def arrive(clock, unsettled, *refs):
+def arrive(clock, deliveries, *refs):
     delivery = FakeDelivery(clock)
-    unsettled.register(delivery, refs)
+    deliveries.register(delivery, refs)
     clock.advance(1)
     return delivery
 
 
-def test_a_fetch_that_began_before_the_arrival_settles_nothing(clock, unsettled):
+def test_a_fetch_that_began_before_the_arrival_settles_nothing(clock, deliveries):
     began = clock.monotonic()
     clock.advance(1)
-    delivery = arrive(clock, unsettled, A)
-    unsettled.looked(A, began)
-    assert delivery.settled == 0 and len(unsettled) == 1
+    delivery = arrive(clock, deliveries, A)
+    deliveries.looked(A, began)
+    assert delivery.settled == 0 and len(deliveries) == 1
 
 
-def test_a_fetch_that_began_at_the_moment_of_arrival_proves_nothing(clock, unsettled):
-    delivery = arrive(clock, unsettled, A)
-    unsettled.looked(A, delivery.arrived)
+def test_a_fetch_that_began_at_the_moment_of_arrival_proves_nothing(clock, deliveries):
+    delivery = arrive(clock, deliveries, A)
+    deliveries.looked(A, delivery.arrived)
     assert delivery.settled == 0
 
 
-def test_a_fetch_that_began_after_the_arrival_settles(clock, unsettled):
-    delivery = arrive(clock, unsettled, A)
-    unsettled.looked(A, clock.monotonic())
-    assert delivery.settled == 1 and len(unsettled) == 0 and not unsettled.refs()
+def test_a_fetch_that_began_after_the_arrival_settles(clock, deliveries):
+    delivery = arrive(clock, deliveries, A)
+    deliveries.looked(A, clock.monotonic())
+    assert delivery.settled == 1 and len(deliveries) == 0 and not deliveries.refs()
 
 
-def test_one_fetch_settles_what_came_before_it_and_nothing_later(clock, unsettled):
-    first, second = arrive(clock, unsettled, A), arrive(clock, unsettled, A)
+def test_one_fetch_settles_what_came_before_it_and_nothing_later(clock, deliveries):
+    first, second = arrive(clock, deliveries, A), arrive(clock, deliveries, A)
     began = clock.monotonic()
     clock.advance(1)
-    third = arrive(clock, unsettled, A)
-    unsettled.looked(A, began)
+    third = arrive(clock, deliveries, A)
+    deliveries.looked(A, began)
     assert (first.settled, second.settled, third.settled) == (1, 1, 0)
-    unsettled.looked(A, clock.monotonic())
+    deliveries.looked(A, clock.monotonic())
     assert third.settled == 1
 
 
-def test_a_bulk_delivery_waits_for_each_of_its_refs(clock, unsettled):
-    delivery = arrive(clock, unsettled, A, B, A)
-    unsettled.looked(A, clock.monotonic())
+def test_a_bulk_delivery_waits_for_each_of_its_refs(clock, deliveries):
+    delivery = arrive(clock, deliveries, A, B, A)
+    deliveries.looked(A, clock.monotonic())
     assert delivery.settled == 0
-    unsettled.marked([B], clock.monotonic())
+    deliveries.marked([B], clock.monotonic())
     assert delivery.settled == 1
 
 
-def test_a_mark_asked_for_before_the_arrival_settles_nothing(clock, unsettled):
+def test_a_mark_asked_for_before_the_arrival_settles_nothing(clock, deliveries):
     asked = clock.monotonic()
     clock.advance(1)
-    delivery = arrive(clock, unsettled, A)
-    unsettled.marked([A], asked)
+    delivery = arrive(clock, deliveries, A)
+    deliveries.marked([A], asked)
     assert delivery.settled == 0
-    unsettled.marked([A], clock.monotonic())
+    deliveries.marked([A], clock.monotonic())
     assert delivery.settled == 1
 
 
-def test_dismissed_refs_settle_whenever_it_arrived(clock, unsettled):
-    delivery = arrive(clock, unsettled, A)
-    unsettled.dismiss([B])
+def test_dismissed_refs_settle_whenever_it_arrived(clock, deliveries):
+    delivery = arrive(clock, deliveries, A)
+    deliveries.dismiss([B])
     assert delivery.settled == 0
-    unsettled.dismiss([A])
+    deliveries.dismiss([A])
     assert delivery.settled == 1
 
 
-def test_overdue_names_the_oldest_first_and_no_more_than_asked(clock, unsettled):
-    arrive(clock, unsettled, A)
-    arrive(clock, unsettled, B)
-    assert unsettled.overdue(2.0, 10) == [A]
-    assert unsettled.overdue(1.0, 10) == [A, B]
-    assert unsettled.overdue(1.0, 1) == [A]
-    assert unsettled.oldest_age() == 2.0
-    unsettled.dismiss([A])
-    assert unsettled.oldest_age() == 1.0
+def test_overdue_names_the_oldest_first_and_no_more_than_asked(clock, deliveries):
+    arrive(clock, deliveries, A)
+    arrive(clock, deliveries, B)
+    assert deliveries.overdue(2.0, 10) == [A]
+    assert deliveries.overdue(1.0, 10) == [A, B]
+    assert deliveries.overdue(1.0, 1) == [A]
+    assert deliveries.oldest_age() == 2.0
+    deliveries.dismiss([A])
+    assert deliveries.oldest_age() == 1.0
 
 
-def test_a_delivery_without_refs_is_settled_at_once(clock, unsettled):
-    assert arrive(clock, unsettled).settled == 1
-    assert unsettled.oldest_age() == 0.0
+def test_a_delivery_without_refs_is_settled_at_once(clock, deliveries):
+    assert arrive(clock, deliveries).settled == 1
+    assert deliveries.oldest_age() == 0.0
 
 
 EVENTS = st.lists(
@@ -109,18 +109,18 @@ EVENTS = st.lists(
 def test_every_delivery_is_settled_exactly_by_the_first_later_begun_fetch(events):
     """Against a model: deliveries and fetches of two refs in any interleaving."""
     clock = ManualClock()
-    unsettled = Unsettled(clock=clock)
+    deliveries = UnsettledDeliveries(clock=clock)
     fetches = {A: None, B: None}
     waiting = []
     for what, one in events:
         clock.advance(1)
         if what == "arrive":
             waiting.append((FakeDelivery(clock), one))
-            unsettled.register(waiting[-1][0], [one])
+            deliveries.register(waiting[-1][0], [one])
         elif what == "begin":
             fetches[one] = clock.monotonic()
         elif fetches[one] is not None:
-            unsettled.looked(one, fetches[one])
+            deliveries.looked(one, fetches[one])
             for delivery, its in waiting:
                 assert delivery.settled <= 1
                 if its == one and delivery.arrived < fetches[one]:
@@ -128,4 +128,4 @@ def test_every_delivery_is_settled_exactly_by_the_first_later_begun_fetch(events
             fetches[one] = None
         for delivery, _ in waiting:
             assert delivery.settled in (0, 1)
-    assert len(unsettled) == sum(1 for delivery, _ in waiting if not delivery.settled)
+    assert len(deliveries) == sum(1 for delivery, _ in waiting if not delivery.settled)
