@@ -71,7 +71,7 @@ class Backend:
         options = {"timeout": str(seconds)} if url.startswith("file:") else {
             "membership_timeout": str(seconds), "timeout": str(self._timeout)
         }
-        self._coordinator = self._guard(lambda: coordination.get_coordinator(url, member_id, **options))
+        self._coordinator = self._guard(lambda: coordination.get_coordinator(url, member_id, characteristics=(), **options))
         self._guard(self._coordinator.start)
 
     @property
@@ -85,7 +85,8 @@ class Backend:
     def members(self) -> set[bytes] | None:
         """The ids in the group; None when there is no such group (a new backend, or one that was wiped)."""
         try:
-            found = self._get(lambda: self._coordinator.get_members(self._group))
+            # the file driver has text where its types say bytes
+            found: Iterable[bytes | str] = self._get(lambda: self._coordinator.get_members(self._group))
         except coordination.GroupNotCreated:
             return None
         return {item.encode() if isinstance(item, str) else item for item in found}
