@@ -11,7 +11,7 @@ from obsvc.api.reading import Reader
 from obsvc.api.ring import Ring
 from obsvc.api.streaming.feed import Feed
 from obsvc.catalog import Catalog
-from obsvc.engine_client.contract import Empty, Engine
+from obsvc.engine_client.contract import Empty, PublicApi
 from obsvc.engine_client.observations import (
     FindRequest,
     Observation,
@@ -33,7 +33,7 @@ class Api:
     types: resource types that observers can fetch; None: not checked.  catalog: by which dead letters are read again;
     None: they can't be."""
 
-    engine: Engine
+    engine: PublicApi
     policy: Policy
     ring: Ring
     max_wait: float = 60.0

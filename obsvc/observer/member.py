@@ -1,5 +1,6 @@
 """The rules of one member: what follows from what it hears, and what it says of itself.
 
+:class:`NewLooks`      what is known of a ref when its observation begins here
 :class:`LookTriggers`  what follows from a notification, a stored mark, a change and a complete list
 :class:`GapResponse`   what a gap of a bus asks for
 :class:`BudgetShare`   which part of the services' request budget is ours
@@ -17,19 +18,21 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol
 
-from obsvc.engine_client.ownership import Grant, MemberState
+from obsvc.engine_client.ownership import Grant, MemberState, ObservedRef
 from obsvc.model import Generation, MemberId, Notification, PartitionId, Ref
 from obsvc.observer.duties.leader import Leader
 from obsvc.observer.engine_link.reporter import Reporter
 from obsvc.observer.fetching.gate import ServiceGate
 from obsvc.observer.hand_over import HandOverRequests, unsettled_in
 from obsvc.observer.intake.buses import Buses
+from obsvc.observer.looks.policy import LookState, Moment, new_state
 from obsvc.observer.looks.recall import Recall
 from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.looks.trail import Trails
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.state.deliveries import UnsettledDeliveries
+from obsvc.observer.state.engine_clock import EngineClock
 from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.partitioning.membership import MembershipView
@@ -37,6 +40,18 @@ from obsvc.partitioning.ownership import Ownership
 from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
+
+
+class NewLooks:
+    """What is known of a ref when its observation begins here."""
+
+    def __init__(self, clock: Clock, engine_clock: EngineClock) -> None:
+        self._clock = clock
+        self._engine_clock = engine_clock
+
+    def begin(self, observed: ObservedRef) -> LookState:
+        """The look state of a ref that this member begins to observe now."""
+        return new_state(observed, Moment(self._clock.monotonic(), self._engine_clock.time()))
 
 
 class LookTriggers:
@@ -202,7 +217,7 @@ class BeatStatus:
             "rates": self._rates.read(),
             "recall": self._recall.read(),
             "open_breakers": self._gate.open_breakers(self._clock.monotonic()),
-            "last_error": next((part.last_error for part in self._errors if part.last_error), None),
+            "last_error": next((error for part in self._errors if (error := part.last_error)), None),
         }
 
 

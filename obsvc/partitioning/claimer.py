@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Collection
 
 from obsvc import metrics
-from obsvc.engine_client.contract import Empty, Engine
+from obsvc.engine_client.contract import Empty, PartitioningApi
 from obsvc.engine_client.observations import PartitionsRequest
 from obsvc.engine_client.ownership import ClaimRequest, MemberState, PartitionClaim, ReleaseRequest
 from obsvc.exceptions import ObsvcError, Unavailable
@@ -41,7 +41,7 @@ class Claimer:
     """Of one thread alone, but for :attr:`pending`."""
 
     def __init__(
-        self, engine: Engine, member: MemberId, partitions: int, holding: Holding, engine_health: EngineHealth,
+        self, engine: PartitioningApi, member: MemberId, partitions: int, holding: Holding, engine_health: EngineHealth,
         clock: Clock, settings: OwnershipSettings,
     ) -> None:
         self._engine = engine

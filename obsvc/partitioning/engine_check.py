@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, Engine, EngineInfo
+from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, EngineInfo, InfoApi
 from obsvc.exceptions import ConfigError, IncompatibleContract, Unavailable
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def check_engine(info: EngineInfo, partitions: int) -> None:
         )
 
 
-def wait_for_engine(engine: Engine, stop: threading.Event, *, pause: float = RETRY_PAUSE) -> EngineInfo | None:
+def wait_for_engine(engine: InfoApi, stop: threading.Event, *, pause: float = RETRY_PAUSE) -> EngineInfo | None:
     """Ask until the engine answers ``info``; one log line however long that lasts.  None when stopped first."""
     waiting = False
     while not stop.is_set():

@@ -25,7 +25,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from obsvc.engine_client.contract import CONTRACT_VERSION, Engine
+from obsvc.engine_client.contract import CONTRACT_VERSION, PartitioningApi
 from obsvc.engine_client.ownership import ASK_STANDS, Beat, MemberState
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, MemberId, PartitionId, partition_of_id
@@ -52,7 +52,7 @@ class Ownership:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: PartitioningApi,
         membership: Membership,
         member: MemberId,
         partitions: int,

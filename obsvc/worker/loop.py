@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 
 from obsvc import metrics
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import JobsApi
 from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobFailed, JobLease, JobReplace
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.process import failpoints
@@ -39,7 +39,7 @@ class Worker:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: JobsApi,
         plugins: Mapping[str, Plugin],
         clients: BoundedClients,
         *,

@@ -19,7 +19,7 @@ import msgspec
 
 from obsvc.api.access.policy import Caller
 from obsvc.api.render import plain
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import ChangesApi
 from obsvc.engine_client.observations import ChangesRequest, Delta
 from obsvc.exceptions import FeedTruncated, ObsvcError, Unavailable
 from obsvc.model import Ref
@@ -118,7 +118,7 @@ class Signal:
 class Feed:
     """engine: whose feed it is.  kept: changes kept in memory, at least."""
 
-    def __init__(self, engine: Engine, *, kept: int = KEPT) -> None:
+    def __init__(self, engine: ChangesApi, *, kept: int = KEPT) -> None:
         self._engine = engine
         self._kept = kept
         self._lock = threading.Lock()

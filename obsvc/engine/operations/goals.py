@@ -12,11 +12,11 @@ from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stacks.deletion import start_delete
 from obsvc.engine.stacks.locking import locked
-from obsvc.engine.stacks.preview import Fixed, fixed_properties, plan
+from obsvc.engine.stacks.preview import NeedsReplacement, needs_replacement, plan
 from obsvc.engine.stacks.rollback import resume, roll_back, stop
 from obsvc.engine.stacks.traversal import Traversal
-from obsvc.engine.stacks.updating import new_goal, turn
-from obsvc.engine.stacks.views import by_id, find, shown
+from obsvc.engine.stacks.updating import retarget, store_goal
+from obsvc.engine.stacks.views import as_stack, find_stack, stack_row
 from obsvc.engine.templates import hot
 from obsvc.engine_client import stacks
 from obsvc.engine_client.stacks import StackAction, StackStatus
@@ -31,7 +31,7 @@ class GoalOperations:
     waiters: Any
 
     #: Which changed properties of a type can't be changed in place; by default what the installed plugins say.
-    fixed_properties: Fixed = staticmethod(fixed_properties)
+    needs_replacement: NeedsReplacement = staticmethod(needs_replacement)
 
     #: Resource types that templates may use; by default those of the installed worker plugins.
     resource_types: frozenset[str] | None = None
@@ -49,8 +49,8 @@ class GoalOperations:
             if traversal.value("status") == StackStatus.DELETE_COMPLETE:
                 raise Conflict(f"stack {traversal.row.name!r} is deleted: create it anew")
             traversal.set(timeout=request.timeout, disable_rollback=request.disable_rollback)
-            aim = new_goal(traversal.tx, traversal.stack_id, request.template, template, values)
-            turn(traversal, StackAction.UPDATE, aim)
+            target = store_goal(traversal.tx, traversal.stack_id, request.template, template, values)
+            retarget(traversal, StackAction.UPDATE, target)
 
         return self._change(request.stack, request.project_id, work)
 
@@ -98,8 +98,8 @@ class GoalOperations:
         template, values = self.read_goal(request)
 
         def work(tx: Transaction) -> stacks.StackPlan:
-            row = find(tx, request.stack, request.project_id)
-            return stacks.StackPlan(tuple(plan(tx, row, template, values, self.fixed_properties)))
+            row = find_stack(tx, request.stack, request.project_id)
+            return stacks.StackPlan(tuple(plan(tx, row, template, values, self.needs_replacement)))
 
         return self.store.read(work)
 
@@ -113,9 +113,9 @@ class GoalOperations:
         """Carry ``work`` out with the stack locked; the stack after it."""
 
         def change(tx: Transaction) -> stacks.Stack:
-            with locked(tx, find(tx, stack, project_id).stack_id) as traversal:
+            with locked(tx, find_stack(tx, stack, project_id).stack_id) as traversal:
                 work(traversal)
-            return shown(tx, by_id(tx, traversal.stack_id))
+            return as_stack(tx, stack_row(tx, traversal.stack_id))
 
         return self.store.run(change)
 

@@ -20,7 +20,7 @@ from obsvc.engine.schema.stacks import job, node, stack
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stacks import marker_sweeps
 from obsvc.engine.stacks.locking import locked
-from obsvc.engine.stacks.progress import stop_of_node
+from obsvc.engine.stacks.progress import stop_node_observations
 from obsvc.engine.stacks.traversal import JOB_DEADLINE, JOB_LEASE, JOB_RETRY, JobStatus, Traversal, decode
 from obsvc.engine_client import jobs
 from obsvc.engine_client.contract import Empty
@@ -73,7 +73,7 @@ class JobOperations:
         try:
             self.store.run(lambda tx: _complete(tx, request))
         except Conflict:
-            self.store.run(lambda tx: marker_sweeps.suspect_now(tx, request.job_id))
+            self.store.run(lambda tx: marker_sweeps.sweep_now(tx, request.job_id))
             raise
         failpoints.hit("job.result.after")
         return Empty()
@@ -113,7 +113,7 @@ def _lease(tx: Transaction, request: jobs.JobClaimRequest, limit: int) -> tuple[
         ))
         due.schedule(tx, JOB_LEASE, row.job_id, until)
         if row.status == JobStatus.LEASED and row.action == Action.CREATE:
-            marker_sweeps.suspect(tx, row)  # its last lease lapsed
+            marker_sweeps.sweep_later(tx, row)  # its last lease lapsed
         leased.append(_as_job(tx, row, token))
         metrics.JOBS.labels(action=row.action, outcome=JobStatus.LEASED).inc()
     return tuple(leased)
@@ -199,14 +199,14 @@ def _complete(tx: Transaction, request: jobs.JobDone) -> None:
     timeout = min(request.timeout or tx.settings.node_timeout, tx.settings.node_timeout)
     gone = request.gone and row.action == Action.DELETE
     if gone:
-        stop_of_node(tx, row.stack_id, row.node_id)
+        stop_node_observations(tx, row.stack_id, row.node_id)
     else:
         goal = Condition.DELETED if row.action == Action.DELETE else request.goal
         started = watches.start(
             tx, [StartItem(ref=request.ref, goal=goal, timeout=timeout)], stack_id=row.stack_id, node_id=row.node_id
         )
         if row.action == Action.DELETE:
-            stop_of_node(tx, row.stack_id, row.node_id, but=[one.observation_id for one in started])
+            stop_node_observations(tx, row.stack_id, row.node_id, but=[one.observation_id for one in started])
     with _locked_job(tx, row) as (traversal, row):
         if _answered(row, request.lease_token):
             return
@@ -220,7 +220,7 @@ def _begun(traversal: Traversal, row: Any, request: jobs.JobDone, *, gone: bool,
     """Move the node of a completed job."""
     tx, node_row = traversal.tx, traversal.node(row.node_id)
     if gone:
-        traversal.deleted(node_row)
+        traversal.node_deleted(node_row)
         return
     traversal.update_node(
         row.node_id, region=request.ref.region, resource_type=request.ref.resource_type,
@@ -249,7 +249,7 @@ def _replace(tx: Transaction, request: jobs.JobReplace) -> None:
         if node_row.carried:
             traversal.rejoin(node_row)
         elif traversal.value("halted"):
-            traversal.failed(node_row, "stopped before it was replaced")
+            traversal.node_failed(node_row, "stopped before it was replaced")
         else:
             why = f"{', '.join(request.properties)} can't be changed in place"
             traversal.begin_forward([traversal.replace(node_row, why)])
@@ -278,18 +278,18 @@ def _fail(tx: Transaction, request: jobs.JobFailed) -> None:
             return
         _held(row, request.lease_token)
         if row.action == Action.CREATE and request.retriable:
-            marker_sweeps.suspect(tx, row)  # a request that timed out may still be carried out
+            marker_sweeps.sweep_later(tx, row)  # a request that timed out may still be carried out
         node_row = traversal.node(row.node_id)
         if traversal.value("halted") or _superseded(node_row, row):
             _finish(tx, row, JobStatus.FAILED, error=request.error)
-            traversal.failed(node_row, request.error)
+            traversal.node_failed(node_row, request.error)
         elif _may_help(request, row, node_row) and row.attempt < attempts_of(tx.settings, row.action):
             _retry(tx, row, request)
             traversal.event("node.retry", node_row, reason=request.error)
         else:
             _finish(tx, row, JobStatus.FAILED, error=request.error)
             used_up = f" (after {row.attempt} attempts)" if _may_help(request, row, node_row) else ""
-            traversal.failed(node_row, request.error + used_up)
+            traversal.node_failed(node_row, request.error + used_up)
 
 
 def _may_help(request: jobs.JobFailed, row: Any, node_row: Any) -> bool:
@@ -373,7 +373,7 @@ def _job_is_late(tx: Transaction, job_id: str) -> None:
 def _end_sweep(tx: Transaction, row: Any) -> None:
     with locked(tx, row.stack_id):
         if tx.execute(sa.select(job.c.job_id).where(job.c.job_id == row.job_id).with_for_update()).first() is not None:
-            marker_sweeps.ended(tx, row)
+            marker_sweeps.sweep_ended(tx, row)
 
 
 def _superseded(node_row: Any, row: Any) -> bool:
@@ -386,6 +386,6 @@ def _end_unanswered(traversal: Traversal, row: Any, reason: str) -> None:
     node_row = traversal.node(row.node_id)
     status = JobStatus.CANCELLED if _superseded(node_row, row) else JobStatus.FAILED
     if row.action == Action.CREATE and row.attempt:
-        marker_sweeps.suspect(traversal.tx, row)
+        marker_sweeps.sweep_later(traversal.tx, row)
     _finish(traversal.tx, row, status, error=reason)
-    traversal.failed(node_row, reason)
+    traversal.node_failed(node_row, reason)

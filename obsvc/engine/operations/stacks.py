@@ -16,8 +16,8 @@ from obsvc.engine.schema.stacks import edge, node, stack, stack_event
 from obsvc.engine.stacks import stack_due  # noqa: F401 -- registers the due work of stacks
 from obsvc.engine.stacks.locking import locked
 from obsvc.engine.stacks.traversal import FIRST, IN_PROGRESS, encode
-from obsvc.engine.stacks.updating import new_goal, node_values
-from obsvc.engine.stacks.views import by_id, find, nodes_of, shown
+from obsvc.engine.stacks.updating import node_values, store_goal
+from obsvc.engine.stacks.views import as_stack, find_stack, nodes_of, stack_row
 from obsvc.engine.templates import hot
 from obsvc.engine_client import stacks
 from obsvc.engine_client.jobs import Action
@@ -47,24 +47,24 @@ class StackOperations(GoalOperations):
                 traversal.begin(StackAction.CREATE, total=len(template.resources), finished=0)
                 ready = sa.select(node).where(node.c.stack_id == stack_id, node.c.unmet == 0).order_by(node.c.position)
                 traversal.begin_forward(tx.execute(ready).all())
-            return shown(tx, by_id(tx, stack_id))
+            return as_stack(tx, stack_row(tx, stack_id))
 
         return self.store.run(work)
 
     def read_stack(self, request: stacks.StackRequest) -> stacks.Stack:
         """One stack by id or name, waiting up to ``request.wait`` seconds until nothing is in progress."""
-        found = self.store.read(lambda tx: shown(tx, find(tx, request.stack, request.project_id)))
+        found = self.store.read(lambda tx: as_stack(tx, find_stack(tx, request.stack, request.project_id)))
         if request.wait <= 0 or found.status not in IN_PROGRESS:
             return found
 
         def check() -> stacks.Stack | None:
-            row = self.store.read(lambda tx: by_id(tx, found.stack_id))
+            row = self.store.read(lambda tx: stack_row(tx, found.stack_id))
             if row is None or row.status in IN_PROGRESS:
                 return None
-            return self.store.read(lambda tx: shown(tx, by_id(tx, found.stack_id)))
+            return self.store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
 
         ended = self.waiters.wait({"stack"}, check, request.wait)
-        return ended or self.store.read(lambda tx: shown(tx, by_id(tx, found.stack_id)))
+        return ended or self.store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
 
     def list_stacks(self, request: stacks.StacksRequest) -> stacks.StacksPage:
         """Stacks that are not deleted, by id; ``marker`` is the last id of the page before."""
@@ -75,21 +75,21 @@ class StackOperations(GoalOperations):
             query = query.where(stack.c.stack_id > request.marker)
         query = query.limit(max(1, min(request.limit, PAGE_LIMIT)))
         return self.store.read(
-            lambda tx: stacks.StacksPage(tuple(shown(tx, row, outputs=False) for row in tx.execute(query).all()))
+            lambda tx: stacks.StacksPage(tuple(as_stack(tx, row, outputs=False) for row in tx.execute(query).all()))
         )
 
     def stack_nodes(self, request: stacks.StackRequest) -> stacks.NodesReply:
         """Every node of the stack, in the template's order."""
 
         def work(tx: Transaction) -> stacks.NodesReply:
-            row = find(tx, request.stack, request.project_id)
+            row = find_stack(tx, request.stack, request.project_id)
             return stacks.NodesReply(tuple(nodes_of(tx, row.stack_id)))
 
         return self.store.read(work)
 
     def stack_events(self, request: stacks.StackEventsRequest) -> stacks.StackEventsPage:
         """Events after ``request.after``, oldest first; waits for the first one."""
-        stack_id = self.store.read(lambda tx: find(tx, request.stack, request.project_id).stack_id)
+        stack_id = self.store.read(lambda tx: find_stack(tx, request.stack, request.project_id).stack_id)
         query = (
             sa.select(stack_event).where(stack_event.c.stack_id == stack_id, stack_event.c.event_id > request.after)
             .order_by(stack_event.c.event_id).limit(max(1, min(request.limit, PAGE_LIMIT)))
@@ -147,7 +147,7 @@ def _insert(
         failed=0, drifted=0, halted=False, goal=1, phase=FIRST, leftover=0, progressed_at=tx.now, last_event_id=0,
         disable_rollback=request.disable_rollback,
     ))
-    new_goal(tx, stack_id, request.template, template, values)
+    store_goal(tx, stack_id, request.template, template, values)
     ids = {name: str(uuid.uuid4()) for name in template.resources}
     tx.execute(sa.insert(node), node_values(stack_id, template, ids))
     edges = [

@@ -64,7 +64,7 @@ def deadline_passed(tx: Transaction, observation_id: str) -> None:
     tx.touch("observation")
     watch = msgspec.structs.replace(watch_of(row), status=ObservationStatus.EXPIRED)
     tx.after_commit(lambda: LOG.info("the deadline of %s passed before it was %s", ref, watch.goal))
-    progress.expired(tx, [
+    progress.time_out(tx, [
         TouchedObservation(
             observation_id, watch.stack_id, watch.node_id, watch.goal, ObservationStatus.WAITING, watch.status
         )

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
-class Standing(enum.Enum):
+class CopyState(enum.Enum):
     """How far a copy is."""
 
-    UNBEGUN = "no worker ever had its create: there is nothing in the cloud"
-    COMING = "its create is under way"
-    THERE = "it was complete once"
-    LOST = "its create was begun and did not end well, or nobody knows how"
-    GOING = "its deletion was begun"
+    NOT_STARTED = "no worker ever had its create: there is nothing in the cloud"
+    CREATING = "its create is under way"
+    COMPLETED = "it was complete once"
+    UNCERTAIN = "its create was begun and did not end well, or nobody knows how"
+    DELETING = "its deletion was begun"
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Copy:
     node_id: str
     slot: str
     type: str
-    standing: Standing
+    state: CopyState
     obsolete: bool = False
     goal: int | None = None
     completed_at: float | None = None
 
 
-def choose(wanted: Mapping[str, str], copies: Iterable[Copy], *, prefer: int | None = None) -> dict[str, str]:
+def choose_copies(wanted: Mapping[str, str], copies: Iterable[Copy], *, prefer: int | None = None) -> dict[str, str]:
     """The copy (node id) for each slot that has a usable one.
 
     wanted: type by slot.  prefer: the goal that is gone back to: what was complete for it comes before anything else.
@@ -53,10 +53,10 @@ def choose(wanted: Mapping[str, str], copies: Iterable[Copy], *, prefer: int | N
 def _rank(one: Copy, prefer: int | None) -> tuple[float, ...] | None:
     """None: it can't be used.  Else the higher, the better."""
     when = one.completed_at or 0.0
-    if one.standing is Standing.THERE:
+    if one.state is CopyState.COMPLETED:
         if prefer is not None and one.goal == prefer:
             return (3, when)
         return (1, when) if one.obsolete else (2, when)
-    if one.obsolete or one.standing not in (Standing.COMING, Standing.UNBEGUN):
+    if one.obsolete or one.state not in (CopyState.CREATING, CopyState.NOT_STARTED):
         return None
-    return (2, 0.0) if one.standing is Standing.COMING else (0, 0.0)
+    return (2, 0.0) if one.state is CopyState.CREATING else (0, 0.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from obsvc.engine.schema.stacks import edge, node
-from obsvc.engine.stacks.open_jobs import take_back
+from obsvc.engine.stacks.open_jobs import withdraw_jobs
 from obsvc.engine.stacks.traversal import Traversal
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import NodeStatus, StackAction
@@ -18,7 +18,7 @@ from obsvc.engine_client.stacks import NodeStatus, StackAction
 def start_delete(traversal: Traversal) -> None:
     """Begin a deletion, or begin a failed one again."""
     tx = traversal.tx
-    held = take_back(traversal)
+    held = withdraw_jobs(traversal)
     rows = tx.execute(
         sa.select(node).where(node.c.stack_id == traversal.stack_id).order_by(node.c.position)
     ).all()

@@ -27,19 +27,19 @@ from obsvc.engine_client.stacks import NodeStatus
 MARKER_SWEEP = "marker_sweep"
 
 
-def suspect(tx: Transaction, row: Any) -> None:
+def sweep_later(tx: Transaction, row: Any) -> None:
     """A create (its job's row) may have made a copy that nobody knows of, or may do so yet."""
     due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now + tx.settings.job_lease)
 
 
-def suspect_now(tx: Transaction, job_id: str) -> None:
+def sweep_now(tx: Transaction, job_id: str) -> None:
     """A create's result was refused: there is, most likely, a copy too many."""
     row = tx.execute(sa.select(job).where(job.c.job_id == job_id, job.c.action == Action.CREATE)).one_or_none()
     if row is not None:
         due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now)
 
 
-def forget(tx: Transaction, node_ids: Collection[str]) -> None:
+def forget_nodes(tx: Transaction, node_ids: Collection[str]) -> None:
     """Forget copies of which nothing is left; the rows of those that are suspect stay, as deleted ones."""
     if not node_ids:
         return
@@ -93,7 +93,7 @@ def _begin(tx: Transaction, node_id: str) -> None:
     tx.touch("job")
 
 
-def ended(tx: Transaction, row: Any) -> None:
+def sweep_ended(tx: Transaction, row: Any) -> None:
     """A sweep (its job's row) has ended, well or not: the next after a longer pause, until it is enough.
 
     The stack's row is locked, and the job's."""

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from obsvc.engine.database import due
 from obsvc.engine.schema.stacks import job, node
-from obsvc.engine.stacks.marker_sweeps import suspect
+from obsvc.engine.stacks.marker_sweeps import sweep_later
 from obsvc.engine.stacks.traversal import JOB_DEADLINE, JOB_LEASE, JobStatus, Traversal
 from obsvc.engine_client.jobs import Action
 
@@ -21,7 +21,7 @@ def open_jobs(traversal: Traversal) -> list[Any]:
     return list(traversal.tx.execute(query.order_by(job.c.job_id).with_for_update()))
 
 
-def take_back(traversal: Traversal) -> set[str]:
+def withdraw_jobs(traversal: Traversal) -> set[str]:
     """Close the open jobs that no worker has; ids of the nodes whose jobs go on.
 
     A create or update goes on while its lease holds, and is not offered again after it.  A deletion that a worker
@@ -41,11 +41,11 @@ def take_back(traversal: Traversal) -> set[str]:
         if goes_on:
             held.add(row.node_id)
         else:
-            cancel(traversal, row)
+            cancel_job(traversal, row)
     return held
 
 
-def cancel(traversal: Traversal, row: Any) -> None:
+def cancel_job(traversal: Traversal, row: Any) -> None:
     """Take a job back from the workers; an answer under its lease is refused from now on."""
     tx = traversal.tx
     tx.execute(
@@ -53,7 +53,7 @@ def cancel(traversal: Traversal, row: Any) -> None:
         .values(status=JobStatus.CANCELLED, available_at=None, finished_at=tx.now)
     )
     if row.action == Action.CREATE and row.attempt:
-        suspect(tx, row)
+        sweep_later(tx, row)
     if row.action == Action.UPDATE and row.attempt:
         tx.execute(sa.update(node).where(node.c.node_id == row.node_id).values(doubtful=True))
     due.cancel(tx, JOB_DEADLINE, row.job_id)

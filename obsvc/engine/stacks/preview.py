@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema.stacks import job, node
-from obsvc.engine.stacks.copies import Standing, choose
-from obsvc.engine.stacks.traversal import JobStatus, broken, decode, encode, parameters_of
-from obsvc.engine.stacks.updating import standings
+from obsvc.engine.stacks.copies import CopyState, choose_copies
+from obsvc.engine.stacks.traversal import JobStatus, broken_nodes, decode, encode, parameters_of
+from obsvc.engine.stacks.updating import copies_of
 from obsvc.engine.templates import hot
 from obsvc.engine.templates.functions import Facts
 from obsvc.engine_client.stacks import Change, PlannedNode
@@ -24,13 +24,13 @@ from obsvc.exceptions import InvalidInput
 LOG = logging.getLogger(__name__)
 
 #: ``fn(type, before, after)``: names of the changed properties that can't be changed in place.
-Fixed = Callable[[str, Mapping[str, Any], Mapping[str, Any]], tuple[str, ...]]
+NeedsReplacement = Callable[[str, Mapping[str, Any], Mapping[str, Any]], tuple[str, ...]]
 
 #: Stands for a value that only the resource's creation will tell.
 UNKNOWN = "(known once it is made)"
 
 
-def fixed_properties(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+def needs_replacement(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     """As the plugin of the type says; nothing is known of one that is not installed here or can't be loaded."""
     for point in importlib.metadata.entry_points(group=hot.PLUGIN_GROUP, name=kind):
         try:
@@ -41,43 +41,45 @@ def fixed_properties(kind: str, before: Mapping[str, Any], after: Mapping[str, A
 
 
 def plan(
-    tx: Transaction, row: Any, template: hot.Template, values: Mapping[str, Any], fixed: Fixed
+    tx: Transaction, row: Any, template: hot.Template, values: Mapping[str, Any], fixed: NeedsReplacement
 ) -> Iterator[PlannedNode]:
     """The goal's nodes in an order in which they could be made, then what would be left over of others."""
     rows = {one.node_id: one for one in tx.execute(sa.select(node).where(node.c.stack_id == row.stack_id))}
     busy = set(tx.execute(sa.select(job.c.node_id).where(
         job.c.stack_id == row.stack_id, job.c.status == JobStatus.LEASED)).scalars())
-    copies = {one.node_id: one for one in standings(tx, row.stack_id, rows.values(), busy)}
-    chosen = choose({name: one.type for name, one in template.resources.items()}, copies.values())
+    copies = {one.node_id: one for one in copies_of(tx, row.stack_id, rows.values(), busy)}
+    chosen = choose_copies({name: one.type for name, one in template.resources.items()}, copies.values())
     parameters = parameters_of(row, encode(dict(values)))
     facts: dict[str, Facts] = {}
     for name in template.graph.order():
         wanted, there = template.resources[name], rows.get(chosen.get(name, ""))
-        if there is None or copies[there.node_id].standing is Standing.UNBEGUN:
+        if there is None or copies[there.node_id].state is CopyState.NOT_STARTED:
             planned = PlannedNode(name, wanted.type, Change.CREATE)
         else:
             after = {key: _resolved(value, parameters, facts) for key, value in wanted.properties.items()}
-            planned = _changed(tx, there, copies[there.node_id].standing, after, fixed)
+            planned = _changed(tx, there, copies[there.node_id].state, after, fixed)
         new = there is None or planned.change in (Change.CREATE, Change.REPLACE)
         facts[name] = Facts(UNKNOWN) if new else Facts(there.resource_id, decode(there.attributes))
         yield planned
     for one in sorted(copies.values(), key=lambda one: rows[one.node_id].position):
-        if chosen.get(one.slot) != one.node_id and one.standing is not Standing.UNBEGUN:
+        if chosen.get(one.slot) != one.node_id and one.state is not CopyState.NOT_STARTED:
             left = rows[one.node_id]
             change = Change.RETAIN if left.retain and left.completed_at is not None else Change.DELETE
             yield PlannedNode(left.name, left.type, change, left.resource_id)
 
 
-def _changed(tx: Transaction, row: Any, standing: Standing, after: Mapping[str, Any], fixed: Fixed) -> PlannedNode:
+def _changed(
+    tx: Transaction, row: Any, state: CopyState, after: Mapping[str, Any], fixed: NeedsReplacement
+) -> PlannedNode:
     before = decode(row.applied)
     names = tuple(name for name in sorted({*before, *after}) if before.get(name) != after.get(name))
 
     def planned(change: Change, reason: str = "", properties: tuple[str, ...] = names) -> PlannedNode:
         return PlannedNode(row.slot, row.type, change, row.resource_id, properties, reason)
 
-    if standing is Standing.COMING:
+    if state is CopyState.CREATING:
         return planned(Change.UPDATE, "its creation is under way: what it needs is decided after it", ())
-    if broken(tx, [row]):
+    if broken_nodes(tx, [row]):
         return planned(Change.REPLACE, "it is broken")
     never = fixed(row.type, before, after) if names else ()
     if never:

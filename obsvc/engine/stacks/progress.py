@@ -37,7 +37,7 @@ def apply(tx: Transaction, drafts: Iterable[DeltaDraft]) -> None:
                 _apply_delta(traversal, draft, touched)
 
 
-def expired(tx: Transaction, touched: Sequence[TouchedObservation]) -> None:
+def time_out(tx: Transaction, touched: Sequence[TouchedObservation]) -> None:
     """The deadlines of these observations have passed, and the last look after them has met no goal."""
     by_stack: dict[str, list[TouchedObservation]] = {}
     for observation in touched:
@@ -53,7 +53,7 @@ def _time_out(traversal: Traversal, observation: TouchedObservation) -> None:
     tx, row = traversal.tx, traversal.node(observation.node_id)
     if row is not None and row.status == NodeStatus.OBSERVING and observation.goal == _goal(row):
         seconds = tx.now - (row.observing_at or tx.now)
-        traversal.failed(
+        traversal.node_failed(
             row, f"timed out after {seconds:.0f} s waiting for {observation.goal}; last seen {_last_seen(tx, row)}"
         )
 
@@ -67,9 +67,9 @@ def _apply_delta(traversal: Traversal, draft: DeltaDraft, touched: TouchedObserv
             _apply_delta_to_deleting(traversal, row, draft, touched)
     elif row.status == NodeStatus.OBSERVING:
         if touched.standing is GoalProgress.MET:
-            traversal.complete(row, facts(draft.after))
+            traversal.node_completed(row, facts(draft.after))
         elif touched.standing is GoalProgress.FAILED:
-            traversal.not_built(row, _why(draft.after))
+            traversal.build_failed(row, _why(draft.after))
     elif row.status == NodeStatus.COMPLETE:
         _apply_delta_to_complete(traversal, row, draft, touched)
     elif draft.after.exists:  # its turn is still to come: whoever refers to it must not read what was
@@ -79,11 +79,11 @@ def _apply_delta(traversal: Traversal, draft: DeltaDraft, touched: TouchedObserv
 def _apply_delta_to_deleting(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
     if touched.standing is GoalProgress.MET:
         # Its partition is locked already: the report was about this very ref.
-        stop_of_node(traversal.tx, row.stack_id, row.node_id)
-        traversal.deleted(row)
+        stop_node_observations(traversal.tx, row.stack_id, row.node_id)
+        traversal.node_deleted(row)
     elif touched.standing is GoalProgress.FAILED and draft.after.status != decode(row.attributes).get("status"):
         # A resource that was in error before its deletion began stays so until it is gone: that is no failure.
-        traversal.failed(row, _why(draft.after))
+        traversal.node_failed(row, _why(draft.after))
 
 
 def _apply_delta_to_complete(traversal: Traversal, row: Any, draft: DeltaDraft, touched: TouchedObservation) -> None:
@@ -114,7 +114,7 @@ def facts(snapshot: Snapshot) -> dict[str, Any]:
     return {**own, **snapshot.attributes}
 
 
-def stop_of_node(tx: Transaction, stack_id: str, node_id: str, *, but: Iterable[str] = ()) -> None:
+def stop_node_observations(tx: Transaction, stack_id: str, node_id: str, *, but: Iterable[str] = ()) -> None:
     """Stop the observations of a node (other than ``but``, ids); takes their partitions' locks."""
     kept = set(but)
     known = watches.of_node(tx, stack_id, node_id)
@@ -155,7 +155,7 @@ def _last_seen(tx: Transaction, row: Any) -> str:
     return str(snapshot.status or snapshot.condition) if snapshot.exists else "gone"
 
 
-def waited_for(tx: Transaction, stack_id: str, limit: int = 20) -> list[dict[str, Any]]:
+def nodes_under_way(tx: Transaction, stack_id: str, limit: int = 20) -> list[dict[str, Any]]:
     """The nodes under way in a stack: what each waits for, since when, and its ref; at most ``limit``."""
     rows = tx.execute(
         sa.select(node)

@@ -5,17 +5,17 @@ import sqlalchemy as sa
 
 from obsvc.engine.schema.stacks import goal
 from obsvc.engine.stacks.deletion import start_delete
-from obsvc.engine.stacks.open_jobs import cancel, open_jobs
+from obsvc.engine.stacks.open_jobs import cancel_job, open_jobs
 from obsvc.engine.stacks.traversal import JobStatus, Traversal, decode
-from obsvc.engine.stacks.updating import NOTHING, Aim, aim_at, turn
+from obsvc.engine.stacks.updating import NOTHING, Target, retarget, stored_target
 from obsvc.engine_client.stacks import StackAction, StackStatus
 from obsvc.exceptions import Conflict
 
 
 def start_rollback(traversal: Traversal) -> None:
     """Begin to bring the stack back to the last goal that was reached; to nothing where none was."""
-    aim = _last_reached(traversal)
-    turn(traversal, StackAction.ROLLBACK, aim, prefer=aim.version)
+    target = _last_reached(traversal)
+    retarget(traversal, StackAction.ROLLBACK, target, prefer=target.version)
 
 
 def roll_back(traversal: Traversal) -> None:
@@ -39,8 +39,8 @@ def stop(traversal: Traversal, reason: str) -> None:
     traversal.fail(reason)
     for row in open_jobs(traversal):
         if row.status == JobStatus.READY:
-            cancel(traversal, row)
-            traversal.failed(traversal.node(row.node_id), "stopped before a worker had begun")
+            cancel_job(traversal, row)
+            traversal.node_failed(traversal.node(row.node_id), "stopped before a worker had begun")
 
 
 def resume(traversal: Traversal) -> None:
@@ -54,15 +54,15 @@ def resume(traversal: Traversal) -> None:
     if traversal.deleting:
         start_delete(traversal)
         return
-    aim = aim_at(traversal.value("goal"), traversal.value("template"), decode(traversal.value("parameters")))
-    turn(traversal, StackAction(traversal.value("action")), aim)
+    target = stored_target(traversal.value("goal"), traversal.value("template"), decode(traversal.value("parameters")))
+    retarget(traversal, StackAction(traversal.value("action")), target)
 
 
-def _last_reached(traversal: Traversal) -> Aim:
+def _last_reached(traversal: Traversal) -> Target:
     row = traversal.tx.execute(
         sa.select(goal).where(goal.c.stack_id == traversal.stack_id, goal.c.reached_at.is_not(None))
         .order_by(goal.c.version.desc()).limit(1)
     ).one_or_none()
     if row is None:
-        return aim_at(0, NOTHING, {})
-    return aim_at(row.version, row.template, decode(row.parameters))
+        return stored_target(0, NOTHING, {})
+    return stored_target(row.version, row.template, decode(row.parameters))

@@ -7,7 +7,7 @@ from obsvc.engine.database import due
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema.stacks import edge, goal, job, node, stack, stack_event
 from obsvc.engine.stacks.locking import locked_if_exists
-from obsvc.engine.stacks.progress import stop_of_node, waited_for
+from obsvc.engine.stacks.progress import nodes_under_way, stop_node_observations
 from obsvc.engine.stacks.rollback import stop
 from obsvc.engine.stacks.traversal import (
     NODE_RETAINED,
@@ -26,7 +26,7 @@ def _say_progress(tx: Transaction, stack_id: str) -> None:
     with locked_if_exists(tx, stack_id) as traversal:
         if traversal is None or not traversal.in_progress:
             return
-        waiting = waited_for(tx, stack_id)
+        waiting = nodes_under_way(tx, stack_id)
         quiet = tx.now - traversal.row.progressed_at
         if quiet >= tx.settings.stalled_after:
             names = ", ".join(node["node"] for node in waiting) or "nothing"
@@ -47,14 +47,14 @@ def _time_is_over(tx: Transaction, stack_id: str) -> None:
         if traversal.row.deadline > tx.now:  # the clock was set back meanwhile
             due.schedule(tx, STACK_DEADLINE, stack_id, traversal.row.deadline)
             return
-        names = ", ".join(node["node"] for node in waited_for(tx, stack_id)) or "nothing"
+        names = ", ".join(node["node"] for node in nodes_under_way(tx, stack_id)) or "nothing"
         stop(traversal, f"timed out after {traversal.row.timeout:.0f} s; it waited for {names}")
 
 
 @due.handler(NODE_RETAINED)
 def _stop_observing(tx: Transaction, key: str) -> None:
     """What is kept for good is nobody's goal any more; in a transaction of its own for the order of locks."""
-    stop_of_node(tx, *key.split("/"))
+    stop_node_observations(tx, *key.split("/"))
 
 
 @due.handler(STACK_EVENTS)

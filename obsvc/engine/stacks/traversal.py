@@ -49,7 +49,7 @@ from obsvc.engine.stacks.locked_stack import (
     parameters_of,
     schedule_events,
 )
-from obsvc.engine.stacks.node_work import Work, batches, begin_jobs, facts_of
+from obsvc.engine.stacks.new_jobs import NewJob, batches, begin_jobs, required_facts
 from obsvc.engine.templates.functions import Facts
 from obsvc.engine.templates.hot import resolve
 from obsvc.engine_client.jobs import Action
@@ -60,7 +60,7 @@ from obsvc.model import Condition, Ref
 __all__ = [
     "FIRST", "FORWARD", "CLEANUP", "IN_PROGRESS", "JOB_DEADLINE", "JOB_LEASE", "JOB_RETRY", "NODE_RETAINED",
     "STACK_DEADLINE", "STACK_EVENTS", "STACK_PROGRESS", "STACK_RETENTION", "JobStatus", "Traversal", "decode", "encode",
-    "broken", "obsolete_name", "parameters_of", "schedule_events",
+    "broken_nodes", "obsolete_name", "parameters_of", "schedule_events",
 ]
 
 #: Words of ``stack.phase``.  first: forward, of a stack that had nothing before: its edges are actual already.
@@ -74,7 +74,7 @@ def obsolete_name(node_row: Any) -> str:
     return f"{node_row.slot[:220]} (old {node_row.node_id[:8]})"
 
 
-def broken(tx: Transaction, rows: Iterable[Any]) -> set[str]:
+def broken_nodes(tx: Transaction, rows: Iterable[Any]) -> set[str]:
     """The nodes among these whose resource is gone, or in error, as far as is known."""
     keys = {
         core.ref_key(Ref(row.region, row.resource_type, row.resource_id)): row.node_id
@@ -105,7 +105,7 @@ class Traversal(LockedStack):
 
     # what ends
 
-    def complete(self, node_row: Any, attributes: dict[str, Any]) -> None:
+    def node_completed(self, node_row: Any, attributes: dict[str, Any]) -> None:
         """The node's goal is met: its dependents may follow."""
         if node_row.carried:
             self.update_node(node_row.node_id, completed_at=self.tx.now, attributes=encode(attributes))
@@ -116,9 +116,9 @@ class Traversal(LockedStack):
             attributes=encode(attributes), goal=self.value("goal"),
         )
         self.event("node.complete", node_row)
-        self.begin_forward(self._made([node_row.node_id]))
+        self.begin_forward(self._nodes_done([node_row.node_id]))
 
-    def failed(self, node_row: Any, reason: str) -> None:
+    def node_failed(self, node_row: Any, reason: str) -> None:
         """The node will not reach its goal; the stack neither."""
         if node_row.carried:
             self.update_node(node_row.node_id, doubtful=True)
@@ -130,7 +130,7 @@ class Traversal(LockedStack):
         self.event("node.failed", node_row, reason=reason)
         self.fail(f"{node_row.name}: {reason}")
 
-    def not_built(self, node_row: Any, reason: str) -> None:
+    def build_failed(self, node_row: Any, reason: str) -> None:
         """The cloud began to make the resource, and it came to nothing: another copy, or the node has failed.
 
         The copy goes at once, beside the traversal, since nothing was built on it.
@@ -138,14 +138,14 @@ class Traversal(LockedStack):
         again = node_row.action == Action.CREATE and not (node_row.carried or self.value("halted"))
         if not again or node_row.builds >= self.tx.settings.build_attempts:
             made = f" (after {node_row.builds} builds)" if again and node_row.builds > 1 else ""
-            self.failed(node_row, reason + made)
+            self.node_failed(node_row, reason + made)
             return
         if self.value("phase") == FIRST:
             self.set(phase=FORWARD)
         self.event("node.retry", node_row, reason=reason)
         copy = self.replace(node_row, reason, builds=node_row.builds + 1)
         self.update_node(node_row.node_id, carried=True)
-        begin_jobs(self, [Work(self.node(node_row.node_id), Action.DELETE)])
+        begin_jobs(self, [NewJob(self.node(node_row.node_id), Action.DELETE)])
         self.begin_forward([copy])
 
     def rejoin(self, node_row: Any) -> None:
@@ -171,21 +171,21 @@ class Traversal(LockedStack):
         elif finished >= total:
             self.end()
 
-    def _made(self, node_ids: Sequence[str]) -> list[sa.Row]:
+    def _nodes_done(self, node_ids: Sequence[str]) -> list[sa.Row]:
         """These nodes are as the goal has them; the nodes that wait for nothing more."""
         if self.value("phase") != FIRST:
             for some in batches(node_ids):
                 self.tx.execute(sa.delete(edge).where(edge.c.node_id.in_(some), edge.c.wanted.is_(False)))
             self._now_actual(node_ids)
         self.set(finished=self.value("finished") + len(node_ids), progressed_at=self.tx.now)
-        return self._released(edge.c.node_id, edge.c.requires, node_ids)
+        return self._release(edge.c.node_id, edge.c.requires, node_ids)
 
     def _now_actual(self, node_ids: Sequence[str]) -> None:
         for some in batches(node_ids):
             self.tx.execute(
                 sa.update(edge).where(edge.c.node_id.in_(some), edge.c.wanted.is_(True)).values(actual=True))
 
-    def _released(self, following: sa.Column, finished: sa.Column, node_ids: Sequence[str]) -> list[sa.Row]:
+    def _release(self, following: sa.Column, finished: sa.Column, node_ids: Sequence[str]) -> list[sa.Row]:
         """Lower the counters of what waits for these nodes; the nodes that wait for nothing more."""
         counts = edge.c.actual if self.cleaning else edge.c.wanted
         waited: Counter[str] = Counter()
@@ -218,17 +218,17 @@ class Traversal(LockedStack):
 
     def _forward(self, rows: Sequence[Any]) -> list[sa.Row]:
         """One step of :meth:`begin_forward`, for all of them at once; what is to begin next."""
-        facts = facts_of(self.tx, [one.node_id for one in rows])
-        lost = broken(self.tx, rows)
+        facts = required_facts(self.tx, [one.node_id for one in rows])
+        lost = broken_nodes(self.tx, rows)
         work, kept, following = [], [], []
         for one in rows:
             try:
                 properties = self._resolved(one, facts[one.node_id])
             except InvalidInput as error:
-                self.failed(one, error.message)
+                self.node_failed(one, error.message)
                 continue
             if one.action == Action.CREATE:
-                work.append(Work(one, Action.CREATE, properties, failures=one.builds - 1))
+                work.append(NewJob(one, Action.CREATE, properties, failures=one.builds - 1))
             elif one.completed_at is None or one.resource_id is None:
                 following.append(self.replace(one, "it was never complete"))
             elif one.node_id in lost:
@@ -236,14 +236,14 @@ class Traversal(LockedStack):
             elif not one.doubtful and one.applied is not None and properties == decode(one.applied):
                 kept.append(one.node_id)
             else:
-                work.append(Work(one, Action.UPDATE, properties))
+                work.append(NewJob(one, Action.UPDATE, properties))
         if self.value("phase") != FIRST:
             self._now_actual([each.node_row.node_id for each in work])
         begin_jobs(self, work)
         for some in batches(kept):
             self.tx.execute(sa.update(node).where(node.c.node_id.in_(some)).values(
                 status=NodeStatus.COMPLETE, goal=self.value("goal")))
-        return following + (self._made(kept) if kept else [])
+        return following + (self._nodes_done(kept) if kept else [])
 
     def replace(self, node_row: Any, why: str, *, builds: int = 1) -> sa.Row:
         """Leave this copy to the cleanup; the row of a new one in its place, which waits for nothing."""
@@ -323,15 +323,15 @@ class Traversal(LockedStack):
             if one.retain and one.completed_at is not None:
                 due.schedule(self.tx, NODE_RETAINED, f"{self.stack_id}/{one.node_id}", self.tx.now)
                 waiting.extend(self._gone(one, "node.retained"))
-            elif one.resource_id or self.begun(one.node_id):
-                work.append(Work(one, Action.DELETE))
+            elif one.resource_id or self.was_begun(one.node_id):
+                work.append(NewJob(one, Action.DELETE))
             else:
                 waiting.extend(self._gone(one))
         begin_jobs(self, work)
         if not waiting:
             self.end_if_finished()
 
-    def deleted(self, node_row: Any) -> None:
+    def node_deleted(self, node_row: Any) -> None:
         """The node's resource is gone: what it required may follow."""
         self.begin_deletes(self._gone(node_row))
 
@@ -344,15 +344,15 @@ class Traversal(LockedStack):
         self.event(event, node_row)
         if self.cleaning:
             self.set(finished=self.value("finished") + 1)
-            following = self._released(edge.c.requires, edge.c.node_id, [node_row.node_id])
+            following = self._release(edge.c.requires, edge.c.node_id, [node_row.node_id])
         else:  # an earlier traversal had begun it; what follows in this one's cleanup is counted then
             self.set(leftover=self.value("leftover") - 1, total=self.value("total") - 1)
             following = []
         if node_row.obsolete:  # a stack that is updated for years keeps no row of each copy that it had
-            marker_sweeps.forget(self.tx, [node_row.node_id])
+            marker_sweeps.forget_nodes(self.tx, [node_row.node_id])
         return following
 
-    def begun(self, node_id: str) -> bool:
+    def was_begun(self, node_id: str) -> bool:
         """Whether a worker ever had the node's create: then the cloud may have a copy, whatever came back."""
         return bool(self.tx.execute(
             sa.select(sa.func.max(job.c.attempt)).where(job.c.node_id == node_id, job.c.action == Action.CREATE)

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema.stacks import edge, goal, job, node
-from obsvc.engine.stacks.copies import Copy, Standing, choose
-from obsvc.engine.stacks.marker_sweeps import forget
-from obsvc.engine.stacks.open_jobs import take_back
+from obsvc.engine.stacks.copies import Copy, CopyState, choose_copies
+from obsvc.engine.stacks.marker_sweeps import forget_nodes
+from obsvc.engine.stacks.open_jobs import withdraw_jobs
 from obsvc.engine.stacks.traversal import FORWARD, Traversal, encode, obsolete_name
 from obsvc.engine.templates import hot
 from obsvc.engine_client.jobs import Action
@@ -30,7 +30,7 @@ NOTHING = "heat_template_version: 2018-08-31\nresources: {}\n"
 
 
 @dataclass(frozen=True)
-class Aim:
+class Target:
     """A goal that a stack is turned to.  version: 0 for nothing at all; its text is in the table ``goal`` else."""
 
     version: int
@@ -39,78 +39,79 @@ class Aim:
     values: Mapping[str, Any]
 
 
-def aim_at(version: int, text: str, values: Mapping[str, Any]) -> Aim:
+def stored_target(version: int, text: str, values: Mapping[str, Any]) -> Target:
     """A goal that was taken before."""
     if text == NOTHING:
-        return Aim(0, text, hot.Template("2018-08-31", "", {}, {}, {}), values)
-    return Aim(version, text, hot.parse(text, types=hot.ANY_TYPE), values)
+        return Target(0, text, hot.Template("2018-08-31", "", {}, {}, {}), values)
+    return Target(version, text, hot.parse(text, types=hot.ANY_TYPE), values)
 
 
-def new_goal(tx: Transaction, stack_id: str, text: str, template: hot.Template, values: Mapping[str, Any]) -> Aim:
+def store_goal(tx: Transaction, stack_id: str, text: str, template: hot.Template, values: Mapping[str, Any]) -> Target:
     """Keep a goal as it was given, under the next version."""
     last = tx.execute(sa.select(sa.func.max(goal.c.version)).where(goal.c.stack_id == stack_id)).scalar()
     version = (last or 0) + 1
     tx.execute(sa.insert(goal).values(
         stack_id=stack_id, version=version, template=text, parameters=encode(values), made_at=tx.now))
-    return Aim(version, text, template, values)
+    return Target(version, text, template, values)
 
 
-def turn(traversal: Traversal, action: StackAction, aim: Aim, *, prefer: int | None = None) -> None:
+def retarget(traversal: Traversal, action: StackAction, target: Target, *, prefer: int | None = None) -> None:
     """Begin to bring the stack to this goal.
 
-    prefer: the goal that is gone back to, see :func:`obsvc.engine.stacks.copies.choose`.
+    prefer: the goal that is gone back to, see :func:`obsvc.engine.stacks.copies.choose_copies`.
     """
     tx = traversal.tx
-    held = take_back(traversal)
+    held = withdraw_jobs(traversal)
     rows = tx.execute(sa.select(node).where(node.c.stack_id == traversal.stack_id)).all()
-    copies = {one.node_id: one for one in standings(tx, traversal.stack_id, rows, held)}
-    chosen = choose({name: one.type for name, one in aim.template.resources.items()}, copies.values(), prefer=prefer)
+    copies = {one.node_id: one for one in copies_of(tx, traversal.stack_id, rows, held)}
+    types = {name: resource.type for name, resource in target.template.resources.items()}
+    chosen = choose_copies(types, copies.values(), prefer=prefer)
     kept = {row.slot: row for row in rows if chosen.get(row.slot) == row.node_id}
     rest = [row for row in rows if chosen.get(row.slot) != row.node_id]
-    left = [row for row in rest if row.node_id in copies and copies[row.node_id].standing is not Standing.UNBEGUN]
+    left = [row for row in rest if row.node_id in copies and copies[row.node_id].state is not CopyState.NOT_STARTED]
     gone = {row.node_id for row in rest} - {row.node_id for row in left}
     traversal.set(
-        goal=aim.version, template=aim.text, parameters=encode(aim.values), phase=FORWARD, leftover=len(left),
+        goal=target.version, template=target.text, parameters=encode(target.values), phase=FORWARD, leftover=len(left),
         drifted=sum(row.drift is not None for row in kept.values()),
     )
-    traversal.begin(action, total=len(aim.template.resources) + len(left), finished=0)
-    forget(tx, gone)
+    traversal.begin(action, total=len(target.template.resources) + len(left), finished=0)
+    forget_nodes(tx, gone)
     _retire(tx, left, held)
-    ids = {name: kept[name].node_id if name in kept else str(uuid.uuid4()) for name in aim.template.resources}
-    _keep_nodes(tx, aim.template, kept, copies, held)
-    _add_nodes(traversal, aim.template, {name: ids[name] for name in ids if name not in kept})
-    _write_edges(traversal, aim.template, ids)
+    ids = {name: kept[name].node_id if name in kept else str(uuid.uuid4()) for name in target.template.resources}
+    _keep_nodes(tx, target.template, kept, copies, held)
+    _add_nodes(traversal, target.template, {name: ids[name] for name in ids if name not in kept})
+    _write_edges(traversal, target.template, ids)
     ready = sa.select(node).where(
         node.c.stack_id == traversal.stack_id, node.c.obsolete.is_(False), node.c.unmet == 0,
         node.c.status == NodeStatus.WAITING)
     traversal.begin_forward(tx.execute(ready.order_by(node.c.position)).all())
 
 
-def standings(tx: Transaction, stack_id: str, rows: Iterable[Any], held: Iterable[str]) -> list[Copy]:
+def copies_of(tx: Transaction, stack_id: str, rows: Iterable[Any], held: Iterable[str]) -> list[Copy]:
     """Every copy that there is, or may be.  held: nodes whose job a worker has, and goes on with."""
     begun = {action: set(tx.execute(
         sa.select(job.c.node_id).where(job.c.stack_id == stack_id, job.c.action == action, job.c.attempt > 0)
     ).scalars()) for action in (Action.CREATE, Action.DELETE)}
     busy = set(held)
 
-    def standing(row: Any) -> Standing:
+    def state(row: Any) -> CopyState:
         if row.node_id in begun[Action.DELETE]:
-            return Standing.GOING
+            return CopyState.DELETING
         if row.completed_at is not None and row.resource_id is not None:
-            return Standing.THERE
+            return CopyState.COMPLETED
         if row.node_id in busy or row.status == NodeStatus.OBSERVING:
-            return Standing.COMING
-        return Standing.LOST if row.node_id in begun[Action.CREATE] else Standing.UNBEGUN
+            return CopyState.CREATING
+        return CopyState.UNCERTAIN if row.node_id in begun[Action.CREATE] else CopyState.NOT_STARTED
 
     return [
-        Copy(row.node_id, row.slot, row.type, standing(row), row.obsolete, row.goal, row.completed_at)
+        Copy(row.node_id, row.slot, row.type, state(row), row.obsolete, row.goal, row.completed_at)
         for row in rows if row.status != NodeStatus.DELETED
     ]
 
 
 def _retire(tx: Transaction, rows: Iterable[Any], held: set[str]) -> None:
     """These copies are no part of the goal: left to the cleanup, once what is under way has ended."""
-    _each(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
+    _execute_many(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
         obsolete=True, drift=None, name=sa.bindparam("called"), status=sa.bindparam("becomes"),
         carried=sa.bindparam("carries")),
         ({"which": row.node_id, "called": obsolete_name(row), "carries": goes_on,
@@ -130,7 +131,7 @@ def _keep_nodes(
             continue
         row = kept[name]
         goes_on = row.node_id in held or row.status == NodeStatus.OBSERVING
-        begun = copies[row.node_id].standing is not Standing.UNBEGUN
+        begun = copies[row.node_id].state is not CopyState.NOT_STARTED
         values.append({
             "which": row.node_id, "new_name": name, "new_position": position,
             "new_properties": encode(wanted.properties), "new_retain": wanted.retain,
@@ -139,12 +140,12 @@ def _keep_nodes(
             "new_action": row.action if goes_on else (Action.UPDATE if begun else Action.CREATE).value,
         })
     names = ("name", "position", "properties", "retain", "unmet", "carried", "status", "action")
-    _each(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
+    _execute_many(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
         obsolete=False, status_reason="", **{name: sa.bindparam(f"new_{name}") for name in names}), values)
 
 
 def _add_nodes(traversal: Traversal, template: hot.Template, ids: Mapping[str, str]) -> None:
-    _each(traversal.tx, sa.insert(node), node_values(traversal.stack_id, template, ids))
+    _execute_many(traversal.tx, sa.insert(node), node_values(traversal.stack_id, template, ids))
 
 
 def node_values(stack_id: str, template: hot.Template, ids: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -170,15 +171,15 @@ def _write_edges(traversal: Traversal, template: hot.Template, ids: Mapping[str,
     wanted = [
         (ids[name], ids[other]) for name, one in template.resources.items() for other in one.requires
     ]
-    _each(tx, sa.update(edge).where(
+    _execute_many(tx, sa.update(edge).where(
         edge.c.node_id == sa.bindparam("one"), edge.c.requires == sa.bindparam("other")).values(wanted=True),
         ({"one": one, "other": other} for one, other in wanted if (one, other) in there))
-    _each(tx, sa.insert(edge), (
+    _execute_many(tx, sa.insert(edge), (
         {"node_id": one, "requires": other, "wanted": True, "actual": False}
         for one, other in wanted if (one, other) not in there))
 
 
-def _each(tx: Transaction, statement: Any, parameters: Iterable[dict[str, Any]]) -> None:
+def _execute_many(tx: Transaction, statement: Any, parameters: Iterable[dict[str, Any]]) -> None:
     rows = list(parameters)
     if rows:
         tx.execute(statement, rows)

@@ -23,14 +23,14 @@ HIDDEN = "******"
 _THERE = sa.not_(node.c.obsolete.is_(True) & (node.c.status == NodeStatus.DELETED))
 
 
-def by_id(tx: Transaction, stack_id: str) -> sa.Row | None:
+def stack_row(tx: Transaction, stack_id: str) -> sa.Row | None:
     """The stack's row, None without one."""
     return tx.execute(sa.select(stack).where(stack.c.stack_id == stack_id)).one_or_none()
 
 
-def find(tx: Transaction, name_or_id: str, project_id: str | None) -> sa.Row:
+def find_stack(tx: Transaction, name_or_id: str, project_id: str | None) -> sa.Row:
     """A stack by id, else by name: the live one, else the one deleted last."""
-    row = by_id(tx, name_or_id)
+    row = stack_row(tx, name_or_id)
     if row is not None and (project_id is None or row.project_key == project_id):
         return row
     query = sa.select(stack).where(stack.c.name == name_or_id)
@@ -44,7 +44,7 @@ def find(tx: Transaction, name_or_id: str, project_id: str | None) -> sa.Row:
     return rows[0]
 
 
-def shown(tx: Transaction, row: Any, *, outputs: bool = True) -> stacks.Stack:
+def as_stack(tx: Transaction, row: Any, *, outputs: bool = True) -> stacks.Stack:
     """The stack as a value; outputs only where it is complete."""
     counts = tx.execute(
         sa.select(node.c.status, sa.func.count()).where(node.c.stack_id == row.stack_id, _THERE)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import FollowerApi, ListsApi
 from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRequest
 from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail
 from obsvc.exceptions import ObsvcError, Unavailable
@@ -72,7 +72,8 @@ class ListLoader:
     """Reads the lists of granted partitions.  newly_complete: set whenever lists became complete."""
 
     def __init__(
-        self, *, engine: Engine, member: MemberId, holdings: Holdings, ownership: OwnershipNews, listener: ListListener
+        self, *, engine: ListsApi, member: MemberId, holdings: Holdings, ownership: OwnershipNews,
+        listener: ListListener,
     ) -> None:
         self.newly_complete = threading.Event()
         self._engine = engine
@@ -82,7 +83,12 @@ class ListLoader:
         self._listener = listener
         self._outage = OutageLog(LOG, "the lists of observed resources can't be read")
 
+    def wake(self) -> None:
+        """Look at once whether something is to be read."""
+        self._holdings.to_load.set()
+
     def run(self, stop: threading.Event) -> None:
+        """Read what is to be read until ``stop`` is set."""
         while not stop.is_set():
             self._holdings.to_load.wait(1.0)
             self._holdings.to_load.clear()
@@ -93,7 +99,7 @@ class ListLoader:
             except ObsvcError as error:
                 self._outage.failed(error)
                 stop.wait(PAUSE)
-                self._holdings.to_load.set()
+                self.wake()
 
     def load(self, todo: dict[PartitionId, Generation]) -> None:
         """Read the lists of ``todo`` to their ends; raises ObsvcError where the engine can't answer."""
@@ -135,7 +141,7 @@ class ListFollower:
     """Follows the complete partitions.  newly_complete: the loader's, so that they are followed at once."""
 
     def __init__(
-        self, *, engine: Engine, member: MemberId, holdings: Holdings, ownership: OwnershipNews,
+        self, *, engine: FollowerApi, member: MemberId, holdings: Holdings, ownership: OwnershipNews,
         listener: ListListener, trails: TrailSource, newly_complete: threading.Event,
     ) -> None:
         self._engine = engine

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from obsvc import metrics
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import MarksApi
 from obsvc.engine_client.reports import MarkRequest
 from obsvc.exceptions import InvalidInput, ObsvcError
 from obsvc.model import MemberId, Ref
@@ -53,7 +53,7 @@ class Marker:
     def __init__(
         self,
         *,
-        engine: Engine,
+        engine: MarksApi,
         member: MemberId,
         holdings: Holdings,
         deliveries: UnsettledDeliveries,

@@ -20,10 +20,11 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from obsvc import metrics
-from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, ReportRequest
+from obsvc.engine_client.contract import ReportsApi
+from obsvc.engine_client.reports import Report, ReportOutcome, ReportRequest
 from obsvc.exceptions import InvalidInput, ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.process import failpoints
@@ -36,12 +37,6 @@ LOG = logging.getLogger(__name__)
 #: that restarts is back within a few.
 BACKOFF = 0.5
 BACKOFF_MAX = 10.0
-
-
-class Engine(Protocol):
-    """What the reporter needs of an engine."""
-
-    def report(self, request: ReportRequest) -> ReportReply: ...
 
 
 OnOutcome = Callable[[ReportOutcome | None], None]
@@ -64,7 +59,7 @@ class Reporter:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ReportsApi,
         member: MemberId,
         *,
         clock: Clock | None = None,

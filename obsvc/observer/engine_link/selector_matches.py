@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from obsvc import metrics
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import SelectorMatchesApi
 from obsvc.engine_client.selectors import DiscoverRequest, SelectorsReply, SelectorsRequest
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
@@ -68,8 +68,8 @@ class SelectorMatcher:
     """memory: the refs of which notifications were dropped lately."""
 
     def __init__(
-        self, *, engine: Engine, holdings: Holdings, memory: TakeoverMemory, deliveries: UnsettledDeliveries,
-        clock: Clock,
+        self, *, engine: SelectorMatchesApi, holdings: Holdings, memory: TakeoverMemory,
+        deliveries: UnsettledDeliveries, clock: Clock,
     ) -> None:
         self._engine = engine
         self._holdings = holdings
@@ -87,7 +87,7 @@ class SelectorMatcher:
     # -- what is heard
 
     def matches(self, ref: Ref, project_id: str | None = None) -> bool:
-        """Whether ``ref``, which nobody observes, is to be discovered.  project_id: as a payload names it, if it does."""
+        """Whether ``ref``, which nobody observes, is to be discovered.  project_id: as a payload names it, if any."""
         if not self._selectors.may_select(ref, project_id):
             return False
         return self._clock.monotonic() - self._asked.get(ref, float("-inf")) > ASK_AGAIN_AFTER

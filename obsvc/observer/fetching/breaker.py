@@ -15,7 +15,7 @@ import enum
 from collections.abc import Hashable
 
 
-class State(enum.StrEnum):
+class BreakerState(enum.StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
@@ -33,21 +33,21 @@ class Breaker:
         self._open_until: float | None = None
         self._probing = False
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> BreakerState:
         if self._open_until is None:
-            return State.CLOSED
-        return State.OPEN if now < self._open_until else State.HALF_OPEN
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
     def wait(self, now: float) -> float:
         """Seconds until a request may go; 0.0: now; inf: when the one under way has ended."""
         state = self.state(now)
-        if state is State.OPEN and self._open_until is not None:
+        if state is BreakerState.OPEN and self._open_until is not None:
             return self._open_until - now
-        return float("inf") if state is State.HALF_OPEN and self._probing else 0.0
+        return float("inf") if state is BreakerState.HALF_OPEN and self._probing else 0.0
 
     def begun(self, now: float) -> None:
         """A request goes."""
-        if self.state(now) is State.HALF_OPEN:
+        if self.state(now) is BreakerState.HALF_OPEN:
             self._probing = True
 
     def ended(self) -> None:
@@ -69,9 +69,9 @@ class Breaker:
         """
         state = self.state(now)
         self._failed.add(key)
-        if state is State.OPEN or (state is State.HALF_OPEN and not self._probing):
+        if state is BreakerState.OPEN or (state is BreakerState.HALF_OPEN and not self._probing):
             return None
-        if state is State.HALF_OPEN:
+        if state is BreakerState.HALF_OPEN:
             self._pause = min(self._pause * 2, self._pause_max)
         elif len(self._failed) < self._limit:
             return None

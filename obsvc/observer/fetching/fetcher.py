@@ -26,8 +26,8 @@ from obsvc.catalog.snapshots import snapshot
 from obsvc.cloud.sessions import Answer, RequestFailed
 from obsvc.exceptions import NotFound
 from obsvc.model import Ref
-from obsvc.observer.fetching.fetched import Fetched, Outcome
 from obsvc.observer.fetching.gate import ServiceGate, lanes_of
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.process.clock import Clock, SystemClock
 
 #: Seconds for which a service is left alone that says 429 without saying for how long.
@@ -63,12 +63,12 @@ class Fetcher:
         self._clock = clock or SystemClock()
         self.lane_of = lanes_of(catalog)
 
-    def fetch(self, ref: Ref) -> Fetched:
+    def fetch(self, ref: Ref) -> FetchResult:
         """Ask the service for ``ref``, once."""
         began_at, fetched_at = self._clock.monotonic(), self._clock.time()
         resource_type = self._catalog.types.get(ref.resource_type)
         if resource_type is None:
-            return Fetched(ref, Outcome.UNSUPPORTED, began_at, fetched_at, reason="type",
+            return FetchResult(ref, FetchOutcome.UNSUPPORTED, began_at, fetched_at, reason="type",
                            error=f"the catalogue does not know how {ref.resource_type} is fetched")
         service: Service = self._catalog.service_of(ref.resource_type)
         fetch = resource_type.fetch
@@ -94,7 +94,7 @@ class Fetcher:
         listing = resource_type.listing if resource_type is not None else None
         return TOGETHER_MAX if listing is not None and listing.ids is not None else 1
 
-    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, Fetched]:
+    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, FetchResult]:
         """Ask the service for ``refs``, all of one type and region, by one request for a list of just these.
 
         What the list does not name is left out of the answer: absence from a list proves nothing, only
@@ -135,12 +135,12 @@ class Fetcher:
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
                 body = listed[ref.resource_id]
                 seen = snapshot(resource_type, body, fetched_at=fetched_at, request_id=answer.request_id)
-                found[ref] = Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
-                                     request_id=answer.request_id)
+                found[ref] = FetchResult(ref, FetchOutcome.FOUND, began_at, fetched_at, seen,
+                                         _order(resource_type, body), request_id=answer.request_id)
         return found
 
     def _read(self, ref: Ref, service: Service, resource_type: ResourceType, answer: Answer, began_at: float,
-              fetched_at: float) -> Fetched:
+              fetched_at: float) -> FetchResult:
         if answer.status == 200:
             try:
                 body = _resource(answer.body, resource_type.fetch.key)
@@ -150,16 +150,16 @@ class Fetcher:
                                     f"expected the resource as JSON, got {len(answer.body)} bytes: {error}",
                                     "unreadable", answer)
             self._answered(ref)
-            return Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
+            return FetchResult(ref, FetchOutcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
                            request_id=answer.request_id)
         if answer.status in (404, 410):
             self._answered(ref)
-            return Fetched(ref, Outcome.ABSENT, began_at, fetched_at, request_id=answer.request_id)
+            return FetchResult(ref, FetchOutcome.ABSENT, began_at, fetched_at, request_id=answer.request_id)
         return self._failed(ref, service, began_at, fetched_at, f"HTTP {answer.status}", f"http_{answer.status}",
                             answer)
 
     def _failed(self, ref: Ref, service: Service, began_at: float, fetched_at: float, error: str, reason: str,
-                answer: Answer | None = None) -> Fetched:
+                answer: Answer | None = None) -> FetchResult:
         metrics.FETCH_ERRORS.labels(service.service, reason).inc()
         retry_after = answer.retry_after if answer is not None else None
         status = answer.status if answer is not None else None
@@ -173,7 +173,7 @@ class Fetcher:
                 self._gate.answered(lane, now)
             else:
                 self._gate.failed(lane, ref, now, retry_after=retry_after, error=error)
-        return Fetched(ref, Outcome.FAILED, began_at, fetched_at, retry_after=retry_after, reason=reason,
+        return FetchResult(ref, FetchOutcome.FAILED, began_at, fetched_at, retry_after=retry_after, reason=reason,
                        error=f"{service.service} in {ref.region}: {error}",
                        request_id=answer.request_id if answer is not None else None)
 

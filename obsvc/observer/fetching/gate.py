@@ -16,7 +16,7 @@ from typing import Any
 
 from obsvc import metrics
 from obsvc.model import Ref
-from obsvc.observer.fetching.breaker import Breaker, State
+from obsvc.observer.fetching.breaker import Breaker, BreakerState
 from obsvc.observer.fetching.budget import Budget
 
 LOG = logging.getLogger(__name__)
@@ -75,6 +75,10 @@ class ServiceGate:
         """Requests a second that this member may make in one lane."""
         return self._settings.requests_per_second / self._sharers
 
+    def share_of_budget(self) -> float:
+        """Our part of the cluster's request budget, above 0 up to 1."""
+        return 1.0 / self._sharers
+
     def share(self, members: int, now: float) -> None:
         """So many members, we among them, share each lane's limit from now on; each has the same part of it.
 
@@ -121,7 +125,7 @@ class ServiceGate:
             service = self._services.get(lane)
             if service is None:
                 return False
-            return service.quiet_until > now or service.breaker.state(now) is not State.CLOSED
+            return service.quiet_until > now or service.breaker.state(now) is not BreakerState.CLOSED
 
     def answered(self, lane: ServiceLane, now: float) -> None:
         """The service gave an answer (a 404 is one)."""
@@ -152,7 +156,7 @@ class ServiceGate:
         """``region/service`` of every service that is left alone, sorted: for the member's beat."""
         with self._lock:
             return tuple(sorted(f"{region}/{name}" for (region, name), service in self._services.items()
-                                if service.breaker.state(now) is not State.CLOSED))
+                                if service.breaker.state(now) is not BreakerState.CLOSED))
 
     def _service(self, lane: ServiceLane, now: float) -> _Service:
         service = self._services.get(lane)

@@ -16,7 +16,10 @@ import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 
+from oslo_config import cfg
+
 from obsvc import metrics
+from obsvc.catalog import Catalog
 from obsvc.engine_client.duties import SWEPT, RecallCount
 from obsvc.model import Cause, Ref
 from obsvc.process.clock import Clock
@@ -44,6 +47,15 @@ class Recall:
         self._origin: OrderedDict[Ref, bool | None] = OrderedDict()  # of the look that a settle look follows
         self._waiting: OrderedDict[Ref, list[float]] = OrderedDict()  # changes found without a notification
         self._counted: deque[tuple[float, str, str, bool]] = deque(maxlen=COUNTED_MAX)
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts, catalog: Catalog, clock: Clock) -> Recall:
+        """As ``[sweep]`` says."""
+        services = {name: catalog.service_of(name).service for name in catalog.types}
+        return cls(
+            grace=conf.sweep.grace, window=conf.sweep.recall_window, clock=clock,
+            service_of=lambda name: services.get(name, name),
+        )
 
     def notified(self, ref: Ref) -> None:
         """A notification that asks for a look at ``ref``, which is observed here, has arrived."""

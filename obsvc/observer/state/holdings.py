@@ -85,8 +85,10 @@ class _HeldPartition:
 class Holdings:
     """The partitions and refs of one member.
 
-    partitions: P.  to_load: set when the list of a partition is to be read.  new_look: the look state that a ref begins with; renewed_look: as it is after its observations
+    partitions: P.  new_look: the look state that a ref begins with; renewed_look: as it is after its observations
     changed.  Both are called under the lock and touch nothing.
+
+    to_load: set when the list of a partition is to be read.
     """
 
     def __init__(
@@ -266,12 +268,6 @@ class Holdings:
                 held_ref.look_times = replace(held_ref.look_times, began=begins)
             return Task(ref, held.grant.partition, held.grant.generation, held_ref.observed, held_ref.look,
                         held_ref.looks_requested)
-
-    def is_current(self, task: Task) -> bool:
-        """Whether the ref of ``task`` is still held_ref under the generation that it began with."""
-        with self._lock:
-            held = self._slot(task.ref)
-            return held is not None and held.grant.generation == task.generation and task.ref in held.refs
 
     def request_look(self, ref: Ref) -> LookState | None:
         """A look at ``ref`` is due for a reason that must not be lost with us.  What the looks so far have left; None

@@ -23,7 +23,7 @@ from obsvc.engine_client.stacks import NodeStatus
 AT_ONCE = 500
 
 
-class Work(NamedTuple):
+class NewJob(NamedTuple):
     """What a worker is to do for a node.  failures: how often it has failed already."""
 
     node_row: Any
@@ -38,7 +38,7 @@ def batches(node_ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield node_ids[start:start + AT_ONCE]
 
 
-def facts_of(tx: Transaction, node_ids: Sequence[str]) -> dict[str, dict[str, Facts]]:
+def required_facts(tx: Transaction, node_ids: Sequence[str]) -> dict[str, dict[str, Facts]]:
     """For each of these nodes what is known of those that it requires, by name."""
     found: dict[str, dict[str, Facts]] = {node_id: {} for node_id in node_ids}
     for some in batches(node_ids):
@@ -52,7 +52,7 @@ def facts_of(tx: Transaction, node_ids: Sequence[str]) -> dict[str, dict[str, Fa
     return found
 
 
-def begin_jobs(stack: LockedStack, work: Sequence[Work]) -> None:
+def begin_jobs(stack: LockedStack, work: Sequence[NewJob]) -> None:
     """Jobs for workers, and the nodes scheduled; one that failed before is for workers after a pause."""
     if not work:
         return

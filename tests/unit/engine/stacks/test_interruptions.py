@@ -6,7 +6,6 @@ import pytest
 import sqlalchemy as sa
 
 from obsvc.engine.schema import stacks as tables
-from obsvc.engine.stacks.copies import Copy, Standing, choose
 from obsvc.engine_client.jobs import JobClaimRequest, JobDone, JobLease
 from obsvc.engine_client.stacks import StackCancel, StackRequest, StackUpdate
 from obsvc.exceptions import Conflict
@@ -250,7 +249,7 @@ def test_what_is_to_be_retained_stays_when_it_is_replaced_removed_and_its_stack_
 def test_a_preview_says_what_an_update_would_do_and_does_nothing(cloud):
     cloud.reach({**BASE, "old": ({"p": 1}, ("net",)), "kept": ({"p": 1}, ())})
     goal = {**changed("net", **{"!q": 2}), "disk": ({"p": 1}, ("server",)), "kept": ({"p": 1}, ())}
-    cloud.fixed_properties = lambda kind, before, after: tuple(
+    cloud.needs_replacement = lambda kind, before, after: tuple(
         name for name in after if name.startswith("!") and before.get(name) != after[name])
     plan = cloud.preview_stack(StackUpdate("s", text_of(goal))).nodes
     assert {node.name: (str(node.change), node.properties) for node in plan} == {
@@ -305,17 +304,3 @@ def test_doubles_are_looked_for_when_the_copy_itself_is_gone_until_the_retention
         cloud.pass_time(cloud.settings.retention / 20)
     rows = cloud.store.read(lambda tx: tx.execute(sa.select(sa.func.count()).select_from(tables.node)).scalar())
     assert seen > 3 and rows == 3
-
-
-@pytest.mark.parametrize(("copies", "prefer", "best"), [
-    ([Copy("new", "a", "T", Standing.COMING), Copy("old", "a", "T", Standing.THERE, True, 3, 9.0)], 3, "old"),
-    ([Copy("new", "a", "T", Standing.THERE, False, 4, 8.0), Copy("old", "a", "T", Standing.THERE, True, 3, 9.0)],
-     None, "new"),
-    ([Copy("new", "a", "T", Standing.LOST), Copy("old", "a", "T", Standing.THERE, True, 3, 9.0)], None, "old"),
-    ([Copy("new", "a", "T", Standing.UNBEGUN), Copy("old", "a", "T", Standing.GOING, True, 3, 9.0)], 3, "new"),
-    ([Copy("new", "a", "U", Standing.THERE), Copy("old", "a", "T", Standing.LOST, True)], None, None),
-    ([Copy("new", "b", "T", Standing.THERE)], None, None),
-])
-def test_which_copy_another_goal_goes_on_with(copies, prefer, best):
-    for some in (copies, copies[::-1]):
-        assert choose({"a": "T"}, some, prefer=prefer).get("a") == best
