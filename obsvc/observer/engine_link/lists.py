@@ -22,6 +22,7 @@ from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -89,17 +90,13 @@ class ListLoader:
 
     def run(self, stop: threading.Event) -> None:
         """Read what is to be read until ``stop`` is set."""
-        while not stop.is_set():
-            self._holdings.to_load.wait(1.0)
-            self._holdings.to_load.clear()
-            try:
-                while not stop.is_set() and (todo := self._holdings.loading()):
-                    self.load(dict(todo))
-                self._outage.recovered()
-            except ObsvcError as error:
-                self._outage.failed(error)
-                stop.wait(PAUSE)
-                self.wake()
+        def read_all() -> float:
+            while not stop.is_set() and (todo := self._holdings.loading()):
+                self.load(dict(todo))
+            self._outage.recovered()
+            return 1.0
+
+        repeat(stop, read_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._holdings.to_load)
 
     def load(self, todo: dict[PartitionId, Generation]) -> None:
         """Read the lists of ``todo`` to their ends; raises ObsvcError where the engine can't answer."""

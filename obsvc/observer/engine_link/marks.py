@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from obsvc import metrics
 from obsvc.engine_client.contract import MarksApi
 from obsvc.engine_client.reports import MarkRequest
-from obsvc.exceptions import InvalidInput, ObsvcError
+from obsvc.exceptions import InvalidInput
 from obsvc.model import MemberId, Ref
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.process import failpoints
+from obsvc.process.batches import batched
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -77,8 +79,8 @@ class Marker:
         again then)."""
         rest = list(dict.fromkeys(refs))
         self._requests.mark_soon(rest)
-        for start in range(0, len(rest), BATCH):
-            self._mark(rest[start : start + BATCH], "handed_over")
+        for batch in batched(rest, BATCH):
+            self._mark(batch, "handed_over")
 
     def mark_pending(self) -> None:
         """Mark all that waits to be marked; raises ObsvcError when the engine can't."""
@@ -87,14 +89,12 @@ class Marker:
 
     def run(self, stop: threading.Event) -> None:
         """Mark what is to be marked, or overdue, until ``stop`` is set."""
-        while not stop.is_set():
-            self._requests.wait(INTERVAL)
-            try:
-                while self.mark_batch():
-                    pass
-            except ObsvcError as error:
-                self._outage.failed(error)
-                stop.wait(PAUSE)
+        def mark_all() -> float:
+            while self.mark_batch():
+                pass
+            return INTERVAL
+
+        repeat(stop, mark_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._requests.wanted_soon)
 
     def mark_batch(self) -> bool:
         """Mark one batch; True when there may be more."""
@@ -111,7 +111,7 @@ class Marker:
             self._mark(batch, "unsettled")
         return len(batch) == BATCH
 
-    def _mark(self, refs: list[Ref], reason: str) -> None:
+    def _mark(self, refs: Sequence[Ref], reason: str) -> None:
         asked = self._clock.monotonic()
         failpoints.hit("mark.before")
         try:
@@ -129,7 +129,7 @@ class Marker:
                     self._listener.marked(ref)
         self._deliveries.marked(refs, asked)
 
-    def _refused(self, refs: list[Ref], reason: str, error: InvalidInput) -> None:
+    def _refused(self, refs: Sequence[Ref], reason: str, error: InvalidInput) -> None:
         """Halve a batch that the engine won't read, until the one ref stands alone.
 
         A name that can't be sent can't be observed either: no look is needed for it.

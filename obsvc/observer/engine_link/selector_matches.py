@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from obsvc import metrics
 from obsvc.engine_client.contract import SelectorMatchesApi
 from obsvc.engine_client.selectors import DiscoverRequest, SelectorsReply, SelectorsRequest
-from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings, RefStatus
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -81,8 +81,8 @@ class SelectorMatcher:
         self._found: dict[Ref, None] = {}
         self._asked: dict[Ref, float] = {}  # when, oldest first
         self._wake = threading.Event()
-        self._following = OutageLog(LOG, "the selectors can't be followed")
-        self._asking = OutageLog(LOG, "what selectors select can't be observed")
+        self._following_outage = OutageLog(LOG, "the selectors can't be followed")
+        self._discovering_outage = OutageLog(LOG, "what selectors select can't be observed")
 
     # -- what is heard
 
@@ -105,13 +105,12 @@ class SelectorMatcher:
     # -- the loops
 
     def run_follow(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self.follow(WAIT)
-                self._following.recovered()
-            except ObsvcError as error:
-                self._following.failed(error)
-                stop.wait(PAUSE)
+        def follow() -> float:
+            self.follow(WAIT)
+            self._following_outage.recovered()
+            return 0.0
+
+        repeat(stop, follow, on_failure=self._following_outage.failed, pause=PAUSE)
 
     def follow(self, wait: float) -> None:
         """Take the selectors as they are, or as they come to be within ``wait`` seconds."""
@@ -137,17 +136,14 @@ class SelectorMatcher:
                 if self._holdings.ref_status(ref) is RefStatus.NOT_OBSERVED]
 
     def run_discover(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            self._wake.wait(1.0)
-            self._wake.clear()
-            try:
-                while self.discover_batch():
-                    pass
-                self._asking.recovered()
-            except ObsvcError as error:
-                self._asking.failed(error)
-                stop.wait(PAUSE)
-                self._wake.set()
+        """Have observed what is found until ``stop`` is set."""
+        def discover_all() -> float:
+            while self.discover_batch():
+                pass
+            self._discovering_outage.recovered()
+            return 1.0
+
+        repeat(stop, discover_all, on_failure=self._discovering_outage.failed, pause=PAUSE, wake=self._wake)
 
     def discover_batch(self) -> bool:
         """Have one batch of what was found observed; False where there is none."""

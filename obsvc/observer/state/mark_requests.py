@@ -4,7 +4,7 @@ Whoever can't look at a ref in time writes it down here; :class:`obsvc.observer.
 What is to be marked *soon* stays until the engine has taken it.  What is to be marked *later* is a courtesy to the
 broker: it is forgotten where its look came first, and where a request for it fails (its delivery is overdue in time).
 
-Any thread may call; nothing blocks but the lock and :meth:`MarkRequests.wait`.
+Any thread may call; nothing blocks but the lock.
 """
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ LATER_AFTER = 1.0
 
 
 class MarkRequests:
-    """The refs to be marked, each once, oldest first."""
+    """The refs to be marked, each once, oldest first.  wanted_soon: set whenever something is to be marked soon."""
 
     def __init__(self, *, deliveries: UnsettledDeliveries, clock: Clock) -> None:
+        self.wanted_soon = threading.Event()
         self._deliveries = deliveries
         self._clock = clock
         self._lock = threading.Lock()
         self._soon: dict[Ref, None] = {}
         self._later: dict[Ref, float] = {}  # since when, monotonic seconds
-        self._wake = threading.Event()
 
     def mark_soon(self, refs: Iterable[Ref]) -> None:
         """Have ``refs`` marked as soon as possible."""
         with self._lock:
             self._soon.update(dict.fromkeys(refs))
-        self._wake.set()
+        self.wanted_soon.set()
 
     def mark_later(self, ref: Ref) -> None:
         """A delivery for ``ref`` may wait long for its look: have it marked in a moment, if it still waits."""
@@ -71,8 +71,3 @@ class MarkRequests:
         with self._lock:
             for ref in refs:
                 self._soon.pop(ref, None)
-
-    def wait(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds for something to be marked soon."""
-        self._wake.wait(timeout)
-        self._wake.clear()
