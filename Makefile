@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 # Two pytest workers; each starts servers of its own.
 WORKERS ?= 2
 
-.PHONY: demo test test-unit test-functional test-long chaos fuzz lint config venv servers keystone clean
+.PHONY: demo test test-unit test-functional test-long test-newest chaos fuzz lint docs config changelog constraints venv servers
+.PHONY: keystone clean
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml setup.py tools/make-venv
+$(STAMP): pyproject.toml setup.py requirements/constraints.txt tools/make-venv
 	PYTHON=$(PYTHON) tools/make-venv
 	touch $(STAMP)
 
@@ -52,6 +53,25 @@ fuzz: venv
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python tools/make-changelog --check
+
+# The site, in docs/_build/html; a warning is an error.
+docs: venv
+	tools/make-venv docs
+	$(BIN)/sphinx-build -q -E -W --keep-going -b html docs docs/_build/html
+
+# CHANGELOG.rst from releasenotes/notes.
+changelog: venv
+	$(BIN)/python tools/make-changelog
+
+# The newest release of everything in requirements/constraints.txt.
+constraints: venv
+	tools/renew-constraints
+
+# The tests with the newest releases, whatever the constraints say: what a weekly job runs, before `make constraints`.
+test-newest: servers keystone
+	VENV=.venv-newest CONSTRAINTS= PYTHON=$(PYTHON) tools/make-venv
+	.venv-newest/bin/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests $(ARGS)
 
 # One benchmark of benchmarks/: bench-intake, bench-fetch, bench-pipeline, bench-convergence, bench-soak,
 # bench-ownership, bench-failover, bench-engine, bench-waiters.
@@ -64,4 +84,4 @@ config: venv
 	$(BIN)/oslopolicy-sample-generator --namespace obsvc --output-file etc/obsvc/policy.yaml.sample
 
 clean:
-	rm -rf $(VENV) .venv-keystone *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .venv-newest docs/_build docs/reference/generated *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,3 +1,3 @@
 """obsvc: a notification-driven observer service with leader election for OpenStack clouds."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

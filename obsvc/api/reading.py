@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import ResourcesApi
 from obsvc.engine_client.observations import ReadRequest, Resource
 from obsvc.exceptions import NotFound, ObsvcError
 from obsvc.model import Ref
@@ -34,7 +34,7 @@ class _Asked:
 
 
 class Reader:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ResourcesApi) -> None:
         self._engine = engine
         self._lock = threading.Lock()
         self._asked: list[_Asked] = []  # empty while fewer than AT_ONCE are under way

@@ -1,23 +1,26 @@
 """How observers, workers and the API reach an engine.
 
 ``contract`` says what may be asked; ``http`` and ``local`` carry it; ``conformance`` checks an engine.  Which
-carrier is used is ``[engine_client] carrier``, a name in the stevedore namespace ``obsvc.engine_client``:
-another engine stands in by registering a class with ``from_conf(conf, user_agent)`` there.
+carrier is used is ``[engine_client] carrier``, a name in the entry point group ``obsvc.engine_client``: another engine
+stands in by registering a class with ``from_conf(conf, user_agent)`` there.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib.metadata
+from typing import Protocol
 
 from oslo_config import cfg
-from stevedore import driver, extension
-from stevedore.exception import NoMatches
 
+from obsvc.engine_client.contract import Engine
 from obsvc.exceptions import ConfigError
 
-if TYPE_CHECKING:
-    from obsvc.engine_client.contract import Engine
-
 NAMESPACE = "obsvc.engine_client"
+
+
+class CarrierClass(Protocol):
+    """What is registered in the entry point group."""
+
+    def from_conf(self, conf: cfg.ConfigOpts, user_agent: str) -> Engine: ...
 
 
 def from_conf(conf: cfg.ConfigOpts, user_agent: str) -> Engine:
@@ -27,12 +30,12 @@ def from_conf(conf: cfg.ConfigOpts, user_agent: str) -> Engine:
     options that can't be used.  Call it after a fork, never before: its sockets are not to be shared.
     """
     name = conf.engine_client.carrier
-    try:
-        carrier = driver.DriverManager(NAMESPACE, name, warn_on_missing_entrypoint=False).driver
-    except NoMatches as error:
-        known = ", ".join(sorted(extension.ExtensionManager(NAMESPACE).names())) or "none"
+    installed = importlib.metadata.entry_points(group=NAMESPACE)
+    if name not in installed.names:
+        known = ", ".join(sorted(installed.names)) or "none"
         raise ConfigError(
             f"[engine_client] carrier: expected one of those installed ({known}), got {name!r}: correct it, or "
             f"install the package that brings it"
-        ) from error
+        )
+    carrier: CarrierClass = installed[name].load()
     return carrier.from_conf(conf, user_agent)

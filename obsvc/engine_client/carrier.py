@@ -6,25 +6,27 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
-from obsvc.engine_client.contract import OPERATIONS, ErrorReply, Operation
+from obsvc.engine_client.contract import OPERATIONS, Engine, ErrorReply, Operation
 from obsvc.exceptions import InvalidInput, ObsvcError, UndecodableMessage, by_code
 
 _ENCODE = msgspec.json.Encoder()
 
 
-class Carrier(abc.ABC):
-    """An ``Engine`` whose every operation goes through :meth:`call`.  As thread-safe as its ``call`` is."""
+class Carrier(Engine):
+    """An ``Engine`` whose every operation goes through :meth:`call`.  As thread-safe as its ``call`` is.
+
+    The protocol says what each method takes and gives; what they do is set below, from the table of operations.
+    """
 
     @abc.abstractmethod
-    def call(self, operation: Operation, request: Any) -> Any:
+    def call(self, operation: Operation, request: msgspec.Struct) -> msgspec.Struct:
         """Carry one request over.  Returns the reply struct, raises ObsvcError."""
 
 
-def encoded(operation: Operation, request: Any) -> bytes:
+def encoded(operation: Operation, request: msgspec.Struct) -> bytes:
     """``request`` as JSON; InvalidInput for what JSON in UTF-8 can't hold (a lone surrogate in a text)."""
     try:
         return _ENCODE.encode(request)
@@ -32,8 +34,8 @@ def encoded(operation: Operation, request: Any) -> bytes:
         raise InvalidInput(f"a {operation.request.__name__} can't be written as JSON: {error}") from error
 
 
-def _method(operation: Operation) -> Callable[[Carrier, Any], Any]:
-    def method(self: Carrier, request: Any) -> Any:
+def _method(operation: Operation) -> Callable[[Carrier, msgspec.Struct], msgspec.Struct]:
+    def method(self: Carrier, request: msgspec.Struct) -> msgspec.Struct:
         if not isinstance(request, operation.request):
             raise InvalidInput(
                 f"expected a {operation.request.__name__} for {operation.name}, got {type(request).__name__}"

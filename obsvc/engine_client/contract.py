@@ -1,6 +1,8 @@
 """The contract with an engine: what members, workers and the API may ask of it.
 
-An engine is anything that implements :class:`Engine`; carriers (``http``, ``local``) bring the calls to it.
+An engine is anything that implements :class:`Engine`; carriers (``http``, ``local``) bring the calls to it.  Its
+operations stand in one small protocol a subject (:class:`OwnershipApi` …), and whoever calls an engine asks for no more
+of them than it uses.
 
 Rules for callers: every method may be called from any thread; it returns the reply or raises an
 :class:`~obsvc.exceptions.ObsvcError`.  ``Unavailable`` means that the outcome is *unknown*: the call may have
@@ -13,12 +15,13 @@ them in code.  A fenced write is checked in the transaction that writes.
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, get_type_hints
+from typing import NamedTuple, Protocol, get_type_hints
 
 import msgspec
 
 from obsvc.engine_client import duties as duty_messages
-from obsvc.engine_client import jobs, observations, ownership, reports, selectors, stacks, trails
+from obsvc.engine_client import jobs, observations, ownership, reports, stacks, trails
+from obsvc.engine_client import selectors as selector_messages
 
 #: Raised when an old member or engine could no longer understand the new one; fields are only ever added.
 CONTRACT_VERSION = 1
@@ -48,24 +51,61 @@ class EngineInfo(msgspec.Struct, frozen=True):
     member_timeout: float
 
 
-class Engine(Protocol):
-    """Everything that can be asked of an engine; one method an operation, one request struct each."""
+class InfoApi(Protocol):
+    """What everyone asks first."""
 
-    # for everyone
     def info(self, request: Empty) -> EngineInfo: ...
 
-    # for members
+
+class OwnershipApi(Protocol):
+    """Who owns which partition, asked by members."""
+
     def beat(self, request: ownership.Beat) -> ownership.BeatReply: ...
     def claim(self, request: ownership.ClaimRequest) -> ownership.ClaimReply: ...
     def release(self, request: ownership.ReleaseRequest) -> ownership.ReleaseReply: ...
+
+
+class ListsApi(Protocol):
+    """What is observed in the partitions of a member."""
+
     def observed(self, request: ownership.ObservedRequest) -> ownership.ObservedPage: ...
     def follow(self, request: ownership.FollowRequest) -> ownership.FollowReply: ...
+
+
+class ReportsApi(Protocol):
+    """What members saw."""
+
     def report(self, request: reports.ReportRequest) -> reports.ReportReply: ...
+
+
+class MarksApi(Protocol):
+    """Asking the owners of refs for a look."""
+
     def mark(self, request: reports.MarkRequest) -> reports.MarkReply: ...
+
+
+class DeadLetterIntakeApi(Protocol):
+    """What members could not read."""
+
     def bury(self, request: reports.BuryRequest) -> Empty: ...
-    def selectors(self, request: selectors.SelectorsRequest) -> selectors.SelectorsReply: ...
-    def discover(self, request: selectors.DiscoverRequest) -> selectors.DiscoverReply: ...
+
+
+class SelectorMatchesApi(Protocol):
+    """What selectors select, and what members found of it."""
+
+    def selectors(self, request: selector_messages.SelectorsRequest) -> selector_messages.SelectorsReply: ...
+    def discover(self, request: selector_messages.DiscoverRequest) -> selector_messages.DiscoverReply: ...
+
+
+class TrailAnswersApi(Protocol):
+    """The trails that owners tell."""
+
     def tell_trails(self, request: trails.TellTrailsRequest) -> Empty: ...
+
+
+class DutiesApi(Protocol):
+    """Work that one leader does for the whole cluster."""
+
     def duties(self, request: Empty) -> duty_messages.DutiesReply: ...
     def ensure_duties(self, request: duty_messages.EnsureDutiesRequest) -> Empty: ...
     def request_duty(self, request: duty_messages.DutyRequest) -> duty_messages.DutyRequestReply: ...
@@ -73,7 +113,10 @@ class Engine(Protocol):
     def sweep(self, request: duty_messages.SweepBatch) -> duty_messages.SweepReply: ...
     def end_duty(self, request: duty_messages.DutyEnd) -> duty_messages.DutyEnded: ...
 
-    # for workers
+
+class JobsApi(Protocol):
+    """The jobs of workers."""
+
     def claim_jobs(self, request: jobs.JobClaimRequest) -> jobs.JobClaimReply: ...
     def renew_job(self, request: jobs.JobLease) -> jobs.LeaseReply: ...
     def confirm_attempt(self, request: jobs.JobLease) -> jobs.LeaseReply: ...
@@ -81,24 +124,57 @@ class Engine(Protocol):
     def replace_job(self, request: jobs.JobReplace) -> Empty: ...
     def fail_job(self, request: jobs.JobFailed) -> Empty: ...
 
-    # for the public API
+
+class ObservationsApi(Protocol):
+    """Starting, stopping and listing observations."""
+
     def start(self, request: observations.StartRequest) -> observations.StartReply: ...
     def stop(self, request: observations.StopRequest) -> observations.StopReply: ...
     def list_observations(self, request: observations.ObservationsRequest) -> observations.ObservationsPage: ...
+
+
+class ResourcesApi(Protocol):
+    """What is known of single resources."""
+
     def read_resource(self, request: observations.ResourceRequest) -> observations.Resource: ...
     def read_resources(self, request: observations.ReadRequest) -> observations.ResourcesReply: ...
     def trail(self, request: trails.TrailRequest) -> trails.TrailReply: ...
     def find_resources(self, request: observations.FindRequest) -> observations.ResourcesReply: ...
     def list_resources(self, request: observations.ResourcesRequest) -> observations.ResourcesPage: ...
-    def start_selector(self, request: selectors.SelectorStart) -> selectors.Selector: ...
-    def stop_selector(self, request: selectors.SelectorStop) -> Empty: ...
+
+
+class SelectorsApi(Protocol):
+    """Starting and stopping selectors."""
+
+    def start_selector(self, request: selector_messages.SelectorStart) -> selector_messages.Selector: ...
+    def stop_selector(self, request: selector_messages.SelectorStop) -> Empty: ...
+
+
+class ChangesApi(Protocol):
+    """The changes feed."""
+
     def changes(self, request: observations.ChangesRequest) -> observations.ChangesPage: ...
+
+
+class MembersApi(Protocol):
+    """Members and partitions, as operators see them."""
+
     def members(self, request: Empty) -> observations.MembersReply: ...
     def partitions(self, request: observations.PartitionsRequest) -> observations.PartitionsReply: ...
     def drain_member(self, request: ownership.DrainRequest) -> ownership.DrainReply: ...
+
+
+class DeadLettersApi(Protocol):
+    """What could not be read, as operators see it."""
+
     def dead_letters(self, request: reports.DeadLettersRequest) -> reports.DeadLettersPage: ...
     def dead_letter(self, request: reports.DeadLetterRequest) -> reports.DeadLetter: ...
     def replay_dead_letter(self, request: reports.ReplayRequest) -> reports.ReplayReply: ...
+
+
+class StacksApi(Protocol):
+    """Stacks."""
+
     def create_stack(self, request: stacks.StackCreate) -> stacks.Stack: ...
     def update_stack(self, request: stacks.StackUpdate) -> stacks.Stack: ...
     def read_stack(self, request: stacks.StackRequest) -> stacks.Stack: ...
@@ -112,21 +188,52 @@ class Engine(Protocol):
     def stack_events(self, request: stacks.StackEventsRequest) -> stacks.StackEventsPage: ...
 
 
+class FollowerApi(ListsApi, TrailAnswersApi, Protocol):
+    """What following the lists of a member's partitions needs: the trails asked for come with them."""
+
+
+class PartitioningApi(InfoApi, OwnershipApi, MembersApi, Protocol):
+    """What a member needs in order to own partitions."""
+
+
+class MemberApi(
+    InfoApi, OwnershipApi, ListsApi, ReportsApi, MarksApi, DeadLetterIntakeApi, SelectorMatchesApi, TrailAnswersApi,
+    DutiesApi, MembersApi, Protocol,
+):
+    """Everything that a member asks."""
+
+
+class PublicApi(
+    InfoApi, MarksApi, SelectorMatchesApi, DutiesApi, ObservationsApi, ResourcesApi, SelectorsApi, ChangesApi,
+    MembersApi, DeadLettersApi, StacksApi, Protocol,
+):
+    """Everything that the public API asks."""
+
+
+class Engine(
+    InfoApi, OwnershipApi, ListsApi, ReportsApi, MarksApi, DeadLetterIntakeApi, SelectorMatchesApi, TrailAnswersApi,
+    DutiesApi, JobsApi, ObservationsApi, ResourcesApi, SelectorsApi, ChangesApi, MembersApi, DeadLettersApi, StacksApi,
+    Protocol,
+):
+    """Everything that can be asked of an engine; one method an operation, one request struct each."""
+
+
 class Operation(NamedTuple):
     """One operation as carriers see it: ``POST /v1/<name>`` with ``request`` as JSON, answered by ``reply``."""
 
     name: str
-    request: type[Any]
-    reply: type[Any]
+    request: type[msgspec.Struct]
+    reply: type[msgspec.Struct]
 
 
 def _operations() -> dict[str, Operation]:
-    found = {}
-    for name, method in vars(Engine).items():
-        if not name.startswith("_") and callable(method):
-            hints = get_type_hints(method)
-            found[name] = Operation(name, hints["request"], hints["return"])
-    return found
+    operations = {}
+    for subject in Engine.__bases__:
+        for name, method in vars(subject).items():
+            if not name.startswith("_") and callable(method):
+                hints = get_type_hints(method)
+                operations[name] = Operation(name, hints["request"], hints["return"])
+    return operations
 
 
 #: Every operation of the contract by name; both ends of the HTTP carrier are driven by this table.

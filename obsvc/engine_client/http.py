@@ -22,7 +22,6 @@ import threading
 import urllib.parse
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 import urllib3
@@ -129,7 +128,7 @@ class HttpEngine(Carrier):
         if self._aborted:
             _cut(connection)
 
-    def call(self, operation: Operation, request: Any) -> Any:
+    def call(self, operation: Operation, request: msgspec.Struct) -> msgspec.Struct:
         """Carry one request over; see the module's promises.  Raises ObsvcError, Unavailable among them."""
         body = encoded(operation, request)
         repeatable = operation.name not in NOT_REPEATABLE
@@ -146,7 +145,9 @@ class HttpEngine(Carrier):
                     break
         raise Unavailable(f"the engine did not answer {operation.name} ({'; '.join(failures)}): to be tried again")
 
-    def _try(self, index: int, operation: Operation, body: bytes, wait: float, *, repeatable: bool) -> Any:
+    def _try(
+        self, index: int, operation: Operation, body: bytes, wait: float, *, repeatable: bool
+    ) -> msgspec.Struct:
         url = f"{self._endpoints[index]}/v1/{operation.name}"
         timeout = urllib3.Timeout(connect=min(self._timeout, CONNECT_TIMEOUT), read=self._timeout + wait)
         for again in (repeatable, False):
@@ -172,7 +173,7 @@ class HttpEngine(Carrier):
                 raise _Failed(_reason(error), sent=True) from error
         raise AssertionError("not reached: the second round never repeats")
 
-    def _answer(self, url: str, response: urllib3.BaseHTTPResponse, operation: Operation) -> Any:
+    def _answer(self, url: str, response: urllib3.BaseHTTPResponse, operation: Operation) -> msgspec.Struct:
         if response.status == 200:
             try:
                 return msgspec.json.decode(response.data, type=operation.reply)
@@ -181,13 +182,13 @@ class HttpEngine(Carrier):
                     f"expected a {operation.reply.__name__} from {url}, got something else ({error}): check that "
                     f"[engine_client] endpoints name obsvc engines of a fitting version"
                 ) from error
-        error = error_from(response.data)
-        detail = f"HTTP {response.status}" + (f", {error.message}" if error is not None else "")
+        refusal = error_from(response.data)
+        detail = f"HTTP {response.status}" + (f", {refusal.message}" if refusal is not None else "")
         if response.status in _TRY_ANOTHER:
             raise _Failed(detail, sent=True)
         if response.status >= 500:
             raise Unavailable(f"the engine at {url} failed ({detail}): see its log")
-        raise error if error is not None else _unshaped(url, response.status)
+        raise refusal if refusal is not None else _unshaped(url, response.status)
 
     def _move_on(self, failed: int) -> None:
         with self._lock:

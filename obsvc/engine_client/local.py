@@ -5,8 +5,6 @@ value with the engine nor rely on a type that would not survive the trip.  As th
 """
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from obsvc.engine_client.carrier import Carrier, encoded
@@ -20,7 +18,7 @@ class LocalEngine(Carrier):
     def __init__(self, service: Engine) -> None:
         self._service = service
 
-    def call(self, operation: Operation, request: Any) -> Any:
+    def call(self, operation: Operation, request: msgspec.Struct) -> msgspec.Struct:
         try:
             carried = msgspec.json.decode(encoded(operation, request), type=operation.request)
         except msgspec.MsgspecError as error:

@@ -1,10 +1,12 @@
 """What the README and the docs say exists: links, every ``obsvc`` command with its options, metrics, configuration
-options, requests of the API, and what the example of a configuration sets."""
+options, requests of the API, and what the example of a configuration sets.  And what any file of the repository refers
+to: documents and their sections, files, names in files, modules and what they hold."""
 import argparse
 import configparser
 import pathlib
 import re
 import shlex
+from collections.abc import Callable
 
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
@@ -14,9 +16,15 @@ from obsvc import metrics
 from obsvc.api.access import policy
 from obsvc.cmd.main import ObsvcApp
 from obsvc.conf.buses import bus_groups
+from tests.support import references
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILES = references.tracked(ROOT)
+PAGES = [ROOT / name for name in sorted(FILES) if re.fullmatch(r"[^/]+\.md|docs/.+\.md", name)]
+SOURCES = sorted(name for name in FILES if name.endswith(".py"))
+
+#: Ends of files whose whole text is read for paths: options, units, recipes.
+PLAIN = (".yaml", ".toml", ".conf", ".sample", ".service", ".ini", ".cfg", ".in", "Makefile", ".sh", ".mako", ".txt")
 
 
 def _code(page: pathlib.Path) -> str:
@@ -60,16 +68,59 @@ def test_the_docs_were_searched():
     assert len(_commands()) > 10
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def _name(page: pathlib.Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    assert references.broken_links(page.read_text(), page) == []
 
 
-def test_modules_named_in_the_layout_exist():
-    text = (ROOT / "docs" / "development.md").read_text()
-    for path in re.findall(r"`(obsvc/[a-z_/.]+)`", text):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_what_a_page_names_is_there(page):
+    text = page.read_text()
+    assert references.missing_files(text, ROOT, FILES) == []
+    assert references.missing_modules(text, FILES) == []
+    assert references.missing_sections(text, ROOT) == []
+    assert references.unresolved_names(references.Note(text, 1)) == []
+
+
+def test_every_page_is_reached_from_the_front_page():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached:
+            reached.add(page)
+            waiting += [(page.parent / target).resolve() for target in references.pages_linked(page.read_text())]
+    assert [_name(page) for page in PAGES if page.parent != ROOT and page not in reached] == []
+
+
+def _in_notes(find: Callable[[references.Note, str, str], list[str]]) -> list[str]:
+    """What ``find(note, source, module)`` says of the comments and docstrings of every Python file."""
+    said = []
+    for name in SOURCES:
+        source = (ROOT / name).read_text()
+        module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        said += [f"{name}:{note.line}: {text}" for note in references.notes_of(source)
+                 for text in find(note, source, module)]
+    return said
+
+
+def test_files_and_sections_that_comments_name_are_there():
+    assert _in_notes(lambda note, _source, _module: [
+        *references.missing_files(note.text, ROOT, FILES), *references.missing_sections(note.text, ROOT)]) == []
+
+
+def test_modules_classes_and_functions_that_comments_name_are_there():
+    assert _in_notes(lambda note, source, module: [
+        *references.unresolved_roles(note, source, module), *references.unresolved_names(note)]) == []
+
+
+def test_files_that_options_units_and_recipes_name_are_there():
+    said = {name: references.missing_files((ROOT / name).read_text(), ROOT, FILES)
+            for name in FILES if name.endswith(PLAIN)}
+    assert {name: missing for name, missing in said.items() if missing} == {}
 
 
 def _missing(pattern: str, known: set[str]) -> list[str]:

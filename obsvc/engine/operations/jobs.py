@@ -5,7 +5,6 @@ from obsvc.engine.database.store import Store
 from obsvc.engine.database.waiters import Waiters
 from obsvc.engine.jobs import leases, results
 from obsvc.engine.jobs import timeouts as _timeouts  # noqa: F401 -- registers the due work of jobs
-from obsvc.engine.settings import EngineSettings
 from obsvc.engine.stacks import marker_sweeps
 from obsvc.engine_client import jobs
 from obsvc.engine_client.contract import Empty
@@ -17,29 +16,29 @@ CLAIM_LIMIT = 100
 
 
 class JobOperations:
-    """The part of the engine's service that workers call; safe from any thread."""
+    """What workers ask; safe from any thread."""
 
-    store: Store
-    settings: EngineSettings
-    waiters: Waiters
+    def __init__(self, store: Store, waiters: Waiters) -> None:
+        self._store = store
+        self._waiters = waiters
 
     def claim_jobs(self, request: jobs.JobClaimRequest) -> jobs.JobClaimReply:
         """Lease jobs; waits up to ``request.wait`` seconds for the first."""
         limit = max(1, min(request.limit, CLAIM_LIMIT))
 
         def check() -> tuple[jobs.Job, ...] | None:
-            if not self.store.read(lambda tx: leases.is_open_job(tx, request)):
+            if not self._store.read(lambda tx: leases.is_open_job(tx, request)):
                 return None
-            leased = self.store.run(lambda tx: leases.lease(tx, request, limit)) or None
+            leased = self._store.run(lambda tx: leases.lease(tx, request, limit)) or None
             failpoints.hit("job.lease.after")
             return leased
 
-        found = self.waiters.wait({"job"}, check, request.wait) if request.wait > 0 else check()
+        found = self._waiters.wait({"job"}, check, request.wait) if request.wait > 0 else check()
         return jobs.JobClaimReply(found or ())
 
     def renew_job(self, request: jobs.JobLease) -> jobs.LeaseReply:
         """Extend the lease; Conflict where it is not (or no longer) this one."""
-        return jobs.LeaseReply(self.store.run(lambda tx: leases.extend(tx, request)))
+        return jobs.LeaseReply(self._store.run(lambda tx: leases.extend(tx, request)))
 
     def confirm_attempt(self, request: jobs.JobLease) -> jobs.LeaseReply:
         """As :meth:`renew_job`: called just before the cloud is told, so that a lapsed worker stops there."""
@@ -49,19 +48,19 @@ class JobOperations:
         """The action was started: record its resource and observe it, in one transaction."""
         failpoints.hit("job.result.before")
         try:
-            self.store.run(lambda tx: results.complete(tx, request))
+            self._store.run(lambda tx: results.complete(tx, request))
         except Conflict:
-            self.store.run(lambda tx: marker_sweeps.sweep_now(tx, request.job_id))
+            self._store.run(lambda tx: marker_sweeps.sweep_now(tx, request.job_id))
             raise
         failpoints.hit("job.result.after")
         return Empty()
 
     def replace_job(self, request: jobs.JobReplace) -> Empty:
         """The update can't be made in place: another copy is to take the resource's place."""
-        self.store.run(lambda tx: results.replace(tx, request))
+        self._store.run(lambda tx: results.replace(tx, request))
         return Empty()
 
     def fail_job(self, request: jobs.JobFailed) -> Empty:
         """The action could not be started: retry it later, or fail its node."""
-        self.store.run(lambda tx: results.fail(tx, request))
+        self._store.run(lambda tx: results.fail(tx, request))
         return Empty()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from obsvc.catalog import Catalog
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import DutiesApi
 from obsvc.model import Generation, MemberId
 from obsvc.observer.duties.leader import Leader, LeaderSettings
 from obsvc.observer.duties.listing import Lister
@@ -17,7 +17,7 @@ from obsvc.process.clock import Clock
 
 
 def make_leader(
-    conf: Any, *, engine: Engine, member: MemberId, catalog: Catalog, sessions: Sessions, gate: ServiceGate,
+    conf: Any, *, engine: DutiesApi, member: MemberId, catalog: Catalog, sessions: Sessions, gate: ServiceGate,
     kinds: Callable[[], Iterable[tuple[str, str]]], leads: Callable[[str], Generation | None],
     heard: Callable[[str], bool], wall: Callable[[], float], clock: Clock,
 ) -> Leader:

@@ -19,7 +19,7 @@ import msgspec
 
 from obsvc import metrics
 from obsvc.catalog import Catalog
-from obsvc.engine_client.contract import Engine
+from obsvc.engine_client.contract import DutiesApi
 from obsvc.engine_client.duties import DutyBegin, DutyBegun, DutyEnd, DutyRecord, SweepBatch
 from obsvc.engine_client.reports import Verdict
 from obsvc.model import Generation, MemberId
@@ -75,7 +75,7 @@ class Sweeper:
     """overlap: seconds that a listing of what changed reaches back behind the one before: more than the clocks differ
     and the longest look takes."""
 
-    def __init__(self, *, engine: Engine, member: MemberId, catalog: Catalog, lister: Lister, pace: PaceSettings,
+    def __init__(self, *, engine: DutiesApi, member: MemberId, catalog: Catalog, lister: Lister, pace: PaceSettings,
                  overlap: float) -> None:
         self._engine = engine
         self._member = member

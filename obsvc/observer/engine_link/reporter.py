@@ -20,13 +20,15 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from obsvc import metrics
-from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, ReportRequest
+from obsvc.engine_client.contract import ReportsApi
+from obsvc.engine_client.reports import Report, ReportOutcome, ReportRequest
 from obsvc.exceptions import InvalidInput, ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.process import failpoints
+from obsvc.process.backoff import Backoff
 from obsvc.process.clock import Clock, SystemClock
 from obsvc.process.threads import Loop
 
@@ -36,12 +38,7 @@ LOG = logging.getLogger(__name__)
 #: that restarts is back within a few.
 BACKOFF = 0.5
 BACKOFF_MAX = 10.0
-
-
-class Engine(Protocol):
-    """What the reporter needs of an engine."""
-
-    def report(self, request: ReportRequest) -> ReportReply: ...
+_BACKOFF = Backoff(BACKOFF, BACKOFF_MAX)
 
 
 OnOutcome = Callable[[ReportOutcome | None], None]
@@ -64,7 +61,7 @@ class Reporter:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ReportsApi,
         member: MemberId,
         *,
         clock: Clock | None = None,
@@ -91,7 +88,7 @@ class Reporter:
         self._loop = Loop("reporter", self._run)
 
     @classmethod
-    def from_conf(cls, conf: Any, engine: Engine, member: MemberId, *, clock: Clock | None = None) -> Reporter:
+    def from_conf(cls, conf: Any, engine: ReportsApi, member: MemberId, *, clock: Clock | None = None) -> Reporter:
         """As ``[observer]`` says."""
         group = conf.observer
         return cls(engine, member, clock=clock, batch=group.report_batch, age=group.report_age,
@@ -232,8 +229,7 @@ class Reporter:
     def _unanswered(self, batch: _Batch, error: ObsvcError) -> None:
         with self._lock:
             self._failures += 1
-            longest = min(BACKOFF * 2.0 ** min(self._failures - 1, 16), BACKOFF_MAX)
-            delay = longest * self._rng.uniform(0.5, 1.0)
+            delay = _BACKOFF.delay(self._failures, self._rng.uniform)
             self._again_at = self._clock.monotonic() + delay
             self.last_error = error.message
         LOG.warning("%d reports got no answer (try %d, again in %.1f s): %s", len(batch), self._failures, delay,

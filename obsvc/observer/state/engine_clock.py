@@ -5,7 +5,7 @@ by :meth:`EngineClock.ask`.  Any thread may call.
 """
 from __future__ import annotations
 
-from obsvc.engine_client.contract import Empty, Engine, EngineInfo
+from obsvc.engine_client.contract import Empty, EngineInfo, InfoApi
 from obsvc.exceptions import ObsvcError
 from obsvc.process.clock import Clock
 
@@ -13,7 +13,7 @@ from obsvc.process.clock import Clock
 class EngineClock:
     """info: what the engine answered just now."""
 
-    def __init__(self, engine: Engine, info: EngineInfo, clock: Clock) -> None:
+    def __init__(self, engine: InfoApi, info: EngineInfo, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
         self._offset = info.engine_time - clock.monotonic()
