@@ -19,6 +19,7 @@ from obsvc.engine_client.observations import (
 )
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Ref
+from obsvc.process.batches import batched
 from obsvc.process.clock import Clock, SystemClock
 
 #: Refs that the engine reads in one request, at most.
@@ -113,8 +114,8 @@ class Api:
         """
         wanted = [] if caller.privileged else list(dict.fromkeys(refs))
         hidden: set[Ref] = set()
-        for at in range(0, len(wanted), READ_MOST):
-            for resource in self.engine.read_resources(ReadRequest(tuple(wanted[at:at + READ_MOST]))).resources:
+        for batch in batched(wanted, READ_MOST):
+            for resource in self.engine.read_resources(ReadRequest(batch)).resources:
                 seen = resource.snapshot
                 if seen is None or caller.sees(seen.project_id):
                     continue
