@@ -116,13 +116,17 @@ class Transaction:
         """Run ``fn()`` once, when the commit has succeeded."""
         self._after_commit.append(fn)
 
+    def feed_version(self) -> int:
+        """The version of the newest delta."""
+        return self.execute(sa.select(core.feed.c.version)).scalar_one()
+
     def next_versions(self, count: int) -> int:
         """Take ``count`` versions of the feed; the first of them.  Locks the feed: the last lock of all, so call
         it when nothing but writes of rows already locked (or new) follows."""
         self._bump_counters(self.touched - {"feed"})
         self.execute(sa.update(core.feed).values(version=core.feed.c.version + count))
         self.touched.add("feed")
-        return self.execute(sa.select(core.feed.c.version)).scalar_one() - count + 1
+        return self.feed_version() - count + 1
 
     def _bump_counters(self, names: Iterable[str]) -> None:
         table = core.change_counter
@@ -210,7 +214,7 @@ class Store:
 
         def read(tx: Transaction) -> dict[str, int]:
             found = {row.name: row.value for row in tx.execute(sa.select(core.change_counter))}
-            found["feed"] = tx.execute(sa.select(core.feed.c.version)).scalar_one()
+            found["feed"] = tx.feed_version()
             return found
 
         return self.read(read)
