@@ -19,7 +19,6 @@ from obsvc import catalog as catalogs
 from obsvc import metrics
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.engine_client.contract import EngineInfo, MemberApi
-from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import BuryRequest, DeadLetter
 from obsvc.exceptions import ObsvcError
 from obsvc.model import MemberId, Notification, Ref
@@ -35,12 +34,17 @@ from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.hand_over import HandOver
 from obsvc.observer.intake.buses import Buses
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy
+from obsvc.observer.looks.catch_up import CatchUp
+from obsvc.observer.looks.history import LookHistory
+from obsvc.observer.looks.policy import LookPolicy, with_observation
 from obsvc.observer.looks.recall import Recall
+from obsvc.observer.looks.reports import LookReports
 from obsvc.observer.looks.runner import LookRunner
-from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.looks.takeover import TakeoverEvidence, Takeovers
 from obsvc.observer.looks.trail import TrailAnswers, Trails
 from obsvc.observer.looks.trusted_payloads import TrustedPayloads
+from obsvc.observer.looks.values import LookSettings
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.state.deliveries import UnsettledDeliveries
@@ -56,9 +60,6 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds that each thread is given to end.
 JOIN = 5.0
-
-#: Share of a service's request budget that a resync may take.
-RESYNC_SHARE = 0.5
 
 
 class Observer:
@@ -78,16 +79,23 @@ class Observer:
         self._engine = engine
         self.member = MemberId(name, secrets.token_hex(4))
         self._wall = EngineClock(engine, info, self._clock)
-        self._look_settings = policy.LookSettings.from_conf(conf)
+        self.look_policy = LookPolicy(LookSettings.from_conf(conf), clock=self._clock, engine_clock=self._wall)
         catalog = catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
         self._state(info.partitions)
         self._cloud(conf, catalog, user_agent)
         self._counting(conf, catalog)
-        self._decisions(conf.cloud.requests_per_second)
+        self._decisions()
         self._carriers(info.partitions)
         self.buses = Buses(
             conf, member_name=name, catalog=catalog, take=self.intake.take, on_gap=self._gap, bury=self._bury,
             may_take=self.may_take, clock=self._clock, skip_reason=self.intake.skip_reason,
+        )
+        self.takeovers = Takeovers(
+            policy=self.look_policy,
+            evidence=TakeoverEvidence(memory=self.memory, buses=self.buses, engine_clock=self._wall,
+                                      allowed_lag=options.allowed_lag, clock=self._clock),
+            holdings=self.holdings, schedule=self.schedule, catch_up=self.catch_up,
+            selector_matcher=self.selector_matcher,
         )
         coordination = conf.coordination
         self.membership = Membership(
@@ -99,6 +107,7 @@ class Observer:
             engine, self.membership, self.member, info.partitions, self.hand_over, self._clock,
             OwnershipSettings.from_conf(conf, host=host, address=address),
         )
+        self.look_reports.tell_of_stale(self.ownership)
         self.duties = make_leader(
             conf, engine=engine, member=self.member, catalog=catalog, sessions=self._sessions, gate=self.gate,
             kinds=lambda: self.holdings.kinds() | self.selector_matcher.kinds(), leads=self.ownership.leads,
@@ -111,16 +120,13 @@ class Observer:
 
     def _state(self, partitions: int) -> None:
         options = self._options
-        self.holdings = Holdings(partitions, new_look=self._new_look, renewed_look=policy.renewed)
+        self.holdings = Holdings(partitions, new_look=self.look_policy.new_state, renewed_look=with_observation)
         self.memory = TakeoverMemory(
             window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
         )
         self.deliveries = UnsettledDeliveries(clock=self._clock)
         self.trails = Trails(self._wall.time)
         metrics.UNSETTLED.set_function(lambda: len(self.deliveries))
-
-    def _new_look(self, observed: ObservedRef) -> policy.LookState:
-        return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._wall.time()))
 
     def _cloud(self, conf: cfg.ConfigOpts, catalog: Any, user_agent: str) -> None:
         options = self._options
@@ -155,20 +161,17 @@ class Observer:
         self.trails.observed(applied.marked, "it was marked")
         self.schedule.applied(applied)
 
-    def _decisions(self, requests_per_second: float) -> None:
+    def _decisions(self) -> None:
         options = self._options
-        self.schedule = LookSchedule(
-            ScheduleSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
-            self._look_settings,
-            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, queue=self.queue,
-            engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
-            share=lambda: self.gate.rate / requests_per_second, mark_later=lambda ref: self.marker.mark_later(ref),
-            wall=self._wall.time, wants=lambda ref: self.selector_matcher.wants(ref),
-            found=lambda refs: self.selector_matcher.found(refs),
-        )
         self.marker = Marker(
             engine=self._engine, member=self.member, holdings=self.holdings, deliveries=self.deliveries,
             due=self._marked, mark_after=options.mark_after, clock=self._clock,
+        )
+        self.catch_up = CatchUp(queue=self.queue, holdings=self.holdings, budget=self.gate,
+                                spread=options.takeover_spread)
+        self.schedule = LookSchedule(
+            policy=self.look_policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries,
+            memory=self.memory, marks=self.marker, catch_up=self.catch_up,
         )
         self.selector_matcher = SelectorMatcher(engine=self._engine, deliveries=self.deliveries, dropped=self._dropped,
                                    clock=self._clock)
@@ -183,23 +186,23 @@ class Observer:
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
             limit=options.backlog_limit,
         )
+        history = LookHistory(trails=self.trails, recall=self.recall)
+        self.look_reports = LookReports(
+            policy=self.look_policy, holdings=self.holdings, deliveries=self.deliveries, schedule=self.schedule,
+            reporter=self.reporter, marks=self.marker, history=history,
+        )
         self.look_runner = LookRunner(
-            self._look_settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
-            deliveries=self.deliveries, absences=AbsenceWatch(), lane_of=self.fetcher.lane_of,
-            fetch=self.fetcher.fetch, together=self.fetcher,
-            submit=self.reporter.submit, mark_soon=self.marker.mark_soon,
-            stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
-            clock=self._clock, recall=self.recall, note=self.trails.note,
+            policy=self.look_policy, queue=self.queue, holdings=self.holdings, fetcher=self.fetcher,
+            absences=AbsenceWatch(), schedule=self.schedule, reports=self.look_reports, history=history,
         )
         self.trusted_payloads = TrustedPayloads(
-            self._look_settings, holdings=self.holdings, queue=self.queue, deliveries=self.deliveries,
-            look_runner=self.look_runner, heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
+            policy=self.look_policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries,
+            reports=self.look_reports, recall=self.recall, clock=self._clock,
         )
 
     def _carriers(self, partitions: int) -> None:
         self.trail_answers = TrailAnswers(
-            self.trails, holdings=self.holdings, queue=self.queue, wall=self._wall.time,
-            shut=lambda: self.gate.open_breakers(self._clock.monotonic()),
+            trails=self.trails, holdings=self.holdings, queue=self.queue, breakers=self.gate, policy=self.look_policy,
         )
         self.loader = Loader(
             engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
@@ -211,7 +214,7 @@ class Observer:
         )
         self.hand_over = HandOver(
             partitions=partitions, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
-            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
+            deliveries=self.deliveries, marker=self.marker, loader=self.loader, reports=self.look_reports,
             withdraw=self.reporter.withdraw, owner=lambda: self.ownership, ready=lambda: self.buses.consuming(),
             status=self.status, drain_timeout=self._options.drain_timeout, clock=self._clock,
         )
@@ -226,7 +229,7 @@ class Observer:
         for one in completed:
             moved = f"partition {one.grant.partition} is held under generation {one.grant.generation}"
             self.trails.observed(one.applied.new, moved)
-        self.schedule.completed(completed)
+        self.takeovers.completed(completed)
         self.follower.completed()
 
     def _make_loops(self) -> list[Loop]:
@@ -300,7 +303,7 @@ class Observer:
             self.buses.consuming()
             and self.buses.drained_within(self._options.allowed_lag)
             and self.deliveries.oldest_age() <= self._options.allowed_lag
-            and not self.schedule.catching_up
+            and not self.catch_up
             and not self.holdings.not_taken_over()
             and not self.marker.pending
         )
@@ -329,7 +332,7 @@ class Observer:
     def _gap(self, bus: str, reason: str) -> None:
         """Notifications of ``bus`` may have been missed."""
         region = self.buses.region(bus)
-        if not self.schedule.resync(region, f"bus {bus}: {reason}"):
+        if not self.catch_up.resync(region, f"bus {bus}: {reason}"):
             LOG.info("bus %s: %s; nothing is held of %s", bus, reason, region)
         self.duties.request(region, f"bus {bus}: {reason}")
 

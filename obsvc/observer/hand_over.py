@@ -19,7 +19,7 @@ from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, PartitionId, Ref, partition
 from obsvc.observer.engine_link.lists import Loader
 from obsvc.observer.engine_link.marks import Marker
-from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.reports import LookReports
 from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
@@ -61,7 +61,7 @@ class HandOver:
         deliveries: UnsettledDeliveries,
         marker: Marker,
         loader: Loader,
-        look_runner: LookRunner,
+        reports: LookReports,
         withdraw: Callable[[PartitionId, Generation], Any],
         owner: Callable[[], Releaser],
         ready: Callable[[], bool],
@@ -76,7 +76,7 @@ class HandOver:
         self._deliveries = deliveries
         self._marker = marker
         self._loader = loader
-        self._look_runner = look_runner
+        self._reports = reports
         self._withdraw = withdraw
         self._owner = owner
         self._ready = ready
@@ -158,7 +158,7 @@ class HandOver:
             return partition(ref, self._partitions) in numbers
 
         finished = self._queue.wait_unprocessed(concerns, max(0.0, end - self._clock.monotonic()))
-        finished &= self._look_runner.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
+        finished &= self._reports.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
         if not finished:
             LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))
         # Read before the looks that are awaited: a takeover that ends in between has its looks requested.

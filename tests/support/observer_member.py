@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.ownership import (
@@ -20,9 +21,16 @@ from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.hand_over import HandOver
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy
+from obsvc.observer.looks.catch_up import CatchUp
+from obsvc.observer.looks.history import LookHistory
+from obsvc.observer.looks.policy import LookPolicy, with_observation
+from obsvc.observer.looks.recall import Recall
+from obsvc.observer.looks.reports import LookReports
 from obsvc.observer.looks.runner import LookRunner
-from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.looks.takeover import TakeoverEvidence, Takeovers
+from obsvc.observer.looks.trail import Trails
+from obsvc.observer.looks.values import LookSettings
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
@@ -38,38 +46,86 @@ from tests.support.observer_state import (
 )
 
 
-class Member:
-    """One member's state and its decisions; ``step`` makes what is due, ``answer`` plays the engine."""
+class NothingSelected:
+    """A member without selectors."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        settings = policy.LookSettings(poll_initial=15.0)
-        moment = lambda: policy.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
-        self.holdings = Holdings(PARTITIONS, new_look=lambda one: policy.new_state(one, moment()),
-                                 renewed_look=policy.renewed)
-        self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
-        self.deliveries = UnsettledDeliveries(clock=self.clock)
-        self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
-                                     since=float("-inf"))
-        self.heard_since = self.clock.monotonic() - 1000
-        self.schedule = LookSchedule(
-            ScheduleSettings(), settings, holdings=self.holdings, memory=self.memory, deliveries=self.deliveries,
-            queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
-            rng=random.Random(1), mark_later=lambda ref: self.marked_later.append(ref),
-        )
+    def wants(self, ref, project_id=None):
+        return False
+
+    def found(self, refs):
+        raise AssertionError(f"nothing selects {refs}")
+
+
+class Member:
+    """One member's state and its decisions; ``step`` makes what is due, ``answer`` plays the engine.
+
+    Itself it is what lies at the ends: fetcher, reporter and marks, each of which only keeps what it is given.
+    """
+
+    def __init__(self, clock=None) -> None:
+        self.clock = clock or ManualClock()
+        self.clock_of_engine = SimpleNamespace(time=self.clock.time, ask=self.clock.time)
         self.marked_soon, self.stale, self.fetches, self.reports, self.marked_later = [], [], [], [], []
+        self.answers = {}
+        self.heard_since = self.clock.monotonic() - 1000
+        self._state()
+        self._looks()
         self.intake = Intake(
             holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self.schedule.notified,
             mark_soon=self.marked_soon.append, clock=self.clock,
         )
-        self.answers = {}
-        self.look_runner = LookRunner(
-            settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule, deliveries=self.deliveries,
-            absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=lambda report, _answered: self.reports.append(report), mark_soon=self.marked_soon.extend,
-            stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
-            rng=random.Random(1),
+
+    def _state(self):
+        self.policy = LookPolicy(LookSettings(poll_initial=15.0), clock=self.clock, engine_clock=self.clock_of_engine,
+                                 rng=random.Random(1))
+        self.holdings = Holdings(PARTITIONS, new_look=self.policy.new_state, renewed_look=with_observation)
+        self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
+        self.deliveries = UnsettledDeliveries(clock=self.clock)
+        self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
+                                     since=float("-inf"))
+        self.recall = Recall(grace=10.0, window=600.0, service_of=lambda name: name, clock=self.clock)
+
+    def _looks(self):
+        self.catch_up = CatchUp(queue=self.queue, holdings=self.holdings, budget=SimpleNamespace(rate=150.0),
+                                spread=self.policy.settings.takeover_spread, rng=random.Random(1))
+        self.schedule = LookSchedule(
+            policy=self.policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries,
+            memory=self.memory, marks=self, catch_up=self.catch_up,
         )
+        self.takeovers = Takeovers(
+            policy=self.policy,
+            evidence=TakeoverEvidence(
+                memory=self.memory, buses=SimpleNamespace(heard_since=lambda: self.heard_since),
+                engine_clock=self.clock_of_engine, allowed_lag=15.0, clock=self.clock),
+            holdings=self.holdings, schedule=self.schedule, catch_up=self.catch_up, selector_matcher=NothingSelected(),
+        )
+        history = LookHistory(trails=Trails(self.clock.time), recall=self.recall)
+        self.look_reports = LookReports(
+            policy=self.policy, holdings=self.holdings, deliveries=self.deliveries, schedule=self.schedule,
+            reporter=self, marks=self, history=history,
+        )
+        self.look_reports.tell_of_stale(SimpleNamespace(stale=lambda *lost: self.stale.append(lost)))
+        self.look_runner = LookRunner(
+            policy=self.policy, queue=self.queue, holdings=self.holdings, fetcher=self, absences=AbsenceWatch(),
+            schedule=self.schedule, reports=self.look_reports, history=history,
+        )
+
+    # -- the ends
+
+    def mark_soon(self, refs):
+        self.marked_soon.extend(refs)
+
+    def mark_later(self, ref):
+        self.marked_later.append(ref)
+
+    def submit(self, report, on_outcome):
+        self.reports.append(report)
+
+    def lane_of(self, ref):
+        return None
+
+    def most_together(self, ref):
+        return 1
 
     def fetch(self, ref: Ref) -> FetchResult:
         self.fetches.append(ref)
@@ -88,13 +144,13 @@ class Member:
     def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
         pending, self.reports = self.reports, []
         for report in pending:
-            self.look_runner.answered(report, ReportOutcome(verdict, **fields))
+            self.look_reports.answered(report, ReportOutcome(verdict, **fields))
 
     def gain(self, *refs, number=3, dirty=(), **fields):
         self.holdings.begin(grant(number, **fields))
         deliveries = [self.take(ref) for ref in dirty]
         self.holdings.load({number: 1}, refs)
-        self.schedule.completed([self.holdings.complete(number, 1, 1)])
+        self.takeovers.completed([self.holdings.complete(number, 1, 1)])
         return deliveries
 
     def take(self, *refs, **fields) -> FakeDelivery:
@@ -125,10 +181,7 @@ class Connected(Member):
     """A member whose lists, marks and reports are the engine's; claims are made by the test."""
 
     def __init__(self, service, clock, name="obs-1"):
-        super().__init__()
-        self.clock = self.memory._clock = self.deliveries._clock = self.queue._clock = clock
-        self.schedule._clock = self.look_runner._clock = clock
-        self.schedule._engine_time = self.look_runner._wall = clock.time
+        super().__init__(clock)
         self.engine = Away(LocalEngine(service))
         self.member = MemberId(name, "aa")
         self.released, self.lost, self.asked = [], [], []
@@ -138,7 +191,7 @@ class Connected(Member):
         )
         self.loader = Loader(
             engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
-            completed=self.schedule.completed,
+            completed=self.takeovers.completed,
         )
         self.follower = Follower(
             engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
@@ -146,11 +199,10 @@ class Connected(Member):
         )
         self.hand_over = HandOver(
             partitions=PARTITIONS, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
-            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
+            deliveries=self.deliveries, marker=self.marker, loader=self.loader, reports=self.look_reports,
             withdraw=lambda *_: 0, owner=lambda: self,
             ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
         )
-        self.heard_since = clock.monotonic() - 1000
 
     # what Ownership would do
     def claim(self, number=3, reason=ClaimReason.VACANT):
@@ -180,4 +232,4 @@ class Connected(Member):
         pending, self.reports = self.reports, []
         for report in pending:
             outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
-            self.look_runner.answered(report, outcome)
+            self.look_reports.answered(report, outcome)

@@ -15,11 +15,14 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from obsvc import metrics
 from obsvc.engine_client.duties import SWEPT, RecallCount
 from obsvc.model import Cause, Ref
 from obsvc.process.clock import Clock
+
+T = TypeVar("T")
 
 #: Refs whose last notification is remembered, and changes that wait for theirs; the oldest are forgotten beyond.
 KEPT = 50_000
@@ -64,16 +67,16 @@ class Recall:
         with self._lock:
             self._expire(now)
             arrived = self._arrived.get(ref)
-            answered = arrived is not None and arrived < began
+            answers = arrived if arrived is not None and arrived < began else None
             if changed:
                 notified = self._origin.get(ref)
                 if notified or arrived is not None:
                     self._count(ref, now, seen=True, late=0.0)
                 elif notified is False:
                     _keep(self._waiting, ref, [*self._waiting.get(ref, ()), now])
-            elif answered and ref in self._waiting:
-                self._late(ref, arrived, now)
-            if answered:
+            elif answers is not None and ref in self._waiting:
+                self._late(ref, answers, now)
+            if answers is not None:
                 del self._arrived[ref]
 
     def _late(self, ref: Ref, arrived: float, now: float) -> None:
@@ -127,7 +130,7 @@ def _counts(cause: Cause, mark_reason: str | None) -> bool | None:
     return None
 
 
-def _keep(where: OrderedDict, ref: Ref, value: object) -> None:
+def _keep(where: OrderedDict[Ref, T], ref: Ref, value: T) -> None:
     where[ref] = value
     where.move_to_end(ref)
     if len(where) > KEPT:
