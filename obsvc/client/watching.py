@@ -13,22 +13,27 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from obsvc.client import types
+from obsvc import api_types as types
 from obsvc.exceptions import FeedTruncated, ObsvcError, TooManyRequests, Unavailable, by_code
+from obsvc.process.backoff import Backoff
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds before a lost stream is taken up again: the first time, and the longest.
 PAUSE_INITIAL, PAUSE_MAX = 0.1, 5.0
+_BACKOFF = Backoff(PAUSE_INITIAL, PAUSE_MAX)
 
 #: ``cause`` of what a listing told in place of the feed.
 LISTED = "listed"
 
-_decoders = {"change": msgspec.json.Decoder(types.Delta), "heartbeat": msgspec.json.Decoder(types.Position)}
+T = TypeVar("T")
+
+_CHANGE = msgspec.json.Decoder(types.Delta)
+_HEARTBEAT = msgspec.json.Decoder(types.Position)
 
 
 class Event(NamedTuple):
@@ -51,7 +56,8 @@ def events(pieces: Iterable[bytes]) -> Iterator[Event]:
 
     Lines end by LF alone, as our API writes them; comments and fields of other names are passed over.
     """
-    rest, name, data = b"", "message", []
+    rest, name = b"", "message"
+    data: list[bytes] = []
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
@@ -86,7 +92,7 @@ class Watch:
         self._patience, self._sleep = patience, sleep
         self._source: Source | None = None
         self._closed = False
-        self._pause = PAUSE_INITIAL
+        self._failures = 0
         self._heard_at = time.monotonic()
 
     def close(self) -> None:
@@ -113,14 +119,14 @@ class Watch:
         self._source = source = self._connect(self.position)
         try:
             for event in () if self._closed else events(source):
-                self._heard_at, self._pause = time.monotonic(), PAUSE_INITIAL
+                self._heard_at, self._failures = time.monotonic(), 0
                 if event.name == "change":
-                    delta = _read(event)
+                    delta = _read(event, _CHANGE)
                     if self.position is None or delta.version > self.position:
                         self.position = delta.version
                         yield delta
                 elif event.name == "heartbeat":
-                    self.position = _read(event).next
+                    self.position = _read(event, _HEARTBEAT).next
                 elif event.name == "error":
                     raise error_of(event.data)
         finally:
@@ -147,13 +153,13 @@ class Watch:
             raise error
         LOG.info("the watch is interrupted and goes on after version %s: %s", self.position, error.message)
         wait = getattr(error, "retry_after", 0) if isinstance(error, TooManyRequests) else 0
-        self._sleep(wait + random.uniform(self._pause / 2, self._pause))
-        self._pause = min(PAUSE_MAX, self._pause * 2)
+        self._failures += 1
+        self._sleep(wait + _BACKOFF.delay(self._failures))
 
 
-def _read(event: Event) -> Any:
+def _read(event: Event, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return _decoders[event.name].decode(event.data)
+        return decoder.decode(event.data)
     except msgspec.MsgspecError as error:
         raise ObsvcError(f"expected a {event.name} of the obsvc API, got another ({error}): check the URL") from error
 

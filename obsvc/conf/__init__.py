@@ -1,7 +1,8 @@
 """Every option of obsvc, one module a group, each with the reason for its default (oslo.config).
 
 ``load(argv)`` makes a fresh ``ConfigOpts``: nothing here is global, so tests and several configurations in one
-process do not disturb each other.  ``list_opts`` is what ``oslo-config-generator`` reads (see setup.py).
+process do not disturb each other.  ``list_opts`` is what ``oslo-config-generator`` reads (see the
+entry points in pyproject.toml).
 """
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from obsvc.conf import (
     sweep,
     worker,
 )
-from obsvc.exceptions import ConfigError
+from obsvc.exceptions import ConfigError, one_line
 
 _MODULES = (default, api, buses, catalog, cloud, coordination, database, emit, engine, engine_client, observer, sweep,
             worker)
@@ -77,7 +78,7 @@ def load(args: Sequence[str] = (), *, config_files: Sequence[str] | None = None)
         )
         _check_values(conf)
     except (cfg.Error, ValueError) as error:
-        raise ConfigError(f"the configuration can't be used: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"the configuration can't be used: {one_line(error)}") from error
     return conf
 
 

@@ -1,4 +1,4 @@
-"""Stacks as callers see them: create, read, nodes, events; other goals are in ``goal_operations``.
+"""Stacks as callers see them: create, read, nodes, events; other goals are in ``operations.goals``.
 
 A template is parsed and refused whole before anything is written.
 """
@@ -9,26 +9,33 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from obsvc.engine.database.store import Transaction
-from obsvc.engine.operations.goals import GoalOperations, check_timeout
+from obsvc.engine.database.rows import to_json
+from obsvc.engine.database.store import Store, Transaction
+from obsvc.engine.database.waiters import Waiters
+from obsvc.engine.operations.goal_reader import GoalReader, check_timeout
 from obsvc.engine.schema.core import REGION_LENGTH
-from obsvc.engine.schema.stacks import edge, node, stack, stack_event
+from obsvc.engine.schema.stacks import Phase, edge, node, stack, stack_event
 from obsvc.engine.stacks import stack_due  # noqa: F401 -- registers the due work of stacks
+from obsvc.engine.stacks.locked_stack import IN_PROGRESS
 from obsvc.engine.stacks.locking import locked
-from obsvc.engine.stacks.traversal import FIRST, IN_PROGRESS, encode
-from obsvc.engine.stacks.updating import node_values, store_goal
-from obsvc.engine.stacks.views import as_stack, find_stack, nodes_of, stack_row
+from obsvc.engine.stacks.rows import node_rows, stack_row, stack_rows
+from obsvc.engine.stacks.updating import add_nodes, store_goal
+from obsvc.engine.stacks.views import as_stack, find_stack, nodes_of, read_stack
 from obsvc.engine.templates import hot
 from obsvc.engine_client import stacks
-from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import StackAction, StackStatus
 from obsvc.exceptions import Conflict, InvalidInput
 
 PAGE_LIMIT = 1000
 
 
-class StackOperations(GoalOperations):
-    """The part of the engine's service that is about stacks; safe from any thread."""
+class StackOperations:
+    """Stacks as they are made and read; safe from any thread."""
+
+    def __init__(self, store: Store, waiters: Waiters, goals: GoalReader) -> None:
+        self._store = store
+        self._waiters = waiters
+        self._goals = goals
 
     def create_stack(self, request: stacks.StackCreate) -> stacks.Stack:
         """Take a new goal and start towards it.
@@ -37,7 +44,7 @@ class StackOperations(GoalOperations):
         where a live stack of the project has the name.
         """
         _check_request(request)
-        template, values = self.read_goal(request)
+        template, values = self._goals.read(request)
         stack_id = str(uuid.uuid4())
 
         def work(tx: Transaction) -> stacks.Stack:
@@ -46,25 +53,25 @@ class StackOperations(GoalOperations):
             with locked(tx, stack_id) as traversal:
                 traversal.begin(StackAction.CREATE, total=len(template.resources), finished=0)
                 ready = sa.select(node).where(node.c.stack_id == stack_id, node.c.unmet == 0).order_by(node.c.position)
-                traversal.begin_forward(tx.execute(ready).all())
-            return as_stack(tx, stack_row(tx, stack_id))
+                traversal.begin_forward(node_rows(tx, ready))
+            return read_stack(tx, stack_id)
 
-        return self.store.run(work)
+        return self._store.run(work)
 
     def read_stack(self, request: stacks.StackRequest) -> stacks.Stack:
         """One stack by id or name, waiting up to ``request.wait`` seconds until nothing is in progress."""
-        found = self.store.read(lambda tx: as_stack(tx, find_stack(tx, request.stack, request.project_id)))
+        found = self._store.read(lambda tx: as_stack(tx, find_stack(tx, request.stack, request.project_id)))
         if request.wait <= 0 or found.status not in IN_PROGRESS:
             return found
 
         def check() -> stacks.Stack | None:
-            row = self.store.read(lambda tx: stack_row(tx, found.stack_id))
+            row = self._store.read(lambda tx: stack_row(tx, found.stack_id))
             if row is None or row.status in IN_PROGRESS:
                 return None
-            return self.store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
+            return self._store.read(lambda tx: read_stack(tx, found.stack_id))
 
-        ended = self.waiters.wait({"stack"}, check, request.wait)
-        return ended or self.store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
+        ended = self._waiters.wait({"stack"}, check, request.wait)
+        return ended or self._store.read(lambda tx: read_stack(tx, found.stack_id))
 
     def list_stacks(self, request: stacks.StacksRequest) -> stacks.StacksPage:
         """Stacks that are not deleted, by id; ``marker`` is the last id of the page before."""
@@ -74,8 +81,8 @@ class StackOperations(GoalOperations):
         if request.marker is not None:
             query = query.where(stack.c.stack_id > request.marker)
         query = query.limit(max(1, min(request.limit, PAGE_LIMIT)))
-        return self.store.read(
-            lambda tx: stacks.StacksPage(tuple(as_stack(tx, row, outputs=False) for row in tx.execute(query).all()))
+        return self._store.read(
+            lambda tx: stacks.StacksPage(tuple(as_stack(tx, row, outputs=False) for row in stack_rows(tx, query)))
         )
 
     def stack_nodes(self, request: stacks.StackRequest) -> stacks.NodesReply:
@@ -85,18 +92,18 @@ class StackOperations(GoalOperations):
             row = find_stack(tx, request.stack, request.project_id)
             return stacks.NodesReply(tuple(nodes_of(tx, row.stack_id)))
 
-        return self.store.read(work)
+        return self._store.read(work)
 
     def stack_events(self, request: stacks.StackEventsRequest) -> stacks.StackEventsPage:
         """Events after ``request.after``, oldest first; waits for the first one."""
-        stack_id = self.store.read(lambda tx: find_stack(tx, request.stack, request.project_id).stack_id)
+        stack_id = self._store.read(lambda tx: find_stack(tx, request.stack, request.project_id).stack_id)
         query = (
             sa.select(stack_event).where(stack_event.c.stack_id == stack_id, stack_event.c.event_id > request.after)
             .order_by(stack_event.c.event_id).limit(max(1, min(request.limit, PAGE_LIMIT)))
         )
 
         def check() -> tuple[stacks.StackEvent, ...] | None:
-            rows = self.store.read(lambda tx: tx.execute(query).all())
+            rows = self._store.read(lambda tx: tx.execute(query).all())
             return tuple(
                 stacks.StackEvent(
                     event_id=row.event_id, at=row.at, event=row.event, node=row.node, resource_id=row.resource_id,
@@ -107,7 +114,7 @@ class StackOperations(GoalOperations):
 
         found = check()
         if found is None and request.wait > 0:
-            found = self.waiters.wait({"stack"}, check, request.wait)
+            found = self._waiters.wait({"stack"}, check, request.wait)
         return stacks.StackEventsPage(found or ())
 
 
@@ -142,17 +149,17 @@ def _insert(
     tx.execute(sa.insert(stack).values(
         stack_id=stack_id, name=request.name, project_key=request.project_id or "", live_name=request.name,
         project_id=request.project_id, region=request.region, status=StackStatus.CREATE_IN_PROGRESS, status_reason="",
-        action=Action.CREATE, traversal="", created_at=tx.now, updated_at=tx.now, timeout=request.timeout,
-        on_drift=request.on_drift, template=request.template, parameters=encode(values), total=0, finished=0,
-        failed=0, drifted=0, halted=False, goal=1, phase=FIRST, leftover=0, progressed_at=tx.now, last_event_id=0,
+        action=StackAction.CREATE, traversal="", created_at=tx.now, updated_at=tx.now, timeout=request.timeout,
+        on_drift=request.on_drift, template=request.template, parameters=to_json(values), total=0, finished=0,
+        failed=0, drifted=0, halted=False, goal=1, phase=Phase.FIRST, leftover=0, progressed_at=tx.now, last_event_id=0,
         disable_rollback=request.disable_rollback,
     ))
     store_goal(tx, stack_id, request.template, template, values)
     ids = {name: str(uuid.uuid4()) for name in template.resources}
-    tx.execute(sa.insert(node), node_values(stack_id, template, ids))
+    add_nodes(tx, stack_id, template, ids)
     edges = [
-        {"node_id": ids[name], "requires": ids[other]}
-        for name, resource in template.resources.items() for other in resource.requires
+        {"node_id": ids[name], "requires": ids[required]}
+        for name, resource in template.resources.items() for required in resource.requires
     ]
     if edges:
         tx.execute(sa.insert(edge), edges)

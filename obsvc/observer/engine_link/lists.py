@@ -22,6 +22,7 @@ from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -69,17 +70,13 @@ class Loader:
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            self._wake.wait(1.0)
-            self._wake.clear()
-            try:
-                while not stop.is_set() and (todo := self._holdings.loading()):
-                    self.load(dict(todo))
-                self._outage.recovered()
-            except ObsvcError as error:
-                self._outage.failed(error)
-                stop.wait(PAUSE)
-                self._wake.set()
+        def read_all() -> float:
+            while not stop.is_set() and (todo := self._holdings.loading()):
+                self.load(dict(todo))
+            self._outage.recovered()
+            return 1.0
+
+        repeat(stop, read_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._wake)
 
     def load(self, todo: dict[PartitionId, Generation]) -> None:
         """Read the lists of ``todo`` to their ends; raises ObsvcError where the engine can't answer."""

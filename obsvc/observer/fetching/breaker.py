@@ -14,6 +14,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Hashable
 
+from obsvc.process.backoff import Backoff
+
 
 class BreakerState(enum.StrEnum):
     CLOSED = "closed"
@@ -26,9 +28,8 @@ class Breaker:
 
     def __init__(self, failures: int, pause: float, pause_max: float) -> None:
         self._limit = failures
-        self._first_pause = pause
-        self._pause_max = max(pause, pause_max)
-        self._pause = pause
+        self._backoff = Backoff(pause, max(pause, pause_max), jitter=(1.0, 1.0))
+        self._opened = 0  # times in a row, without an answer in between
         self._failed: set[Hashable] = set()
         self._open_until: float | None = None
         self._probing = False
@@ -58,7 +59,7 @@ class Breaker:
         """The service answered; True when this closed the breaker."""
         was_open = self._open_until is not None
         self._failed.clear()
-        self._open_until, self._probing, self._pause = None, False, self._first_pause
+        self._open_until, self._probing, self._opened = None, False, 0
         return was_open
 
     def failed(self, key: Hashable, now: float, *, at_least: float = 0.0) -> float | None:
@@ -71,11 +72,10 @@ class Breaker:
         self._failed.add(key)
         if state is BreakerState.OPEN or (state is BreakerState.HALF_OPEN and not self._probing):
             return None
-        if state is BreakerState.HALF_OPEN:
-            self._pause = min(self._pause * 2, self._pause_max)
-        elif len(self._failed) < self._limit:
+        if state is not BreakerState.HALF_OPEN and len(self._failed) < self._limit:
             return None
+        self._opened += 1
         self._probing = False
-        pause = min(max(self._pause, at_least), self._pause_max)
+        pause = min(max(self._backoff.delay(self._opened), at_least), self._backoff.most)
         self._open_until = now + pause
         return pause

@@ -24,6 +24,7 @@ from obsvc.catalog.payloads import order_of
 from obsvc.catalog.schema import ResourceType, Service
 from obsvc.catalog.snapshots import snapshot
 from obsvc.cloud.sessions import Answer, RequestFailed
+from obsvc.cloud.verdicts import ServiceVerdict, verdict
 from obsvc.exceptions import NotFound
 from obsvc.model import Ref
 from obsvc.observer.fetching.gate import ServiceGate, lanes_of
@@ -32,10 +33,6 @@ from obsvc.process.clock import Clock, SystemClock
 
 #: Seconds for which a service is left alone that says 429 without saying for how long.
 THROTTLED_PAUSE = 5.0
-
-#: The answer that says nothing of the resource, and nothing bad of the service: it lives, and will not have us
-#: there.  401 is not of that kind: it will not have us at all, and each try costs Keystone a token besides.
-_REFUSED = 403
 
 #: Most refs that one request asks for: at 36 characters an id about 2,000 of URL, below what servers refuse (8,190 in
 #: Apache), and below the page size of a list (neutron's ``pagination_max_limit``, mostly 1,000).
@@ -116,7 +113,8 @@ class Fetcher:
                     version_prefix=fetch.version_prefix, microversion=listing.microversion or fetch.microversion,
                     headers=fetch.headers or None,
                 )
-            trouble = f"http_{answer.status}" if answer.status in (401, 429) or answer.status >= 500 else None
+            answers = verdict(answer.status) is ServiceVerdict.ANSWERS
+            trouble = None if answers else f"http_{answer.status}"
             failed = self._failed(first, service, began_at, fetched_at, f"HTTP {answer.status}", trouble, answer
                                   ) if trouble else None
         except RequestFailed as error:
@@ -167,9 +165,10 @@ class Fetcher:
             retry_after = THROTTLED_PAUSE
         if self._gate is not None:
             now, lane = self._clock.monotonic(), self.lane_of(ref)
-            if status == 429:
+            says = ServiceVerdict.FAILS if status in (None, 200) else verdict(status)  # 200: but not what was asked for
+            if says is ServiceVerdict.THROTTLES:
                 self._gate.throttled(lane, now, retry_after or 0.0)
-            elif status == _REFUSED:
+            elif says is ServiceVerdict.ANSWERS:
                 self._gate.answered(lane, now)
             else:
                 self._gate.failed(lane, ref, now, retry_after=retry_after, error=error)

@@ -17,12 +17,15 @@ from typing import Any
 from obsvc import metrics
 from obsvc.model import Ref
 from obsvc.observer.fetching.breaker import Breaker, BreakerState
-from obsvc.observer.fetching.budget import Budget
+from obsvc.process.token_bucket import TokenBucket
 
 LOG = logging.getLogger(__name__)
 
 #: Longest that a service's ``Retry-After`` is followed without asking again, seconds.
 RETRY_AFTER_MAX = 300.0
+
+#: Seconds' worth of requests that may be made at once after quiet.
+BURST_SECONDS = 1.0
 
 ServiceLane = tuple[str, str]
 
@@ -52,7 +55,7 @@ class _Service:
     """One lane: its budget, its breaker, how many are in, and until when it asked to be left alone."""
 
     def __init__(self, settings: GateSettings, rate: float, now: float) -> None:
-        self.budget = Budget(rate, now)
+        self.budget = TokenBucket(rate, rate * BURST_SECONDS, now)
         self.breaker = Breaker(settings.breaker_failures, settings.breaker_pause, settings.breaker_pause_max)
         self.inside = 0
         self.quiet_until = now
@@ -85,7 +88,7 @@ class ServiceGate:
                 return
             self._sharers = members
             for service in self._services.values():
-                service.budget.change_rate(self.rate, now)
+                service.budget.change_rate(self.rate, self.rate * BURST_SECONDS, now)
         LOG.info("%d members share each service's budget: %.1f requests a second are ours", members, self.rate)
 
     def enter(self, lane: ServiceLane, now: float) -> float:

@@ -98,7 +98,7 @@ class LookRunner:
             try:
                 self.run_one(look)
             except Exception:  # this look's trouble is not its thread's: others wait for that
-                self._failed(look)
+                LOG.exception("%s: the look failed; the next one in %.1f s", look.ref, self._queue.retry(look))
 
     def run_one(self, look: DueLook) -> None:
         """Fetch ``look``'s ref, decide, and report or do what follows without a report.
@@ -141,7 +141,8 @@ class LookRunner:
             try:
                 self._conclude(begun, fetched)
             except Exception:  # one look's trouble is not the others'
-                self._failed(begun.look)
+                LOG.exception("%s: the look failed; the next one in %.1f s", begun.look.ref,
+                              self._queue.retry(begun.look))
 
     def _make_alone(self, look: DueLook) -> None:
         """Look at its ref again at once, by a request of its own."""
@@ -149,11 +150,6 @@ class LookRunner:
             self._alone.clear()
         self._alone.add(look.ref)
         self._queue.put_back(look, delay=0.0)
-
-    def _failed(self, look: DueLook) -> None:
-        """An error that is ours, not the cloud's; called where it is handled."""
-        delay = self._queue.retry(look)
-        LOG.exception("%s: the look failed; the next one in %.1f s", look.ref, delay)
 
     def _begin(self, look: DueLook) -> BegunLook | None:
         """What the report of a look that begins now may claim; None, with the look ended, where it is not ours."""

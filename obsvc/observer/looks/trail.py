@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from obsvc.observer.looks.policy import LookPolicy
 from obsvc.observer.looks.values import Decision
 from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.holdings import Holdings, RefStatus, Task
+from obsvc.process.recency_map import RecencyMap
 
 #: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
 #: they are kept.  Three kilobytes a ref, sixty megabytes at most.
@@ -36,9 +37,9 @@ class Trails:
 
     def __init__(self, wall: Callable[[], float], *, events: int = EVENTS, notifications: int = NOTIFICATIONS,
                  refs: int = REFS) -> None:
-        self._wall, self._lengths, self._refs = wall, (notifications, events), refs
+        self._wall, self._lengths = wall, (notifications, events)
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Ref, tuple[deque[_Event], deque[_Event]]] = OrderedDict()
+        self._kept: RecencyMap[Ref, tuple[deque[_Event], deque[_Event]]] = RecencyMap(refs)
 
     def note(self, ref: Ref, what: str, text: str) -> None:
         """Something happened to ``ref``."""
@@ -46,9 +47,8 @@ class Trails:
         with self._lock:
             kept = self._kept.get(ref)
             if kept is None:
-                kept = self._kept[ref] = (deque(maxlen=self._lengths[0]), deque(maxlen=self._lengths[1]))
-                if len(self._kept) > self._refs:
-                    self._kept.popitem(last=False)
+                kept = (deque(maxlen=self._lengths[0]), deque(maxlen=self._lengths[1]))
+                self._kept.put(ref, kept)
             else:
                 self._kept.move_to_end(ref)
             kept[what != "notified"].append((at, what, text))

@@ -27,6 +27,7 @@ from obsvc.model import Cause, Ref
 from obsvc.observer.fetching.gate import ServiceLane
 from obsvc.observer.queue.entry import DueLook, Entry, Postponement, Priority, priority_of
 from obsvc.observer.queue.lanes import Gate, Lanes, OpenGate, one_lane
+from obsvc.process.backoff import Backoff
 
 
 @dataclass(frozen=True)
@@ -288,9 +289,7 @@ class QueueCore:
         return self._quiet.get(ref, now)
 
     def _backoff(self, failures: int) -> float:
-        settings = self.settings
-        longest = min(settings.backoff * 2.0 ** min(failures - 1, 32), settings.backoff_max)
-        return longest * self._rng.uniform(0.5, 1.0)
+        return Backoff(self.settings.backoff, self.settings.backoff_max).delay(failures, self._rng.uniform)
 
     # -- forgetting and looking on ------------------------------------------------------------------------------
 

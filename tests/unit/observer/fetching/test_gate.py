@@ -1,13 +1,8 @@
-"""Budget, breaker and gate, in virtual time."""
+"""Breaker and gate, in virtual time."""
 from __future__ import annotations
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from obsvc.model import Cause, Ref
 from obsvc.observer.fetching.breaker import Breaker, BreakerState
-from obsvc.observer.fetching.budget import Budget
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.process.clock import ManualClock
@@ -17,26 +12,6 @@ NOVA, NEUTRON, CINDER = (("R", name) for name in ("nova", "neutron", "cinder"))
 
 def ref(name, kind="compute.server"):
     return Ref("R", kind, str(name))
-
-
-def test_budget_allows_a_burst_then_its_rate():
-    budget = Budget(10.0, 0.0)
-    for _ in range(10):
-        assert budget.wait(0.0) == 0.0
-        budget.take(0.0)
-    assert budget.wait(0.0) == pytest.approx(0.1)
-    assert budget.wait(0.1) == 0.0
-
-
-@given(st.floats(0.1, 200.0), st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60))
-def test_budget_is_never_exceeded(rate, pauses):
-    budget, now, taken = Budget(rate, 0.0), 0.0, 0
-    for pause in pauses:
-        now += pause
-        while budget.wait(now) == 0.0:
-            budget.take(now)
-            taken += 1
-    assert taken <= max(1.0, rate) + rate * now + 1e-6
 
 
 def test_breaker_opens_after_failures_of_different_refs_in_a_row():
