@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from benchmarks.messages import SERVERS, server_ids
 from obsvc import catalog as catalogs
@@ -21,6 +21,7 @@ from obsvc.observer.looks.values import LookSettings
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process import gc_tuning
 from obsvc.process.clock import SystemClock
@@ -30,16 +31,6 @@ SHARE = 4
 
 #: Seconds, the default of ``[observer] settle_delay``.
 SETTLE_DELAY = 1.0
-
-
-class NoMarks:
-    """Nothing is marked: every look is answered soon."""
-
-    def mark_soon(self, refs: Iterable[Ref]) -> None:
-        return None
-
-    def mark_later(self, ref: Ref) -> None:
-        return None
 
 
 class Member:
@@ -57,13 +48,14 @@ class Member:
         self.deliveries = UnsettledDeliveries(clock=clock)
         self.queue = WorkQueue(QueueSettings(settle_delay=SETTLE_DELAY), clock=clock)
         memory = TakeoverMemory(window=120.0, limit=200_000, partitions=DEFAULT_PARTITIONS, clock=clock)
-        catch_up = CatchUp(queue=self.queue, holdings=self.holdings, budget=ServiceGate(GateSettings()), spread=0.0)
+        marks = MarkRequests(deliveries=self.deliveries, clock=clock)
         schedule = LookSchedule(
             policy=policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries, memory=memory,
-            marks=NoMarks(), catch_up=catch_up,
+            marks=marks,
+            catch_up=CatchUp(queue=self.queue, holdings=self.holdings, budget=ServiceGate(GateSettings()), spread=0.0),
         )
-        self.intake = Intake(holdings=self.holdings, memory=memory, deliveries=self.deliveries,
-                             notified=schedule.notified, mark_soon=lambda ref: None)
+        self.intake = Intake(holdings=self.holdings, memory=memory, deliveries=self.deliveries, listener=schedule,
+                             marks=marks)
         self.listener = BusListener(
             dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
             on_gap=lambda bus, reason: None, bury=self._bury, skip_reason=self._skip_reason,

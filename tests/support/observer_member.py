@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from types import SimpleNamespace
 
 from obsvc.engine_client.local import LocalEngine
@@ -15,12 +16,13 @@ from obsvc.engine_client.ownership import (
 from obsvc.engine_client.reports import ReportOutcome, ReportRequest, Verdict
 from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, MemberId, Ref
-from obsvc.observer.engine_link.lists import Follower, Loader
+from obsvc.observer import member
+from obsvc.observer.engine_link.lists import ListFollower, ListLoader
 from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from obsvc.observer.hand_over import HandOver
-from obsvc.observer.intake.intake import Intake
+from obsvc.observer.hand_over import HandOver, HandOverRequests, PartitionLooks
+from obsvc.observer.intake.intake import Intake, NoSelectors
 from obsvc.observer.looks.catch_up import CatchUp
 from obsvc.observer.looks.history import LookHistory
 from obsvc.observer.looks.policy import LookPolicy, with_observation
@@ -31,11 +33,13 @@ from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.looks.takeover import TakeoverEvidence, Takeovers
 from obsvc.observer.looks.trail import Trails
 from obsvc.observer.looks.values import LookSettings
+from obsvc.observer.member import LookTriggers
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
-from obsvc.process.clock import ManualClock
+from obsvc.process.clock import Clock, ManualClock
 from tests.support.observer_state import (
     PARTITIONS,
     FakeDelivery,
@@ -46,77 +50,64 @@ from tests.support.observer_state import (
 )
 
 
-class NothingSelected:
-    """A member without selectors."""
-
-    def wants(self, ref, project_id=None):
-        return False
-
-    def found(self, refs):
-        raise AssertionError(f"nothing selects {refs}")
-
-
 class Member:
-    """One member's state and its decisions; ``step`` makes what is due, ``answer`` plays the engine.
+    """One member's state and its decisions; ``step`` makes what is due, ``answer`` plays the engine."""
 
-    Itself it is what lies at the ends: fetcher, reporter and marks, each of which only keeps what it is given.
-    """
-
-    def __init__(self, clock=None) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or ManualClock()
         self.clock_of_engine = SimpleNamespace(time=self.clock.time, ask=self.clock.time)
-        self.marked_soon, self.stale, self.fetches, self.reports, self.marked_later = [], [], [], [], []
-        self.answers = {}
+        self.stale, self.fetches, self.reports, self.answers = [], [], [], {}
         self.heard_since = self.clock.monotonic() - 1000
-        self._state()
-        self._looks()
+        self.trails = Trails(self.clock.time)
+        self._make_state()
+        self._make_schedule()
+        self._make_looks()
         self.intake = Intake(
-            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self.schedule.notified,
-            mark_soon=self.marked_soon.append, clock=self.clock,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, marks=self.mark_requests,
+            listener=self.triggers, clock=self.clock,
         )
 
-    def _state(self):
+    def _make_state(self):
         self.policy = LookPolicy(LookSettings(poll_initial=15.0), clock=self.clock, engine_clock=self.clock_of_engine,
                                  rng=random.Random(1))
         self.holdings = Holdings(PARTITIONS, new_look=self.policy.new_state, renewed_look=with_observation)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
         self.deliveries = UnsettledDeliveries(clock=self.clock)
+        self.mark_requests = MarkRequests(deliveries=self.deliveries, clock=self.clock)
         self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
                                      since=float("-inf"))
-        self.recall = Recall(grace=10.0, window=600.0, service_of=lambda name: name, clock=self.clock)
+        self.recall = Recall(grace=60.0, window=600.0, service_of=str, clock=self.clock)
 
-    def _looks(self):
+    def _make_schedule(self):
         self.catch_up = CatchUp(queue=self.queue, holdings=self.holdings, budget=SimpleNamespace(rate=150.0),
                                 spread=self.policy.settings.takeover_spread, rng=random.Random(1))
         self.schedule = LookSchedule(
             policy=self.policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries,
-            memory=self.memory, marks=self, catch_up=self.catch_up,
+            memory=self.memory, marks=self.mark_requests, catch_up=self.catch_up,
         )
+        evidence = TakeoverEvidence(
+            memory=self.memory, buses=SimpleNamespace(heard_since=lambda: self.heard_since),
+            engine_clock=self.clock_of_engine, allowed_lag=15.0, clock=self.clock)
         self.takeovers = Takeovers(
-            policy=self.policy,
-            evidence=TakeoverEvidence(
-                memory=self.memory, buses=SimpleNamespace(heard_since=lambda: self.heard_since),
-                engine_clock=self.clock_of_engine, allowed_lag=15.0, clock=self.clock),
-            holdings=self.holdings, schedule=self.schedule, catch_up=self.catch_up, selector_matcher=NothingSelected(),
+            policy=self.policy, evidence=evidence, holdings=self.holdings, schedule=self.schedule,
+            catch_up=self.catch_up, selectors=NoSelectors(),
         )
-        history = LookHistory(trails=Trails(self.clock.time), recall=self.recall)
+        self.triggers = LookTriggers(
+            schedule=self.schedule, takeovers=self.takeovers, trails=self.trails, recall=self.recall)
+
+    def _make_looks(self):
+        history = LookHistory(trails=self.trails, recall=self.recall)
         self.look_reports = LookReports(
             policy=self.policy, holdings=self.holdings, deliveries=self.deliveries, schedule=self.schedule,
-            reporter=self, marks=self, history=history,
+            reporter=self, marks=self.mark_requests, history=history,
+            ownership=SimpleNamespace(stale=lambda *lost: self.stale.append(lost)),
         )
-        self.look_reports.tell_of_stale(SimpleNamespace(stale=lambda *lost: self.stale.append(lost)))
         self.look_runner = LookRunner(
             policy=self.policy, queue=self.queue, holdings=self.holdings, fetcher=self, absences=AbsenceWatch(),
             schedule=self.schedule, reports=self.look_reports, history=history,
         )
 
-    # -- the ends
-
-    def mark_soon(self, refs):
-        self.marked_soon.extend(refs)
-
-    def mark_later(self, ref):
-        self.marked_later.append(ref)
+    # -- the ends: it is its own reporter and fetcher
 
     def submit(self, report, on_outcome):
         self.reports.append(report)
@@ -126,6 +117,10 @@ class Member:
 
     def most_together(self, ref):
         return 1
+
+    @property
+    def marked_soon(self) -> list[Ref]:
+        return self.mark_requests.soon(1000)
 
     def fetch(self, ref: Ref) -> FetchResult:
         self.fetches.append(ref)
@@ -177,6 +172,19 @@ class Away:
         return getattr(self._engine, name)
 
 
+class NothingElse:
+    """The parts of a member that play no role here: its buses are consumed, it has no reporter and no beats."""
+
+    def consuming(self):
+        return True
+
+    def withdraw(self, number, generation):
+        return 0
+
+    def fields(self):
+        return {}
+
+
 class Connected(Member):
     """A member whose lists, marks and reports are the engine's; claims are made by the test."""
 
@@ -187,38 +195,47 @@ class Connected(Member):
         self.released, self.lost, self.asked = [], [], []
         self.marker = Marker(
             engine=self.engine, member=self.member, holdings=self.holdings, deliveries=self.deliveries,
-            due=self.schedule.marked, mark_after=10.0, clock=clock,
+            requests=self.mark_requests, listener=self.triggers, mark_after=10.0, clock=clock,
         )
-        self.loader = Loader(
-            engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
-            completed=self.takeovers.completed,
+        self.loader = ListLoader(
+            engine=self.engine, member=self.member, holdings=self.holdings, ownership=self, listener=self.triggers,
         )
-        self.follower = Follower(
-            engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
-            applied=self.schedule.applied, reload=self.loader.wake,
+        self.follower = ListFollower(
+            engine=self.engine, member=self.member, holdings=self.holdings, ownership=self, listener=self.triggers,
+            trails=NothingElse(), newly_complete=self.loader.newly_complete,
         )
+        self.asked_for_here = HandOverRequests()
         self.hand_over = HandOver(
-            partitions=PARTITIONS, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
-            deliveries=self.deliveries, marker=self.marker, loader=self.loader, reports=self.look_reports,
-            withdraw=lambda *_: 0, owner=lambda: self,
-            ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
+            requests=self.asked_for_here, holdings=self.holdings, deliveries=self.deliveries,
+            looks=PartitionLooks(queue=self.queue, reports=self.look_reports, schedule=self.schedule, clock=clock),
+            marker=self.marker, owner=self, drain_timeout=0.0, clock=clock,
         )
+        self.worker = member.Member(
+            holdings=self.holdings, deliveries=self.deliveries, marks=self.mark_requests, hand_over=self.asked_for_here,
+            schedule=self.schedule, reporter=NothingElse(), buses=NothingElse(), beat=NothingElse(),
+        )
+        self.heard_since = clock.monotonic() - 1000
 
     # what Ownership would do
     def claim(self, number=3, reason=ClaimReason.VACANT):
         claim = ClaimRequest(self.member, f"{self.member}-{self.clock.time()}", (PartitionClaim(number, reason),))
         for granted in self.engine.claim(claim).grants:
-            self.hand_over.granted(granted)
+            self.worker.granted(granted)
         self.loader.load(dict(self.holdings.loading()))
 
     def release(self, number, generation, *, taken=True):
         self.released.append((number, generation))
         self.engine.release(ReleaseRequest(self.member, ((number, generation),), () if taken else (number,)))
 
+    def give(self, number, stop=None):
+        """Hand the partition over, as another member asks."""
+        self.worker.asked(number)
+        self.hand_over.hand_over(self.asked_for_here.take(), stop or threading.Event())
+
     def lost_by_engine(self, numbers, known=None):
         for number in numbers:
             self.lost.append(number)
-            self.hand_over.lost(number, known[number], "test")
+            self.worker.lost(number, known[number], "test")
 
     def asked_for(self, numbers):
         self.asked += numbers

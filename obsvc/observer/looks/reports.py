@@ -22,11 +22,12 @@ from obsvc.observer.engine_link.sequence import Sequence
 from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.history import LookHistory
 from obsvc.observer.looks.policy import LookPolicy
-from obsvc.observer.looks.schedule import LookSchedule, Marks
+from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.looks.values import Decision
 from obsvc.observer.queue.entry import DueLook
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import AfterReport, Holdings, Task
+from obsvc.observer.state.mark_requests import MarkRequests
 
 LOG = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class PendingReport:
 
 
 class LookReports:
-    """reporter: sends the reports.  marks: where refs are noted whose reports are refused."""
+    """reporter: sends the reports.  marks, ownership: told of what is refused."""
 
     def __init__(
         self,
@@ -69,7 +70,8 @@ class LookReports:
         deliveries: UnsettledDeliveries,
         schedule: LookSchedule,
         reporter: ReportSink,
-        marks: Marks,
+        marks: MarkRequests,
+        ownership: StaleListener,
         history: LookHistory,
     ) -> None:
         self._policy = policy
@@ -78,15 +80,11 @@ class LookReports:
         self._schedule = schedule
         self._reporter = reporter
         self._marks = marks
+        self._ownership = ownership
         self._history = history
-        self._stale_listener: StaleListener | None = None
         self._sequence = Sequence()
         self._changed = threading.Condition()
         self._unanswered: dict[int, PendingReport] = {}  # by sequence
-
-    def tell_of_stale(self, listener: StaleListener) -> None:
-        """Have ``listener`` told of refused reports.  Once, before the first look: Ownership is made after this."""
-        self._stale_listener = listener
 
     # -- to the reporter
 
@@ -178,8 +176,7 @@ class LookReports:
         LOG.warning("%s partition %d generation %d: the report was refused as stale; the ref is marked",
                     task.ref, task.partition, task.generation)
         self._marks.mark_soon([task.ref])
-        if self._stale_listener is not None:
-            self._stale_listener.stale(task.partition, task.generation)
+        self._ownership.stale(task.partition, task.generation)
 
     def _poll(self, task: Task, outcome: ReportOutcome, after: AfterReport) -> None:
         """Poll for what the engine still waits for, where no look is to follow anyway."""

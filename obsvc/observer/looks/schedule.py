@@ -6,7 +6,6 @@ nothing blocks.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from obsvc.model import Cause, Notification, Ref
 from obsvc.observer.looks.announcements import is_urgent
@@ -17,17 +16,8 @@ from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import AppliedChanges, Holdings
 from obsvc.observer.state.look_state import LookState
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
-
-
-class Marks(Protocol):
-    """Where refs are noted that are to be marked at the engine."""
-
-    def mark_soon(self, refs: Iterable[Ref]) -> None:
-        """Have ``refs`` marked as soon as possible."""
-
-    def mark_later(self, ref: Ref) -> None:
-        """A delivery for ``ref`` may wait long for its look: have it marked in a moment, if it still waits."""
 
 
 class LookSchedule:
@@ -41,7 +31,7 @@ class LookSchedule:
         holdings: Holdings,
         deliveries: UnsettledDeliveries,
         memory: TakeoverMemory,
-        marks: Marks,
+        marks: MarkRequests,
         catch_up: CatchUp,
     ) -> None:
         self._policy = policy

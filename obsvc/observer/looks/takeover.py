@@ -84,14 +84,14 @@ class Takeovers:
         holdings: Holdings,
         schedule: LookSchedule,
         catch_up: CatchUp,
-        selector_matcher: SelectorMatcher,
+        selectors: SelectorMatcher,
     ) -> None:
         self._policy = policy
         self._evidence = evidence
         self._holdings = holdings
         self._schedule = schedule
         self._catch_up = catch_up
-        self._selector_matcher = selector_matcher
+        self._selectors = selectors
 
     def completed(self, lists: list[CompletedList]) -> None:
         """The lists of partitions are complete: make due what they, their dirty refs, their marks and the takeover
@@ -119,9 +119,9 @@ class Takeovers:
         for ref in completed.dirty:
             self._schedule.request(ref, Cause.NOTIFIED)
         heard = {*completed.dirty_unobserved, *dropped} - {observed.ref for observed in completed.applied.new}
-        wanted = [ref for ref in heard if self._selector_matcher.wants(ref)]
+        wanted = [ref for ref in heard if self._selectors.matches(ref)]
         if wanted:
-            self._selector_matcher.found(wanted)  # what was delivered of them waits for that
+            self._selectors.discover(wanted)  # what was delivered of them waits for that
         if completed.dirty_unobserved:
             self._schedule.unobserved([ref for ref in completed.dirty_unobserved if ref not in wanted])
 

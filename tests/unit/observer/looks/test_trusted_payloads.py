@@ -63,7 +63,7 @@ class Trusting(Member):
             policy=self.policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries,
             reports=self.look_reports, recall=self.recall, clock=self.clock,
         )
-        self.intake._take_payload = self.trusted_payloads.take
+        self.intake._payloads = self.trusted_payloads
         self.latest = (1.0, body("one"))
         self.copies = []  # the engine's copy, as each report made it
 
