@@ -21,6 +21,7 @@ FOLDERS = "obsvc|tests|docs|etc|benchmarks|tools"
 _ENDINGS = "py|md|yaml|toml|conf|sample|service|txt|json|jsonl|gz|cfg|htpasswd"
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)")
 _PATH = re.compile(rf"(?<![\w/.@-])((?:{FOLDERS})/[\w./*{{}},-]*\.(?:{_ENDINGS}))(?![\w/])((?:::\w+(?:\.\w+)*)?)")
 _FOLDER = re.compile(rf"`((?:{FOLDERS})/(?:[\w.-]+/)*)`")
@@ -88,9 +89,10 @@ def broken_links(text: str, page: pathlib.Path) -> list[str]:
 
 
 def pages_linked(text: str) -> list[str]:
-    """The Markdown files that a page links to."""
-    return [path for path in (target.partition("#")[0] for target in _LINK.findall(_FENCE.sub("", text)))
-            if path.endswith(".md") and "://" not in path]
+    """The Markdown files that a page links to, or has in its table of contents."""
+    links = [target.partition("#")[0] for target in _LINK.findall(_FENCE.sub("", text))]
+    contents = [f"{name}.md" for toctree in _TOCTREE.findall(text) for name in re.findall(r"^[\w/-]+$", toctree, re.M)]
+    return [path for path in links if path.endswith(".md") and "://" not in path] + contents
 
 
 def missing_sections(text: str, root: pathlib.Path) -> list[str]:
