@@ -29,9 +29,9 @@ def obsvc(port: int, threads: int) -> Fetch:
     from obsvc import catalog, conf
     from obsvc.cloud.sessions import CloudSessions
     from obsvc.model import Ref
-    from obsvc.observer.fetching.fetched import Outcome
     from obsvc.observer.fetching.fetcher import Fetcher
     from obsvc.observer.fetching.gate import GateSettings, ServiceGate
+    from obsvc.observer.fetching.result import FetchOutcome
 
     settings = conf.load([])
     settings.set_override("auth_type", "admin_token", "cloud")
@@ -48,7 +48,7 @@ def obsvc(port: int, threads: int) -> Fetch:
 
     def fetch() -> object:
         fetched = fetcher.fetch(ref)
-        if fetched.outcome is not Outcome.FOUND:
+        if fetched.outcome is not FetchOutcome.FOUND:
             raise RuntimeError(f"expected a server, got {fetched}")
         return fetched
 
@@ -83,7 +83,7 @@ def run(fetch: Fetch, seconds: float, threads: int) -> dict[str, float]:
     fetch()
     stop, counts, errors = threading.Event(), [0] * threads, []
 
-    def work(place: int) -> None:
+    def look(place: int) -> None:
         try:
             while not stop.is_set():
                 fetch()
@@ -91,7 +91,7 @@ def run(fetch: Fetch, seconds: float, threads: int) -> dict[str, float]:
         except Exception as error:  # noqa: BLE001 - told to whoever measures
             errors.append(error)
 
-    workers = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(threads)]
+    workers = [threading.Thread(target=look, args=(place,), daemon=True) for place in range(threads)]
     for worker in workers:
         worker.start()
     time.sleep(WARM)

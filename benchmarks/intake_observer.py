@@ -13,8 +13,8 @@ from obsvc.listeners.listener import BusListener
 from obsvc.listeners.settings import BusSettings
 from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks.schedule import Agenda, AgendaSettings
+from obsvc.observer.looks import policy
+from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
@@ -39,16 +39,16 @@ class Member:
         self._look_seconds = look_seconds
         self._stop = threading.Event()
         self._looks = 0
-        self.holdings = Holdings(DEFAULT_PARTITIONS, new_look=self._new_look, renewed_look=looks.renewed)
+        self.holdings = Holdings(DEFAULT_PARTITIONS, new_look=self._new_look, renewed_look=policy.renewed)
         self.deliveries = UnsettledDeliveries(clock=clock)
         self.queue = WorkQueue(QueueSettings(settle_delay=SETTLE_DELAY), clock=clock)
         memory = TakeoverMemory(window=120.0, limit=200_000, partitions=DEFAULT_PARTITIONS, clock=clock)
-        agenda = Agenda(
-            AgendaSettings(), looks.LookSettings(), holdings=self.holdings, memory=memory, deliveries=self.deliveries,
-            queue=self.queue, engine_time=clock.time, heard_since=lambda: None, clock=clock,
+        schedule = LookSchedule(
+            ScheduleSettings(), policy.LookSettings(), holdings=self.holdings, memory=memory,
+            deliveries=self.deliveries, queue=self.queue, engine_time=clock.time, heard_since=lambda: None, clock=clock,
         )
-        self.intake = Intake(holdings=self.holdings, memory=memory, deliveries=self.deliveries,
-                             notified=agenda.notified, mark_soon=lambda ref: None)
+        self.intake = Intake(holdings=self.holdings, memory=memory,
+                             notified=schedule.notified, mark_soon=lambda ref: None)
         self.listener = BusListener(
             dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
             on_gap=lambda bus, reason: None, bury=self._bury, skip_reason=self._skip_reason,
@@ -56,8 +56,8 @@ class Member:
         self._settler = threading.Thread(target=self._settle, daemon=True)
         self._own()
 
-    def _new_look(self, observed: ObservedRef) -> looks.LookState:
-        return looks.new_state(observed, looks.Moment(self._clock.monotonic(), self._clock.time()))
+    def _new_look(self, observed: ObservedRef) -> policy.LookState:
+        return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._clock.time()))
 
     def _own(self) -> None:
         observed: dict[int, list[ObservedRef]] = {number: [] for number in range(0, DEFAULT_PARTITIONS, SHARE)}
@@ -88,8 +88,8 @@ class Member:
         """Fetch and report, stood in for: what is due now is answered after a while."""
         while not self._stop.is_set():
             works = []
-            while (work := self.queue.get()) is not None:
-                works.append(work)
+            while (look := self.queue.get()) is not None:
+                works.append(look)
             began = self._clock.monotonic()  # not before they were taken: what came in between is theirs too
             self._stop.wait(self._look_seconds)
             for work in works:

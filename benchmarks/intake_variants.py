@@ -126,8 +126,8 @@ def oslo_listener(url: str, count: int) -> dict[str, float]:
 def obsvc(url: str, count: int) -> dict[str, float]:
     """Our listener, decoder and intake; a quarter of the partitions is ours, and every server in them observed.
 
-    What is not ours is settled at once.  What is ours goes through agenda and work queue; fetch and report are stood
-    in for by a thread that lets the looks which are due be answered LOOK_SECONDS later.
+    What is not ours is settled at once.  What is ours goes through the schedule of looks and the work queue; fetch and
+    report are stood in for by a thread that lets the looks which are due be answered LOOK_SECONDS later.
     """
     from benchmarks.intake_observer import Member
 

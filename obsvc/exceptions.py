@@ -170,3 +170,8 @@ def by_code(code: str) -> type[ObsvcError]:
             return cls
         pending.extend(cls.__subclasses__())
     return ObsvcError
+
+
+def one_line(error: object) -> str:
+    """What ``error`` says, on one line; the name of its class where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

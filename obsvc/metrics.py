@@ -40,7 +40,7 @@ COORDINATION_UP = _gauge("obsvc_coordination_connected", "1 while the coordinati
 # observer
 QUEUE_DEPTH = _gauge("obsvc_queue_depth", "Refs that wait for a look now")
 LOOKS = Counter("obsvc_looks_total", "Fetches made", ["resource_type", "cause"])
-TOLD = Counter(
+TRUSTED_PAYLOADS = Counter(
     "obsvc_payloads_total",
     "Payloads of types that are trusted, by what became of them: taken, known (again what is known), stale (older than "
     "that); or a look, because it was incomplete, nothing was known to compare it with, it had the same order and "

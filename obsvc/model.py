@@ -54,7 +54,7 @@ class Family(enum.StrEnum):
     CADF = "cadf"
 
 
-class Look(enum.StrEnum):
+class Urgency(enum.StrEnum):
     """How urgently a notification asks for a look at its resource (the catalogue says it per event)."""
 
     NOW = "now"  #: a settled state was announced: look at once, even within the coalescing interval
@@ -73,7 +73,7 @@ class Cause(enum.StrEnum):
     TAKEOVER = "takeover"  #: the partition changed hands
     RESYNC = "resync"  #: notifications may have been missed
     RETRY = "retry"  #: the fetch before failed
-    TOLD = "told"  #: no fetch: the payload of a notification was taken for the snapshot (``[catalog] trust_payload``)
+    PAYLOAD = "told"  #: no fetch: a notification's payload was taken for the snapshot (``[catalog] trust_payload``)
 
 
 class Ref(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -156,7 +156,7 @@ class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str | None = None
 
 
-class Told(msgspec.Struct, frozen=True):
+class PayloadState(msgspec.Struct, frozen=True):
     """What the payload of a notification says of a resource, where the type's payloads are trusted.
 
     snapshot: as a fetch would have made it.  order: rises with each change of the resource.  lacks: None, else why the
@@ -178,8 +178,8 @@ class Notification(msgspec.Struct, frozen=True):
     resource_type and resource_ids name the subject, also where refs does not (a type that can't be fetched) or
     names another (a security group for its rule); listed: the payload had a list of them (bulk requests).
     ``timestamp`` is the envelope's text as it came: payload times order nothing (DESIGN 3).  ``request_id`` is that of
-    the service's request (or periodic task) that sent it.  ``told`` is there only where the type's payloads are
-    trusted, and the event has one.
+    the service's request (or periodic task) that sent it.  ``payload_state`` is there only where the type's payloads
+    are trusted, and the event has one.
     """
 
     event_type: str
@@ -189,7 +189,7 @@ class Notification(msgspec.Struct, frozen=True):
     resource_type: str | None = None
     project_id: str | None = None
     phase: Phase | None = None
-    look: Look = Look.MERGE
+    look: Urgency = Urgency.MERGE
     timestamp: str | None = None
     message_id: str | None = None
     request_id: str | None = None
@@ -200,4 +200,4 @@ class Notification(msgspec.Struct, frozen=True):
     resource_ids: tuple[str, ...] = ()
     listed: bool = False
     under_way: bool = False
-    told: Told | None = None
+    payload_state: PayloadState | None = None

@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 
 from obsvc import catalog, metrics
 from obsvc.api import openapi as public_api
+from obsvc.api.routes import ROUTES
 from obsvc.engine import openapi as engine_api
 
 
@@ -26,7 +27,7 @@ def _write_pages(app: Sphinx) -> None:
     for name, text in {
         "metrics": metrics_page(),
         "catalogue": catalogue_page(),
-        "public-api": openapi_page(json.loads(public_api.document())),
+        "public-api": openapi_page(json.loads(public_api.document(ROUTES))),
         "engine-api": openapi_page(json.loads(engine_api.document())),
     }.items():
         path = folder / f"{name}.md"

@@ -15,8 +15,10 @@ from oslo_config import cfg
 import obsvc
 from obsvc.api import routes
 from obsvc.api.access import auth
+from obsvc.api.access.guard import Guard
 from obsvc.api.access.limits import Limits
-from obsvc.api.access.policy import Caller, Policy
+from obsvc.api.access.policy import Policy
+from obsvc.api.caller import Caller
 from obsvc.api.context import Api
 from obsvc.api.ring import Ring
 from obsvc.engine_client.contract import Empty
@@ -40,10 +42,12 @@ FILES_EACH, FILES_MORE = 2, 1200
 
 
 def make_app(
-    api: Api, identify: Callable[[dict[str, Any]], Caller] = auth.operator, *, limits: Limits | None = None
-) -> falcon.App:
+    api: Api, policy: Policy, identify: Callable[[dict[str, Any]], Caller] = auth.operator, *,
+    limits: Limits | None = None,
+) -> falcon.App[falcon.Request, falcon.Response]:
     """The API as a WSGI application.  identify: who asks, from the WSGI environment."""
-    app = falcon.App(middleware=[request_ids.RequestIds(), auth.Identify(identify), limits or Limits()])
+    app: falcon.App[falcon.Request, falcon.Response] = falcon.App(middleware=[
+        request_ids.RequestIds(), auth.Identify(identify), limits or Limits(), Guard(policy, routes.ROUTES)])
     app.req_options.auto_parse_qs_csv = False
     app.req_options.strip_url_path_trailing_slash = True
     routes.add_routes(app, api)
@@ -75,7 +79,9 @@ def ring_from_conf(conf: cfg.ConfigOpts) -> Ring:
 
 def threads_from_conf(conf: cfg.ConfigOpts) -> int:
     """Threads of one process: as many as may wait, and RESERVE for what does not, /healthz among it."""
-    return conf.api.max_waiters + RESERVE if conf.api.max_waiters else conf.api.threads
+    most: int = conf.api.max_waiters
+    threads: int = conf.api.threads
+    return most + RESERVE if most else threads
 
 
 def limits_from_conf(conf: cfg.ConfigOpts) -> Limits:
@@ -96,8 +102,9 @@ def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[.
 
     user_agent = f"obsvc/{obsvc.__version__} (api {conf.host or 'local'})"
     known = catalog.load(conf.catalog.folders)
+    policy = Policy(conf)
     api = Api(
-        engine=engine_client.from_conf(conf, user_agent), policy=Policy(conf), ring=ring_from_conf(conf),
+        engine=engine_client.from_conf(conf, user_agent), ring=ring_from_conf(conf),
         max_wait=conf.api.max_wait, max_watch=conf.api.max_watch, region=conf.api.default_region,
         types=frozenset(known.types), catalog=known,
     )
@@ -106,8 +113,8 @@ def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[.
     if conf.api.auth_strategy == "keystone":
         from obsvc.api.access.keystone import behind_keystone
 
-        return behind_keystone(make_app(api, auth.keystone, limits=limits_from_conf(conf)), conf)
-    app = make_app(api, limits=limits_from_conf(conf))
+        return behind_keystone(make_app(api, policy, auth.keystone, limits=limits_from_conf(conf)), conf)
+    app = make_app(api, policy, limits=limits_from_conf(conf))
     if conf.api.auth_strategy == "http_basic":
         return BasicAuth(app, conf.api.http_basic_auth_user_file, open_paths=routes.OPEN)
     return app

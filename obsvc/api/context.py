@@ -1,12 +1,10 @@
-"""What every resource class of the API works with: engine, policy, ring, limits; and the built-in tenancy."""
+"""What every resource class of the API works with: engine, ring, limits; and the built-in tenancy."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-import falcon
-
-from obsvc.api.access.policy import Caller, Policy
+from obsvc.api.caller import Caller
 from obsvc.api.reading import Reader
 from obsvc.api.ring import Ring
 from obsvc.api.streaming.feed import Feed
@@ -21,6 +19,7 @@ from obsvc.engine_client.observations import (
 )
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Ref
+from obsvc.process.batches import batched
 from obsvc.process.clock import Clock, SystemClock
 
 #: Refs that the engine reads in one request, at most.
@@ -34,7 +33,6 @@ class Api:
     None: they can't be."""
 
     engine: PublicApi
-    policy: Policy
     ring: Ring
     max_wait: float = 60.0
     max_watch: float = 600.0
@@ -50,17 +48,15 @@ class Api:
         self.feed = Feed(self.engine)
         self.reader = Reader(self.engine)
 
-    def allow(self, req: falcon.Request, rule: str) -> Caller:
-        """The caller, when policy lets it; raises Forbidden."""
-        caller: Caller = req.context.caller
-        self.policy.authorize(caller, rule)
-        return caller
-
     def stop(self) -> None:
         """End what waits, with an error that says to try elsewhere."""
         self.feed.stop()
         if hasattr(self.engine, "abort"):  # another carrier's calls last until gunicorn's patience is over
             self.engine.abort()
+
+    def bounded_wait(self, seconds: float | None) -> float:
+        """Seconds of a wait: as long as is asked for, at most ``max_wait``; None: that."""
+        return self.max_wait if seconds is None else min(seconds, self.max_wait)
 
     def partitions(self) -> int:
         """P: asked of the engine once, since it never changes."""
@@ -77,15 +73,15 @@ class Api:
 
     def resource(self, caller: Caller, resource_type: str, resource_id: str, region: str | None) -> Resource:
         """The one observed resource that the caller may see; NotFound for none, Conflict for several regions'."""
-        found = self.engine.find_resources(FindRequest(resource_type, resource_id)).resources
-        found = [each for each in found if region in (None, each.ref.region)]
-        shown = [each for each in found if self.shows(caller, each)]
-        shown += [unseen(each) for each in found if self._awaits(caller, each)]
+        reply = self.engine.find_resources(FindRequest(resource_type, resource_id))
+        observed = [resource for resource in reply.resources if region in (None, resource.ref.region)]
+        shown = [resource for resource in observed if self.shows(caller, resource)]
+        shown += [unseen(resource) for resource in observed if self._awaits(caller, resource)]
         if not shown:
             where = f" in region {region}" if region is not None else ""
             raise NotFound(f"{resource_type} {resource_id} is not observed{where}: start an observation first")
         if len(shown) > 1:
-            regions = ", ".join(sorted(each.ref.region for each in shown))
+            regions = ", ".join(sorted(resource.ref.region for resource in shown))
             raise Conflict(f"{resource_type} {resource_id} is observed in several regions ({regions}): "
                            "name one with region=")
         return shown[0]
@@ -117,21 +113,23 @@ class Api:
         A ref that was never seen is nobody's yet; one that is gone, with no project named, neither.
         """
         wanted = [] if caller.privileged else list(dict.fromkeys(refs))
-        found: set[Ref] = set()
-        for at in range(0, len(wanted), READ_MOST):
-            for each in self.engine.read_resources(ReadRequest(tuple(wanted[at:at + READ_MOST]))).resources:
-                one = each.snapshot
-                if one is not None and (one.exists or one.project_id is not None) and not caller.sees(one.project_id):
-                    found.add(each.ref)
-        return found
+        hidden: set[Ref] = set()
+        for batch in batched(wanted, READ_MOST):
+            for resource in self.engine.read_resources(ReadRequest(batch)).resources:
+                seen = resource.snapshot
+                if seen is None or caller.sees(seen.project_id):
+                    continue
+                if seen.exists or seen.project_id is not None:
+                    hidden.add(resource.ref)
+        return hidden
 
     def observation(self, caller: Caller, observation_id: str) -> Observation:
         """One observation that the caller may see; NotFound otherwise.  Its status tells of its ref, so an observation
         of what turned out to be foreign is not shown."""
         page = self.engine.list_observations(ObservationsRequest(observation_id=observation_id, limit=1))
-        for found in page.observations:
-            if caller.sees(found.project_id) and not self.foreign(caller, (found.ref,)):
-                return found
+        for observation in page.observations:
+            if caller.sees(observation.project_id) and not self.foreign(caller, (observation.ref,)):
+                return observation
         raise NotFound(f"no observation {observation_id}: list those there are")
 
 

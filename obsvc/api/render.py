@@ -45,8 +45,9 @@ def answer_raw(resp: falcon.Response, data: bytes) -> None:
 
 def answer_once(req: falcon.Request, resp: falcon.Response, value: Any) -> None:
     """Answer ``value`` with its ETag; 304 without it where the caller has that already (RFC 9110 13.1.2)."""
-    answer(resp, value)
-    resp.etag = hashlib.blake2b(resp.data, digest_size=16).hexdigest()
+    data = msgspec.json.encode(plain(value))
+    answer_raw(resp, data)
+    resp.etag = hashlib.blake2b(data, digest_size=16).hexdigest()
     known = req.if_none_match or []
     if "*" in known or resp.etag.strip('"') in known:
         resp.status, resp.data, resp.content_type = falcon.HTTP_304, None, None

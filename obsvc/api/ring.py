@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from obsvc.exceptions import one_line
 from obsvc.model import MemberId
 from obsvc.process.clock import Clock, SystemClock
 
@@ -63,7 +64,7 @@ class Ring:
             members = tuple(sorted(self._read()))
         except Exception as error:  # noqa: BLE001 - tooz's drivers raise what their libraries raise
             LOG.warning("the coordination backend can't be read: %s: %s", type(error).__name__, error)
-            return Proposal(note=f"the coordination backend can't be read: {' '.join(str(error).split())}")
+            return Proposal(note=f"the coordination backend can't be read: {one_line(error)}")
         names = tuple(sorted({member.name for member in members}))
         if not names:
             return Proposal(note="no member is in the group")

@@ -5,13 +5,12 @@ their way from one member to another) is told, and is none.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from obsvc.api.ring import Proposal
-from obsvc.client.types import BusSummary, Status
+from obsvc.api_types import BusSummary, Status
 from obsvc.engine_client.duties import DutyRecord
-from obsvc.engine_client.observations import MemberRecord
-from obsvc.engine_client.ownership import MemberState, PartitionRecord
+from obsvc.engine_client.ownership import MemberRecord, MemberState, PartitionRecord
 
 #: Seconds that a duty's run, or a message, may be late before it counts as a problem.
 LATE = 60.0
@@ -124,7 +123,7 @@ def _of_duties(duties: Sequence[DutyRecord], now: float) -> Iterable[str]:
                 f": {one.last_error}" if one.last_error else "")
 
 
-def _buses(alive: Iterable[MemberRecord]) -> Mapping[str, BusSummary]:
+def _buses(alive: Iterable[MemberRecord]) -> dict[str, BusSummary]:
     found: dict[str, BusSummary] = {}
     for one in alive:
         for bus in one.beat.buses:

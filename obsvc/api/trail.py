@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from obsvc.api.context import Api
+from obsvc.api.partitions import describe
 from obsvc.api.render import plain
-from obsvc.api.resources.cluster import describe
 from obsvc.engine_client.observations import Resource
 from obsvc.engine_client.trails import TrailRequest
 
@@ -17,7 +17,7 @@ PATIENCE = 3.0
 
 
 def trail(api: Api, resource: Resource) -> dict[str, Any]:
-    """As ``obsvc.client.types.Trail``; NotFound where the ref is observed no more."""
+    """As ``obsvc.api_types.Trail``; NotFound where the ref is observed no more."""
     found = _owned(api, resource)
     if found["owner"] is None:
         return {**found, "why": "nobody owns its partition: nothing is looked at until somebody does; see the members"}

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from obsvc.catalog.schema import Event, Related, ResourceType, Service
-from obsvc.exceptions import ConfigError, NotFound
+from obsvc.exceptions import ConfigError, NotFound, one_line
 
 #: The word that an event's ``each`` replaces.
 _EACH = "{each}"
@@ -90,7 +90,7 @@ def _read(name: str, text: bytes) -> Service:
     try:
         service = msgspec.yaml.decode(text, type=Service, strict=True)
     except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
-        raise ConfigError(f"catalogue: {name}: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"catalogue: {name}: {one_line(error)}") from error
     events = tuple(expanded for event in service.events for expanded in _expanded(event))
     for event in events:
         if not (event.type or event.type_field or event.type_where or event.why):

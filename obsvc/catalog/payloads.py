@@ -14,7 +14,7 @@ import msgspec
 from obsvc.catalog import paths
 from obsvc.catalog.schema import ResourceType
 from obsvc.catalog.snapshots import at, snapshot
-from obsvc.model import Told
+from obsvc.model import PayloadState
 
 #: How JSON writes NUL, which no database holds; lone surrogates can't be encoded at all.
 _NUL = b"\\u0000"
@@ -22,24 +22,24 @@ _NUL = b"\\u0000"
 _ABSENT = object()
 
 
-def told(resource_type: ResourceType, payload: Any, path: str) -> Told:
+def payload_state(resource_type: ResourceType, payload: Any, path: str) -> PayloadState:
     """What ``payload`` says at ``path`` of a resource of a type that has ``payload``."""
     assert resource_type.payload is not None
     body = paths.unwrap(paths.find(payload, path))
     if not isinstance(body, Mapping):
-        return Told(lacks="the resource")
+        return PayloadState(lacks="the resource")
     missing = lacks(resource_type, body)
     if missing:
-        return Told(lacks=", ".join(missing))
+        return PayloadState(lacks=", ".join(missing))
     order = order_of(body, resource_type.payload.order)
     if order is None:
-        return Told(lacks=f"a number or a time in {resource_type.payload.order}")
+        return PayloadState(lacks=f"a number or a time in {resource_type.payload.order}")
     found = snapshot(resource_type, body)
     try:
         storable = _NUL not in msgspec.json.encode(found)
     except (ValueError, RecursionError):
         storable = False
-    return Told(found, order) if storable else Told(lacks="text that can be stored")
+    return PayloadState(found, order) if storable else PayloadState(lacks="text that can be stored")
 
 
 def lacks(resource_type: ResourceType, body: Mapping[str, Any]) -> list[str]:

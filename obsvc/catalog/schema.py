@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from obsvc.model import Condition, Family, Look
+from obsvc.model import Condition, Family, Urgency
 
 
 class Fetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -148,7 +148,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     states: dict[str, str] = {}
     announces: str | None = None
     body: str | None = None
-    look: Look = Look.MERGE
+    look: Urgency = Urgency.MERGE
     phase: Literal["start", "end", "error", "progress", "none"] | None = None
     outcome: bool = False
     why: str | None = None

@@ -11,17 +11,17 @@ names; Unavailable when the API can't be reached.  Waits longer than one long po
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from obsvc.client import types
+from obsvc import api_types as types
 from obsvc.client.transport import PAGE, Transport, typed
 from obsvc.client.watching import Source, Watch
 from obsvc.exceptions import NotFound, ObsvcError, Unavailable
+from obsvc.process.batches import batched
 
 T = TypeVar("T")
 
@@ -331,13 +331,6 @@ def _until(once: Callable[[float], T], enough: Callable[[T], bool], timeout: flo
         found = once(left)
         if enough(found) or (end is not None and time.monotonic() >= end):
             return found
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """``items`` in lists of at most ``size``."""
-    some = iter(items)
-    while batch := list(itertools.islice(some, size)):
-        yield batch
 
 
 def _part(text: str) -> str:

@@ -11,7 +11,15 @@ import urllib3
 
 import obsvc
 from obsvc.client.auth import Auth, Fixed
-from obsvc.exceptions import ConfigError, ObsvcError, TooManyRequests, Unavailable, UndecodableMessage, by_code
+from obsvc.exceptions import (
+    ConfigError,
+    ObsvcError,
+    TooManyRequests,
+    Unavailable,
+    UndecodableMessage,
+    by_code,
+    one_line,
+)
 
 T = TypeVar("T")
 
@@ -141,4 +149,4 @@ def typed(value: Any, kind: Any) -> Any:
 
 def _brief(error: Exception) -> str:
     reason = getattr(error, "reason", None) or error
-    return " ".join(str(reason).split())
+    return one_line(reason)

@@ -17,13 +17,15 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from obsvc.client import types
+from obsvc import api_types as types
 from obsvc.exceptions import FeedTruncated, ObsvcError, TooManyRequests, Unavailable, by_code
+from obsvc.process.backoff import Backoff
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds before a lost stream is taken up again: the first time, and the longest.
 PAUSE_INITIAL, PAUSE_MAX = 0.1, 5.0
+_BACKOFF = Backoff(PAUSE_INITIAL, PAUSE_MAX)
 
 #: ``cause`` of what a listing told in place of the feed.
 LISTED = "listed"
@@ -86,7 +88,7 @@ class Watch:
         self._patience, self._sleep = patience, sleep
         self._source: Source | None = None
         self._closed = False
-        self._pause = PAUSE_INITIAL
+        self._failures = 0
         self._heard_at = time.monotonic()
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ class Watch:
         self._source = source = self._connect(self.position)
         try:
             for event in () if self._closed else events(source):
-                self._heard_at, self._pause = time.monotonic(), PAUSE_INITIAL
+                self._heard_at, self._failures = time.monotonic(), 0
                 if event.name == "change":
                     delta = _read(event)
                     if self.position is None or delta.version > self.position:
@@ -147,8 +149,8 @@ class Watch:
             raise error
         LOG.info("the watch is interrupted and goes on after version %s: %s", self.position, error.message)
         wait = getattr(error, "retry_after", 0) if isinstance(error, TooManyRequests) else 0
-        self._sleep(wait + random.uniform(self._pause / 2, self._pause))
-        self._pause = min(PAUSE_MAX, self._pause * 2)
+        self._failures += 1
+        self._sleep(wait + _BACKOFF.delay(self._failures))
 
 
 def _read(event: Event) -> Any:

@@ -6,7 +6,6 @@ after a 401).
 """
 from __future__ import annotations
 
-import email.utils
 import json as jsonlib
 import re
 import time
@@ -16,7 +15,8 @@ from typing import Any
 
 from keystoneauth1 import exceptions
 
-from obsvc.exceptions import ObsvcError
+from obsvc.cloud import retry_after as retry_after_header
+from obsvc.exceptions import ObsvcError, one_line
 from obsvc.web import request_ids
 
 #: 4xx that may go away by themselves: a token that just expired, a time-out, a conflicting operation, a rate limit.
@@ -111,7 +111,7 @@ def failure(
         f"{method} {path} answered {status}: {explanation(body)}",
         status=status,
         retriable=status >= 500 or status in RETRIABLE_CLIENT_ERRORS,
-        retry_after=seconds_of(retry_after),
+        retry_after=retry_after_header.seconds(retry_after, time.time()),
         request_id=request_id,
     )
 
@@ -129,19 +129,6 @@ def explanation(body: Any) -> str:
     return text[:_MESSAGE_LIMIT] or "no explanation"
 
 
-def seconds_of(retry_after: str | None, now: float | None = None) -> float | None:
-    """``Retry-After`` (RFC 9110, 10.2.3: seconds or an HTTP date) in seconds from now; None for none or nonsense."""
-    if not retry_after:
-        return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        at = email.utils.parsedate_to_datetime(retry_after).timestamp()
-    except (TypeError, ValueError):
-        return None
-    return max(0.0, at - (time.time() if now is None else now))
-
-
 def _decode(response: Any) -> Any:
     if not response.content:
         return {}
@@ -156,6 +143,6 @@ def _from_exception(error: exceptions.ClientException, method: str, path: str) -
     status = getattr(error, "http_status", None) if isinstance(error, exceptions.HttpError) else None
     hint = "see [cloud] in the configuration" if isinstance(
         error, exceptions.CatalogException | exceptions.MissingAuthPlugin) else "the outcome is unknown"
-    text = " ".join(str(error).split())[:_MESSAGE_LIMIT]
+    text = one_line(error)[:_MESSAGE_LIMIT]
     return CallFailed(f"{method} {path} got no answer: {type(error).__name__}: {text} ({hint})", status=status,
                       retriable=True)

@@ -16,7 +16,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import openstack.config
@@ -27,9 +26,10 @@ from keystoneauth1 import loading
 from keystoneauth1 import session as ks_session
 from openstack import exceptions as sdk_exceptions
 
+from obsvc.cloud import retry_after
 from obsvc.cloud.microversions import Microversions
 from obsvc.cloud.transport import Transport
-from obsvc.exceptions import ConfigError, NotFound, Unavailable
+from obsvc.exceptions import ConfigError, NotFound, Unavailable, one_line
 from obsvc.process.clock import Clock, SystemClock
 
 LOG = logging.getLogger(__name__)
@@ -187,12 +187,12 @@ class CloudSessions:
             raise RequestFailed(f"no answer in time from {url}", reason="timeout") from error
         except (ks_exceptions.ConnectFailure, requests.ConnectionError) as error:
             self.forget(region, service_type)
-            raise RequestFailed(f"can't be reached: {_brief(error)}", reason="unreachable") from error
+            raise RequestFailed(f"can't be reached: {one_line(error)}", reason="unreachable") from error
         except (ks_exceptions.ClientException, requests.RequestException) as error:
-            raise RequestFailed(f"request failed: {_brief(error)}", reason="request") from error
+            raise RequestFailed(f"request failed: {one_line(error)}", reason="request") from error
         said = response.headers
-        return Answer(response.status_code, response.content, _seconds(said.get("Retry-After"), self._clock.time()),
-                      said.get("x-openstack-request-id"))
+        wait = retry_after.seconds(said.get("Retry-After"), self._clock.time())
+        return Answer(response.status_code, response.content, wait, said.get("x-openstack-request-id"))
 
     def forget(self, region: str, service_type: str) -> None:
         """Look the endpoint up again at the next call: it did not answer, so it may have moved."""
@@ -257,7 +257,7 @@ class CloudSessions:
             ask()
             self._auth_failed = None
         except (ks_exceptions.ClientException, requests.RequestException) as error:
-            text = f"no token from Keystone: {_brief(error)}"
+            text = f"no token from Keystone: {one_line(error)}"
             self._auth_failed = (self._clock.monotonic() + AUTH_PAUSE, text)
             LOG.warning("%s", text)
             raise Unavailable(text) from error
@@ -285,23 +285,11 @@ class CloudSessions:
                     if endpoint:
                         return endpoint.rstrip("/")
         except (ks_exceptions.ClientException, requests.RequestException) as error:
-            raise Unavailable(f"endpoint of {service_type} in {region} can't be looked up: {_brief(error)}") from error
+            raise Unavailable(
+                f"endpoint of {service_type} in {region} can't be looked up: {one_line(error)}") from error
         raise NotFound(
             f"expected a {self._interface} endpoint of {' or '.join((service_type, *aliases))} in region {region}, and "
             "the cloud's catalogue has none: correct [cloud] interface, or the region or the catalogue entry of that "
             "service"
         )
 
-
-def _seconds(value: str | None, now: float) -> float | None:
-    """``Retry-After`` as seconds from ``now``; None where it is absent or can't be read."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError):
-        return None
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -165,8 +165,10 @@ def judge(decoder: Decoder, text: bytes) -> Verdict:
         found = decoder.decode(body, exchange=exchange)
     except UndecodableMessage as error:
         return Verdict(UNREADABLE, "", "", error.reason)
-    return Verdict(outcome(found), found.service or "", found.resource_type or "", found.why_none or "",
-                   "" if found.told is None else f"lacks {found.told.lacks}" if found.told.lacks else "whole")
+    payload = ""
+    if found.payload_state is not None:
+        payload = f"lacks {found.payload_state.lacks}" if found.payload_state.lacks else "whole"
+    return Verdict(outcome(found), found.service or "", found.resource_type or "", found.why_none or "", payload)
 
 
 def outcome(found: Notification) -> str:

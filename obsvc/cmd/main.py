@@ -20,7 +20,7 @@ from typing import Any
 from cliff import app, commandmanager, help
 
 import obsvc
-from obsvc.exceptions import ConfigError, ObsvcError
+from obsvc.exceptions import ConfigError, ObsvcError, one_line
 
 NAMESPACE = "obsvc.cli"
 
@@ -102,7 +102,7 @@ class ObsvcApp(app.App):
         except ValueError:
             return self._unknown(argv)
         except Exception as error:  # noqa: BLE001 - whatever importing a command's module raises
-            return self._failed(error, f"the command {' '.join(argv[:2])} can't be loaded: {_one_line(error)}")
+            return self._failed(error, f"the command {' '.join(argv[:2])} can't be loaded: {one_line(error)}")
         keywords = {"cmd_name": name} if "cmd_name" in inspect.getfullargspec(factory.__init__).args else {}
         try:
             command = factory(self, self.options, **keywords)
@@ -110,9 +110,9 @@ class ObsvcApp(app.App):
         except (KeyboardInterrupt, BrokenPipeError, help.HelpExit):
             raise
         except ObsvcError as error:
-            return self._failed(error, _one_line(error))
+            return self._failed(error, one_line(error))
         except Exception as error:  # noqa: BLE001 - the last line of defence: one line, not a traceback
-            return self._failed(error, f"{type(error).__name__}: {_one_line(error)} (--debug shows where)")
+            return self._failed(error, f"{type(error).__name__}: {one_line(error)} (--debug shows where)")
 
     def _help(self, rest: Sequence[str]) -> int:
         self.options.deferred_help = False
@@ -129,10 +129,6 @@ class ObsvcApp(app.App):
             traceback.print_exception(error, file=self.stderr)
         self.stderr.write(f"obsvc: {line}\n")
         return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILED
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from obsvc.process.backoff import Backoff
 from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
@@ -28,9 +29,8 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two looks at the children.
 CHECK_INTERVAL = 0.1
 
-#: Pause before a child that ended is started again, seconds: first, factor, longest.  It is forgotten when the
-#: child has run for STEADY_AFTER seconds.
-RESTART_PAUSE, RESTART_GROWTH, RESTART_PAUSE_MAX = 0.5, 2.0, 30.0
+#: Pauses before a child that ended is started again, and seconds that it must have run for them to begin anew.
+RESTART = Backoff(0.5, 30.0, jitter=(1.0, 1.0))
 STEADY_AFTER = 30.0
 
 
@@ -52,7 +52,7 @@ class _State:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     next_start: float = 0.0
-    pause: float = RESTART_PAUSE
+    ended: int = 0  # times in a row, soon after a start
     restarts: int = -1
 
 
@@ -132,11 +132,12 @@ class Supervisor:
                 return
             state.process = None
             if now - state.started_at > STEADY_AFTER:
-                state.pause = RESTART_PAUSE
+                state.ended = 0
             if state.wanted:
-                state.next_start = now + state.pause
-                LOG.error("%s ended with code %s; it starts again in %.1f s", state.child.name, code, state.pause)
-                state.pause = min(state.pause * RESTART_GROWTH, RESTART_PAUSE_MAX)
+                state.ended += 1
+                pause = RESTART.delay(state.ended)
+                state.next_start = now + pause
+                LOG.error("%s ended with code %s; it starts again in %.1f s", state.child.name, code, pause)
         if state.wanted and now >= state.next_start:
             state.process = _start(state.child)
             state.started_at = now

@@ -28,7 +28,7 @@ from obsvc.conf import (
     sweep,
     worker,
 )
-from obsvc.exceptions import ConfigError
+from obsvc.exceptions import ConfigError, one_line
 
 _MODULES = (default, api, buses, catalog, cloud, coordination, database, emit, engine, engine_client, observer, sweep,
             worker)
@@ -77,7 +77,7 @@ def load(args: Sequence[str] = (), *, config_files: Sequence[str] | None = None)
         )
         _check_values(conf)
     except (cfg.Error, ValueError) as error:
-        raise ConfigError(f"the configuration can't be used: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"the configuration can't be used: {one_line(error)}") from error
     return conf
 
 

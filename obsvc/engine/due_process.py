@@ -24,6 +24,8 @@ from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, ObsvcError, Unavailable
 from obsvc.messaging.publisher import Publisher
 from obsvc.process.clock import SystemClock
+from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 from obsvc.process.signals import on_termination
 from obsvc.process.threads import Loop
 
@@ -81,21 +83,14 @@ def open_store(conf: cfg.ConfigOpts) -> Store:
 
 def _repeat(stop: threading.Event, what: str, once: Callable[[], int]) -> None:
     """Call ``once`` until stopped, without pause while there is something to do."""
-    away = False
-    while not stop.is_set():
-        try:
-            busy = once() > 0
-        except (Unavailable, ConfigError) as error:
-            if not away:
-                LOG.warning("%s waits: %s", what, error)
-            away = True
-            stop.wait(AWAY_PAUSE)
-            continue
-        if away:
-            LOG.info("%s goes on", what)
-            away = False
-        if not busy:
-            stop.wait(IDLE_PAUSE)
+    outage = OutageLog(LOG, f"{what} waits", back=f"{what} goes on", note="")
+
+    def step() -> float:
+        busy = once() > 0
+        outage.recovered()
+        return 0.0 if busy else IDLE_PAUSE
+
+    repeat(stop, step, on_failure=outage.failed, pause=AWAY_PAUSE, errors=(Unavailable, ConfigError))
 
 
 def _command() -> int:

@@ -19,6 +19,8 @@ from obsvc.engine.schema.stacks import outbox
 from obsvc.exceptions import Unavailable
 from obsvc.messaging import wire
 from obsvc.process import failpoints
+from obsvc.process.batches import batched
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Emitter:
         self._topic = topic
         self._publisher_id = publisher_id
         self._limit = limit
-        self._away = False
+        self._outage = OutageLog(LOG, "nothing can be emitted", back="notifications are emitted again")
 
     def run_once(self) -> int:
         """Emit one batch; how many were confirmed.  Raises Unavailable when the broker or the database is away."""
@@ -66,25 +68,22 @@ class Emitter:
                 confirmed.append(row.outbox_id)
                 metrics.EMITTED.labels(event_type=row.event_type).inc()
         except Unavailable as error:
-            if not self._away:
-                LOG.warning("nothing can be emitted: %s; %s rows wait and are tried again", error, len(rows))
-            self._away = True
+            self._outage.failed(error)
             raise
         finally:
             rest = [row.outbox_id for row in rows[len(confirmed):]]
             if rows:
                 self._store.run(lambda tx: self._settle(tx, confirmed, rest))
-        if rows and self._away:
-            self._away = False
-            LOG.info("notifications are emitted again")
+        if rows:
+            self._outage.recovered()
         return len(confirmed)
 
     def _claim(self, tx: Transaction, too_many: int) -> list[sa.Row]:
         if too_many > 0:
             oldest = sa.select(outbox.c.outbox_id).order_by(outbox.c.outbox_id).limit(too_many)
             ids = [row.outbox_id for row in tx.execute(oldest)]
-            for start in range(0, len(ids), 500):
-                tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(ids[start:start + 500])))
+            for some in batched(ids, 500):
+                tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(some)))
             LOG.warning("the outbox held more than %d notifications: the oldest %d are dropped", self._limit, len(ids))
         rows = tx.execute(
             sa.select(outbox).where(outbox.c.claimed_until <= tx.now).order_by(outbox.c.outbox_id).limit(BATCH)

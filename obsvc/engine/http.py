@@ -15,7 +15,7 @@ import msgspec
 from obsvc import metrics
 from obsvc.engine import openapi
 from obsvc.engine.service import EngineService
-from obsvc.engine_client.contract import OPERATIONS, Operation
+from obsvc.engine_client.contract import OPERATIONS, Engine, Operation
 from obsvc.exceptions import Forbidden, InvalidInput, ObsvcError
 from obsvc.web import request_ids
 from obsvc.web.bodies import read_body
@@ -33,10 +33,10 @@ _encode = msgspec.json.Encoder().encode
 class _OperationResource:
     """One operation at its path."""
 
-    def __init__(self, operation: Operation, service: EngineService) -> None:
+    def __init__(self, operation: Operation, engine: Engine) -> None:
         self._name = operation.name
         self._decode = msgspec.json.Decoder(operation.request).decode
-        self._call = getattr(service, operation.name)
+        self._call = getattr(engine, operation.name)
         self._waits = "wait" in getattr(operation.request, "__struct_fields__", ())
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:

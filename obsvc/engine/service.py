@@ -7,27 +7,36 @@ from __future__ import annotations
 from obsvc.engine.database.schema_version import check_schema
 from obsvc.engine.database.store import Store
 from obsvc.engine.database.waiters import Waiters
+from obsvc.engine.operations.changes import ChangeOperations
+from obsvc.engine.operations.dead_letters import DeadLetterOperations
 from obsvc.engine.operations.duties import DutyOperations
+from obsvc.engine.operations.goal_reader import GoalReader, InstalledPlugins, WorkerPlugins
+from obsvc.engine.operations.goals import GoalOperations
 from obsvc.engine.operations.jobs import JobOperations
 from obsvc.engine.operations.members import MemberOperations
 from obsvc.engine.operations.observations import ObservationOperations
+from obsvc.engine.operations.reports import ReportOperations
+from obsvc.engine.operations.resources import ResourceOperations
 from obsvc.engine.operations.selectors import SelectorOperations
 from obsvc.engine.operations.stacks import StackOperations
+from obsvc.engine.operations.trails import TrailOperations
 from obsvc.engine.reports import upkeep
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, EngineInfo
 from obsvc.exceptions import ObsvcError
 
 
-class EngineService(
-    MemberOperations, DutyOperations, ObservationOperations, SelectorOperations, StackOperations, JobOperations
-):
-    """Implements :class:`obsvc.engine_client.contract.Engine`.
+class EngineService:
+    """Implements :class:`obsvc.engine_client.contract.Engine`: each operation is a method of its subject's object.
 
     settings: those of the store unless given.  waiters_limit: long polls at once; more are cut short.
+    plugins: what templates may use; by default what is installed.
     """
 
-    def __init__(self, store: Store, settings: EngineSettings | None = None, *, waiters_limit: int = 1000) -> None:
+    def __init__(
+        self, store: Store, settings: EngineSettings | None = None, *, waiters_limit: int = 1000,
+        plugins: WorkerPlugins | None = None,
+    ) -> None:
         self.store = store
         self.settings = settings or store.settings
         store.settings = self.settings
@@ -35,6 +44,81 @@ class EngineService(
             store.counters, poll_interval=self.settings.poll_interval, limit=waiters_limit
         )
         store.on_commit(self.waiters.notify)
+
+        members = MemberOperations(store, self.waiters)
+        self.beat = members.beat
+        self.claim = members.claim
+        self.release = members.release
+        self.observed = members.observed
+        self.follow = members.follow
+        self.members = members.members
+        self.partitions = members.partitions
+        self.drain_member = members.drain_member
+
+        reports = ReportOperations(store)
+        self.report = reports.report
+        self.mark = reports.mark
+
+        dead_letters = DeadLetterOperations(store)
+        self.bury = dead_letters.bury
+        self.dead_letters = dead_letters.dead_letters
+        self.dead_letter = dead_letters.dead_letter
+        self.replay_dead_letter = dead_letters.replay_dead_letter
+
+        trails = TrailOperations(store, self.waiters)
+        self.trail = trails.trail
+        self.tell_trails = trails.tell_trails
+
+        duties = DutyOperations(store)
+        self.duties = duties.duties
+        self.ensure_duties = duties.ensure_duties
+        self.request_duty = duties.request_duty
+        self.begin_duty = duties.begin_duty
+        self.sweep = duties.sweep
+        self.end_duty = duties.end_duty
+
+        observations = ObservationOperations(store)
+        self.start = observations.start
+        self.stop = observations.stop
+        self.list_observations = observations.list_observations
+
+        resources = ResourceOperations(store, self.waiters)
+        self.read_resource = resources.read_resource
+        self.read_resources = resources.read_resources
+        self.find_resources = resources.find_resources
+        self.list_resources = resources.list_resources
+
+        self.changes = ChangeOperations(store, self.waiters).changes
+
+        selectors = SelectorOperations(store, self.waiters)
+        self.start_selector = selectors.start_selector
+        self.stop_selector = selectors.stop_selector
+        self.selectors = selectors.selectors
+        self.discover = selectors.discover
+
+        goal_reader = GoalReader(plugins or InstalledPlugins())
+        stacks = StackOperations(store, self.waiters, goal_reader)
+        self.create_stack = stacks.create_stack
+        self.read_stack = stacks.read_stack
+        self.list_stacks = stacks.list_stacks
+        self.stack_nodes = stacks.stack_nodes
+        self.stack_events = stacks.stack_events
+
+        goals = GoalOperations(store, goal_reader, stacks)
+        self.update_stack = goals.update_stack
+        self.delete_stack = goals.delete_stack
+        self.rollback_stack = goals.rollback_stack
+        self.cancel_stack = goals.cancel_stack
+        self.resume_stack = goals.resume_stack
+        self.preview_stack = goals.preview_stack
+
+        jobs = JobOperations(store, self.waiters)
+        self.claim_jobs = jobs.claim_jobs
+        self.renew_job = jobs.renew_job
+        self.confirm_attempt = jobs.confirm_attempt
+        self.complete_job = jobs.complete_job
+        self.replace_job = jobs.replace_job
+        self.fail_job = jobs.fail_job
 
     def info(self, request: Empty) -> EngineInfo:
         deployment = self.store.deployment()

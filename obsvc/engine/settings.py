@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 
 from oslo_config import cfg
+
+from obsvc.process.backoff import Backoff
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class EngineSettings:
 
     def retry_pause(self, failures: int) -> float:
         """Seconds to the next attempt at what has failed so often before the last time: twice as long each time."""
-        return min(self.job_retry_max, self.job_retry_initial * 2 ** min(failures, 30)) * random.uniform(0.5, 1.0)
+        return Backoff(self.job_retry_initial, self.job_retry_max).delay(failures + 1)
 
     @classmethod
     def from_conf(cls, conf: cfg.ConfigOpts) -> EngineSettings:

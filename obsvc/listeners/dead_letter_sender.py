@@ -20,6 +20,7 @@ from obsvc import metrics
 from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import Unavailable
 from obsvc.listeners import redact
+from obsvc.process.outage_log import OutageLog
 from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class DeadLetterSender:
     def __init__(self, bus: str, bury: Callable[[DeadLetter], None]) -> None:
         self._bus = bus
         self._bury = bury
+        self._outage = OutageLog(LOG, f"bus {bus}: dead letters wait for the engine")
         self._letters: queue.Queue[tuple[int, DeadLetter, Settleable] | None] = queue.Queue()
         self._connection = 0  # the number of the connection that letters come by now
         self._loop = Loop(f"dead-letters-{bus}", self._run)
@@ -84,18 +86,17 @@ class DeadLetterSender:
             if item is None:
                 continue
             connection, letter, delivery = item
-            told = False
             while not stop.is_set() and connection == self._connection:
                 try:
                     self._bury(letter)
                 except Unavailable as error:
-                    if not told:
-                        LOG.warning("bus %s: a dead letter waits for the engine: %s", self._bus, error)
-                        told = True
+                    self._outage.failed(error)
                     stop.wait(_RETRY)
                     continue
                 except Exception as error:  # noqa: BLE001 - better a line than a delivery stuck for ever
                     LOG.error("bus %s: a dead letter (%s) could not be stored: %s", self._bus, letter.reason,
                               redact.of_error(error))
+                else:
+                    self._outage.recovered()
                 delivery.settle()
                 break

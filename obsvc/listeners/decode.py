@@ -18,7 +18,7 @@ from obsvc.catalog.snapshots import condition_of
 from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.peek import MAX_EVENT_TYPE, Inner, Peeked, Peeker
 from obsvc.messaging import wire
-from obsvc.model import Condition, Family, Look, Notification, Phase, Ref, Told
+from obsvc.model import Condition, Family, Notification, PayloadState, Phase, Ref, Urgency
 
 _PHASES = {
     "start": Phase.START,
@@ -30,7 +30,7 @@ _PHASES = {
 _OUTCOMES = {"pending": Phase.START, "failure": Phase.ERROR}
 
 #: Looked up once: before Python 3.12 a member of an enum costs as much as a call, and each notification needs a dozen.
-_LOOK_NONE, _LOOK_MERGE, _LOOK_NOW = Look.NONE, Look.MERGE, Look.NOW
+_LOOK_NONE, _LOOK_MERGE, _LOOK_NOW = Urgency.NONE, Urgency.MERGE, Urgency.NOW
 _UNVERSIONED, _VERSIONED, _CADF = Family.UNVERSIONED, Family.VERSIONED, Family.CADF
 _ERROR, _BEGUN = Phase.ERROR, (Phase.START, Phase.PROGRESS)
 _UNKNOWN = Condition.UNKNOWN
@@ -110,7 +110,7 @@ class Decoder:
         )
         if match is None:
             return Notification(
-                service=None, look=Look.NONE, phase=_phase(event_type, None, message, payload, family), guessed=True,
+                service=None, look=Urgency.NONE, phase=_phase(event_type, None, message, payload, family), guessed=True,
                 why_none=f"the catalogue knows no event {event_type} of family {family}, and nothing says whose it is",
                 event_type=event_type, family=family, timestamp=_short(message.timestamp),
                 message_id=_short(message.message_id), request_id=_short(message.request_id),
@@ -123,16 +123,18 @@ class Decoder:
             ids = tuple(one.rpartition(event.id_after)[2] or one for one in ids)
         refs, why_none = self._refs(event, resource_type, ids, payload)
         return _made(match, message, payload, family, resource_type, ids, refs, listed=listed, why_none=why_none,
-                     told=self._told(match, resource_type, refs, payload))
+                     payload_state=self._payload_state(match, resource_type, refs, payload))
 
-    def _told(self, match: Match, resource_type: str | None, refs: tuple[Ref, ...], payload: Any) -> Told | None:
+    def _payload_state(
+        self, match: Match, resource_type: str | None, refs: tuple[Ref, ...], payload: Any
+    ) -> PayloadState | None:
         """What the payload says of the one ref that it is about, where that is to be trusted."""
         event = match.event
         if match.guessed or event.body is None or len(refs) != 1 or event.related:
             return None
         if resource_type not in self._catalog.trusted:
             return None
-        return payloads.told(self._catalog.types[resource_type], payload, event.body)
+        return payloads.payload_state(self._catalog.types[resource_type], payload, event.body)
 
     def _refs(
         self, event: Event, resource_type: str | None, ids: tuple[str, ...], payload: Any
@@ -157,7 +159,8 @@ class Decoder:
 
 def _made(
     match: Match, message: Inner, payload: Any, family: Family, resource_type: str | None, ids: tuple[str, ...],
-    refs: tuple[Ref, ...], *, listed: bool = False, why_none: str | None = None, told: Told | None = None,
+    refs: tuple[Ref, ...], *, listed: bool = False, why_none: str | None = None,
+    payload_state: PayloadState | None = None,
 ) -> Notification:
     event, service = match.event, match.service
     phase = _phase(message.event_type, event, message, payload, family)
@@ -171,7 +174,7 @@ def _made(
         state=state if look is _LOOK_NOW else None, guessed=match.guessed, why_none=why_none,
         under_way=under_way and look is _LOOK_MERGE, event_type=message.event_type, family=family,
         timestamp=_short(message.timestamp), message_id=_short(message.message_id),
-        request_id=_short(message.request_id), publisher_id=_short(message.publisher_id), told=told,
+        request_id=_short(message.request_id), publisher_id=_short(message.publisher_id), payload_state=payload_state,
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import threading
 from collections.abc import Callable, Iterator
 
@@ -30,14 +29,14 @@ from obsvc.listeners.skip_counts import SkipCounts
 from obsvc.messaging.consumer import QueueInUse, ReceivedMessage
 from obsvc.messaging.topology import queue_name
 from obsvc.model import Family, Notification, Ref
+from obsvc.process.backoff import Backoff
 from obsvc.process.clock import Clock, SystemClock
 from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds of the first and the longest pause between two attempts to connect; jittered by a half either way.
-RECONNECT_INITIAL = 0.5
-RECONNECT_MAX = 15.0
+RECONNECT = Backoff(0.5, 15.0, jitter=(0.5, 1.5))
 
 #: Seconds between two attempts at a queue that another process consumes.
 IN_USE_RETRY = 5.0
@@ -167,7 +166,7 @@ class BusListener:
     # the thread
 
     def _run(self, stop: threading.Event) -> None:
-        pause, in_use = RECONNECT_INITIAL, False
+        failures, in_use = 0, False
         while not stop.is_set():
             heard = False
             try:
@@ -190,13 +189,11 @@ class BusListener:
                     in_use = True
                 stop.wait(IN_USE_RETRY)
             except Unavailable as error:
-                if heard:
-                    pause = RECONNECT_INITIAL
+                failures = 1 if heard else failures + 1
                 if heard or self._last_error != error.message:
                     LOG.warning("bus %s: %s; trying again", self._bus.name, error.message)
                 self._last_error = error.message
-                stop.wait(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 2, RECONNECT_MAX)
+                stop.wait(RECONNECT.delay(failures))
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Session]:

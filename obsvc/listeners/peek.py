@@ -23,7 +23,7 @@ from obsvc.catalog import Catalog, paths
 from obsvc.catalog.matching import Match, Matcher
 from obsvc.catalog.schema import Event
 from obsvc.messaging import wire
-from obsvc.model import Family, Look, Ref
+from obsvc.model import Family, Ref, Urgency
 
 #: Event types whose plans are kept, as the matcher keeps its own.
 _CACHED = 4096
@@ -59,7 +59,7 @@ class Plan(NamedTuple):
     """How one event is read.
 
     versioned: its payload's family, which is unversioned otherwise.  asks: False where nothing of the ref can have
-    changed (``Look.NONE``).
+    changed (``Urgency.NONE``).
     peek: decodes the event type and what leads to an id.  ids: fields of its payload in the order of the event's
     paths to the id, each with the rest of its path.
     read: decodes an Inner and what any path of the event leads to.  names: the keys of the payload that the fields
@@ -174,7 +174,7 @@ def _plan(match: Match, family: Family) -> Plan | None:
     others = (path for path in (*event.project, event.state, event.task) if path is not None and path != "$context")
     names = tuple(dict.fromkeys([*leading, *(re.split(r"[.[]", path)[0] for path in others)]))
     return Plan(
-        match, namespace is not None, event.look is not Look.NONE,
+        match, namespace is not None, event.look is not Urgency.NONE,
         peek=_decoder(leading, namespace, _EventType).decode,
         ids=tuple((f"key_{leading.index(name)}", rest) for name, _, rest in ids),
         read=_decoder(names, namespace, Inner).decode, names=names,

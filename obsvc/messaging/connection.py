@@ -18,10 +18,10 @@ from collections.abc import Iterator
 
 import kombu
 import kombu.exceptions
-from kombu.utils.url import sanitize_url
 
-from obsvc.exceptions import ConfigError, Unavailable
+from obsvc.exceptions import ConfigError, Unavailable, one_line
 from obsvc.messaging import filesystem, frames
+from obsvc.process.urls import without_secrets
 
 LOG = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Broker:
             self._make(url)
 
     def __str__(self) -> str:
-        return ";".join(self._masked(url) for url in self._urls)
+        return ";".join(without_secrets(url) for url in self._urls)
 
     @property
     def is_amqp(self) -> bool:
@@ -105,7 +105,7 @@ class Broker:
                 # connect() itself would wait two seconds and try again; whoever calls us has pauses of its own
                 connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0)
             except Exception as error:  # noqa: BLE001 - a transport may raise anything here; the next URL is tried
-                failures.append(f"{self._masked(self._urls[index])}: {_reason(error)}")
+                failures.append(f"{without_secrets(self._urls[index])}: {one_line(error)}")
                 release(connection)
                 continue
             self._first = index
@@ -138,9 +138,10 @@ class Broker:
             made.get_transport_cls()
             return made
         except Exception as error:
-            why = "a password needs % for its special characters" if "@" in url else _reason(error)
+            why = "a password needs % for its special characters" if "@" in url else one_line(error)
             raise ConfigError(
-                f"expected a broker URL such as amqp://user:password@host:5672//, can't use {self._masked(url)}: {why}"
+                "expected a broker URL such as amqp://user:password@host:5672//, can't use "
+                f"{without_secrets(url)}: {why}"
             ) from error
 
     def _ssl(self) -> dict:
@@ -149,20 +150,10 @@ class Broker:
         # server_hostname None: kombu puts the URL's host there, so that the certificate's name is checked
         return settings | {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
 
-    @staticmethod
-    def _masked(url: str) -> str:
-        try:
-            return sanitize_url(url) if _scheme(url) != "filesystem" else url
-        except ValueError:
-            return f"{_scheme(url)}://…"
-
 
 def _scheme(url: str) -> str:
     return url.partition("://")[0].lower()
 
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def release(connection: kombu.Connection) -> None:
@@ -183,4 +174,4 @@ def translated(connection: kombu.Connection, doing: str) -> Iterator[None]:
     try:
         yield
     except lost as error:
-        raise Unavailable(f"lost the broker while {doing}: {_reason(error)}") from error
+        raise Unavailable(f"lost the broker while {doing}: {one_line(error)}") from error

@@ -35,12 +35,12 @@ from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.hand_over import HandOver
 from obsvc.observer.intake.buses import Buses
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy as looks
+from obsvc.observer.looks import policy
 from obsvc.observer.looks.recall import Recall
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda, AgendaSettings
-from obsvc.observer.looks.trail import Teller, Trails
-from obsvc.observer.looks.trusted_payloads import Telling
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.trail import TrailAnswers, Trails
+from obsvc.observer.looks.trusted_payloads import TrustedPayloads
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.state.deliveries import UnsettledDeliveries
@@ -78,7 +78,7 @@ class Observer:
         self._engine = engine
         self.member = MemberId(name, secrets.token_hex(4))
         self._wall = EngineClock(engine, info, self._clock)
-        self._look_settings = looks.LookSettings.from_conf(conf)
+        self._look_settings = policy.LookSettings.from_conf(conf)
         catalog = catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
         self._state(info.partitions)
         self._cloud(conf, catalog, user_agent)
@@ -111,7 +111,7 @@ class Observer:
 
     def _state(self, partitions: int) -> None:
         options = self._options
-        self.holdings = Holdings(partitions, new_look=self._new_look, renewed_look=looks.renewed)
+        self.holdings = Holdings(partitions, new_look=self._new_look, renewed_look=policy.renewed)
         self.memory = TakeoverMemory(
             window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
         )
@@ -119,8 +119,8 @@ class Observer:
         self.trails = Trails(self._wall.time)
         metrics.UNSETTLED.set_function(lambda: len(self.deliveries))
 
-    def _new_look(self, observed: ObservedRef) -> looks.LookState:
-        return looks.new_state(observed, looks.Moment(self._clock.monotonic(), self._wall.time()))
+    def _new_look(self, observed: ObservedRef) -> policy.LookState:
+        return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._wall.time()))
 
     def _cloud(self, conf: cfg.ConfigOpts, catalog: Any, user_agent: str) -> None:
         options = self._options
@@ -132,7 +132,7 @@ class Observer:
                           settle_delay=options.settle_delay),
             clock=self._clock, lane_of=self.fetcher.lane_of, gate=self.gate,
         )
-        self.gate.on_back = self.queue.hasten
+        self.gate.on_back = self.queue.retry_now
 
     def _counting(self, conf: cfg.ConfigOpts, catalog: Any) -> None:
         self.recall = Recall(
@@ -142,23 +142,23 @@ class Observer:
 
     def _notified(self, ref: Ref, notification: Notification) -> bool:
         self.recall.notified(ref)
-        due = self.agenda.notified(ref, notification)
+        due = self.schedule.notified(ref, notification)
         self.trails.notified(ref, notification, due=due)
         return due
 
     def _marked(self, ref: Ref) -> None:
         self.trails.note(ref, "marked", "no look was reported in time: a mark was stored")
-        self.agenda.marked(ref)
+        self.schedule.marked(ref)
 
     def _applied(self, applied: AppliedChanges) -> None:
         self.trails.observed((*applied.new, *applied.widened), "an observation was started")
         self.trails.observed(applied.marked, "it was marked")
-        self.agenda.applied(applied)
+        self.schedule.applied(applied)
 
     def _decisions(self, requests_per_second: float) -> None:
         options = self._options
-        self.agenda = Agenda(
-            AgendaSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
+        self.schedule = LookSchedule(
+            ScheduleSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
             self._look_settings,
             holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, queue=self.queue,
             engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
@@ -175,28 +175,29 @@ class Observer:
         self.intake = Intake(
             holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self._notified,
             mark_soon=lambda ref: self.marker.mark_soon([ref]), clock=self._clock,
-            tell=lambda ref, told, delivery: self.telling.take(ref, told, delivery),
+            take_payload=lambda ref, payload_state, delivery: self.trusted_payloads.take(
+                ref, payload_state, delivery),
             wants=self.selector_matcher.wants, found=self.selector_matcher.found,
         )
         self.reporter = Reporter(
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
             limit=options.backlog_limit,
         )
-        self.looking = Looking(
-            self._look_settings, holdings=self.holdings, queue=self.queue, agenda=self.agenda,
+        self.look_runner = LookRunner(
+            self._look_settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
             deliveries=self.deliveries, absences=AbsenceWatch(), lane_of=self.fetcher.lane_of,
             fetch=self.fetcher.fetch, together=self.fetcher,
             submit=self.reporter.submit, mark_soon=self.marker.mark_soon,
             stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
             clock=self._clock, recall=self.recall, note=self.trails.note,
         )
-        self.telling = Telling(
+        self.trusted_payloads = TrustedPayloads(
             self._look_settings, holdings=self.holdings, queue=self.queue, deliveries=self.deliveries,
-            looking=self.looking, heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
+            look_runner=self.look_runner, heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
         )
 
     def _carriers(self, partitions: int) -> None:
-        self.teller = Teller(
+        self.trail_answers = TrailAnswers(
             self.trails, holdings=self.holdings, queue=self.queue, wall=self._wall.time,
             shut=lambda: self.gate.open_breakers(self._clock.monotonic()),
         )
@@ -206,11 +207,11 @@ class Observer:
         )
         self.follower = Follower(
             engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
-            applied=self._applied, reload=self.loader.wake, explain=self.teller.tell,
+            applied=self._applied, reload=self.loader.wake, explain=self.trail_answers.tell,
         )
         self.hand_over = HandOver(
-            partitions=partitions, holdings=self.holdings, queue=self.queue, agenda=self.agenda,
-            deliveries=self.deliveries, marker=self.marker, loader=self.loader, looking=self.looking,
+            partitions=partitions, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
+            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
             withdraw=self.reporter.withdraw, owner=lambda: self.ownership, ready=lambda: self.buses.consuming(),
             status=self.status, drain_timeout=self._options.drain_timeout, clock=self._clock,
         )
@@ -225,7 +226,7 @@ class Observer:
         for one in completed:
             moved = f"partition {one.grant.partition} is held under generation {one.grant.generation}"
             self.trails.observed(one.applied.new, moved)
-        self.agenda.completed(completed)
+        self.schedule.completed(completed)
         self.follower.completed()
 
     def _make_loops(self) -> list[Loop]:
@@ -236,7 +237,7 @@ class Observer:
             Loop("discover", self.selector_matcher.run),
             *(Loop(f"duties-{place}", self.duties.run) for place in range(leader.THREADS)),
         ]
-        return loops + [Loop(f"fetch-{place}", self.looking.run) for place in range(self._options.fetch_threads)]
+        return loops + [Loop(f"fetch-{place}", self.look_runner.run) for place in range(self._options.fetch_threads)]
 
     def _shared(self, view: MembershipView) -> None:
         """Divide the cluster's request budget by the members in the view; a view without us does not count us out.
@@ -299,7 +300,7 @@ class Observer:
             self.buses.consuming()
             and self.buses.drained_within(self._options.allowed_lag)
             and self.deliveries.oldest_age() <= self._options.allowed_lag
-            and not self.agenda.catching_up
+            and not self.schedule.catching_up
             and not self.holdings.not_taken_over()
             and not self.marker.pending
         )
@@ -328,7 +329,7 @@ class Observer:
     def _gap(self, bus: str, reason: str) -> None:
         """Notifications of ``bus`` may have been missed."""
         region = self.buses.region(bus)
-        if not self.agenda.resync(region, f"bus {bus}: {reason}"):
+        if not self.schedule.resync(region, f"bus {bus}: {reason}"):
             LOG.info("bus %s: %s; nothing is held of %s", bus, reason, region)
         self.duties.request(region, f"bus {bus}: {reason}")
 

@@ -19,8 +19,8 @@ from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, PartitionId, Ref, partition
 from obsvc.observer.engine_link.lists import Loader
 from obsvc.observer.engine_link.marks import Marker
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
@@ -57,11 +57,11 @@ class HandOver:
         partitions: int,
         holdings: Holdings,
         queue: WorkQueue,
-        agenda: Agenda,
+        schedule: LookSchedule,
         deliveries: UnsettledDeliveries,
         marker: Marker,
         loader: Loader,
-        looking: Looking,
+        look_runner: LookRunner,
         withdraw: Callable[[PartitionId, Generation], Any],
         owner: Callable[[], Releaser],
         ready: Callable[[], bool],
@@ -72,11 +72,11 @@ class HandOver:
         self._partitions = partitions
         self._holdings = holdings
         self._queue = queue
-        self._agenda = agenda
+        self._schedule = schedule
         self._deliveries = deliveries
         self._marker = marker
         self._loader = loader
-        self._looking = looking
+        self._look_runner = look_runner
         self._withdraw = withdraw
         self._owner = owner
         self._ready = ready
@@ -109,7 +109,7 @@ class HandOver:
         self._withdraw(number, generation)
         if not refs:
             return
-        self._agenda.forget(refs)
+        self._schedule.forget(refs)
         left = {*awaiting, *self._waiting({number})}
         self._marker.mark_soon(left)
         LOG.info("partition %d generation %d was lost (%s): %d refs, %d of them marked",
@@ -158,7 +158,7 @@ class HandOver:
             return partition(ref, self._partitions) in numbers
 
         finished = self._queue.wait_unprocessed(concerns, max(0.0, end - self._clock.monotonic()))
-        finished &= self._looking.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
+        finished &= self._look_runner.wait_answered(concerns, max(0.0, end - self._clock.monotonic()))
         if not finished:
             LOG.warning("%d partitions are handed over with looks under way: these are marked", len(numbers))
         # Read before the looks that are awaited: a takeover that ends in between has its looks requested.
@@ -168,7 +168,7 @@ class HandOver:
             return
         for number, generation in asked.items():
             refs, _awaiting = self._holdings.drop(number, generation)
-            self._agenda.forget(refs)
+            self._schedule.forget(refs)
         if not self._mark(self._waiting(numbers), None, stop):
             return
         for number, generation in sorted(asked.items()):

@@ -26,6 +26,7 @@ from tooz import coordination
 
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.model import MemberId
+from obsvc.process.urls import without_secrets
 
 LOG = logging.getLogger(__name__)
 
@@ -50,15 +51,9 @@ def check_urls(urls: Sequence[str]) -> tuple[str, ...]:
         if scheme not in known:
             raise ConfigError(
                 f"[coordination] backend_urls: expected a tooz URL such as etcd3+http://127.0.0.1:2379 or "
-                f"file:///path (drivers here: {', '.join(sorted(known))}), got {shown(url)!r}: correct it"
+                f"file:///path (drivers here: {', '.join(sorted(known))}), got {without_secrets(url)!r}: correct it"
             )
     return tuple(urls)
-
-
-def shown(url: str) -> str:
-    """``url`` without user, password and options: fit for logs."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class Backend:
@@ -106,7 +101,7 @@ class Backend:
             except coordination.MemberAlreadyExist:
                 if self._bind_again():
                     return
-        raise Unavailable(f"{shown(self.url)}: joining group {self._group.decode()} fails again and again")
+        raise Unavailable(f"{without_secrets(self.url)}: joining group {self._group.decode()} fails again and again")
 
     def leave(self) -> None:
         try:
@@ -149,7 +144,7 @@ class Backend:
                 coordination.MemberNotJoined, tooz.NotImplemented):
             raise
         except Exception as error:  # drivers let errors of any library through; the caller logs it
-            raise Unavailable(f"coordination backend {shown(self.url)}: {_words(error)}") from error
+            raise Unavailable(f"coordination backend {without_secrets(self.url)}: {_words(error)}") from error
 
 
 def _words(error: Exception) -> str:

@@ -22,6 +22,7 @@ from obsvc.partitioning.holding import Holding
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.partition_worker import OwnershipSettings
 from obsvc.process import failpoints
+from obsvc.process.batches import batched
 from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
@@ -97,10 +98,10 @@ class Claimer:
             at_work = self.at_work(draining=True)
             alive |= {owner.name for owner in owners.values() if owner in at_work}
         claims = plan.claims(self._member, wanted, owners, alive, ready=ready)
-        for start in range(0, len(claims), PAGE):
+        for page in batched(claims, PAGE):
             if not still():
                 return
-            self._send(self._new(claims[start:start + PAGE]))
+            self._send(self._new(page))
 
     def _new(self, claims: tuple[PartitionClaim, ...]) -> ClaimRequest:
         return ClaimRequest(self._member, uuid.uuid4().hex, claims)
@@ -152,8 +153,7 @@ class Claimer:
         """Release at the engine what the worker has let go of."""
         grants = self._holding.grants
         releasing = grants.releasing()
-        for start in range(0, len(releasing), PAGE):
-            page = releasing[start:start + PAGE]
+        for page in batched(releasing, PAGE):
             untaken = grants.untaken(partition for partition, _ in page)
             self._engine.release(ReleaseRequest(self._member, page, untaken))
             self._engine_health.answered()

@@ -6,6 +6,7 @@ import threading
 
 from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, EngineInfo, InfoApi
 from obsvc.exceptions import ConfigError, IncompatibleContract, Unavailable
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
@@ -29,13 +30,14 @@ def check_engine(info: EngineInfo, partitions: int) -> None:
 
 def wait_for_engine(engine: InfoApi, stop: threading.Event, *, pause: float = RETRY_PAUSE) -> EngineInfo | None:
     """Ask until the engine answers ``info``; one log line however long that lasts.  None when stopped first."""
-    waiting = False
+    outage = OutageLog(LOG, "waiting for the engine", back="the engine answers", note="")
     while not stop.is_set():
         try:
-            return engine.info(Empty())
+            info = engine.info(Empty())
         except Unavailable as error:
-            if not waiting:
-                LOG.warning("waiting for the engine: %s", error)
-            waiting = True
+            outage.failed(error)
             stop.wait(pause)
+        else:
+            outage.recovered()
+            return info
     return None

@@ -4,25 +4,25 @@ from __future__ import annotations
 import logging
 
 from obsvc.exceptions import ObsvcError
+from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
 
 class EngineHealth:
-    """seen: monotonic seconds when the newest beat that was answered was sent.  error: the newest trouble, None when
-    it answers."""
+    """seen: monotonic seconds when the newest beat that was answered was sent.  error: what the newest failure said;
+    None when the engine answers."""
 
     def __init__(self) -> None:
         self.seen = float("-inf")
         self.error: str | None = None
+        self._outage = OutageLog(LOG, "the engine takes no beat or no claim", back="the engine answers again")
 
-    def failed(self, what: str, error: ObsvcError) -> None:
-        """One line a trouble, however long it lasts."""
-        if self.error != error.message:
-            LOG.warning("the engine did not take a %s, it is tried again: %s", what, error)
+    def failed(self, error: ObsvcError) -> None:
+        """A beat, a claim or a release was not taken."""
         self.error = error.message
+        self._outage.failed(error)
 
     def answered(self) -> None:
-        if self.error is not None:
-            LOG.info("the engine answers again")
-            self.error = None
+        self.error = None
+        self._outage.recovered()

@@ -24,9 +24,10 @@ import msgspec
 from obsvc import metrics
 from obsvc.exceptions import Unavailable
 from obsvc.model import MemberId
-from obsvc.partitioning.backend import Backend, check_urls, decode, read_members, shown
+from obsvc.partitioning.backend import Backend, check_urls, decode, read_members
 from obsvc.partitioning.watch import EtcdWatch
 from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.outage_log import OutageLog
 from obsvc.process.threads import Loop
 
 __all__ = ["Membership", "MembershipView", "read_members"]
@@ -98,6 +99,10 @@ class Membership:
         self._was_in = False
         self._disturbed_until = float("-inf")
         self.last_error: str | None = None
+        self._outage = OutageLog(
+            LOG, "the coordination backend is away, what is held stays held and nothing is claimed until it answers",
+            back="the coordination backend answers again", note="",
+        )
         self._loop = Loop("membership", self._run)
 
     def subscribe(self, callback: Callable[[MembershipView], None]) -> None:
@@ -165,9 +170,8 @@ class Membership:
         except Unavailable as error:
             self._down(error)
             return
-        if self.last_error is not None:
-            LOG.info("the coordination backend answers again: %s", shown(self._urls[self._url_index]))
-            self.last_error = None
+        self._outage.recovered()
+        self.last_error = None
         metrics.COORDINATION_UP.set(1)
         self._publish(tuple(decode(members)), began)
 
@@ -206,11 +210,7 @@ class Membership:
 
     def _down(self, error: Unavailable) -> None:
         metrics.COORDINATION_UP.set(0)
-        if self.last_error is None:
-            LOG.warning(
-                "the coordination backend is away, what is held stays held and nothing is claimed until it answers: %s",
-                error,
-            )
+        self._outage.failed(error)
         self.last_error = error.message
         self._close()
         self._url_index = (self._url_index + 1) % len(self._urls)

@@ -37,6 +37,7 @@ from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.partition_worker import OwnershipSettings, PartitionWorker
 from obsvc.partitioning.views import ViewState
 from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.repeating import repeat
 from obsvc.process.threads import Loop
 
 __all__ = ["PartitionWorker", "Ownership", "OwnershipSettings"]
@@ -205,7 +206,7 @@ class Ownership:
         try:
             self.beat()
         except ObsvcError as error:
-            self._engine_health.failed("beat", error)
+            self._engine_health.failed(error)
 
     def beat(self) -> None:
         """One beat to the engine, and what its answer means for what is held.  Raises ObsvcError."""
@@ -245,15 +246,7 @@ class Ownership:
     # --- the claiming thread
 
     def _claim_loop(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            self._work.clear()
-            try:
-                pause = self.step()
-            except ObsvcError as error:
-                self._engine_health.failed("claim", error)
-                stop.wait(RETRY_PAUSE)
-                continue
-            self._work.wait(pause)
+        repeat(stop, self.step, on_failure=self._engine_health.failed, pause=RETRY_PAUSE, wake=self._work)
 
     def step(self) -> float:
         """Do what there is to do now.  Returns the seconds after which to look again.  Raises ObsvcError."""

@@ -11,32 +11,21 @@ import threading
 import time
 from collections.abc import Callable
 
+from obsvc.process.backoff import Backoff
+
 LOG = logging.getLogger(__name__)
 
 #: Seconds between a crash of a loop and its new start, and the longest such pause: an error that stays must
 #: not fill the disk with its log.
-RESTART_PAUSE = 0.5
-RESTART_PAUSE_MAX = 30.0
+RESTART = Backoff(0.5, 30.0, jitter=(1.0, 1.0))
 
 
 class Loop:
-    """One named daemon thread that runs ``target(stop)`` until stopped.
+    """One named daemon thread that runs ``target(stop)`` until stopped."""
 
-    crashes counts how often it raised; last_error is the newest error's text.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        target: Callable[[threading.Event], None],
-        *,
-        on_crash: Callable[[BaseException], None] | None = None,
-    ) -> None:
+    def __init__(self, name: str, target: Callable[[threading.Event], None]) -> None:
         self.name = name
-        self.crashes = 0
-        self.last_error: str | None = None
         self._target = target
-        self._on_crash = on_crash
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -64,25 +53,15 @@ class Loop:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        pause = RESTART_PAUSE
+        failures = 0
         while not self._stop.is_set():
             began = time.monotonic()
             try:
                 self._target(self._stop)
                 return
-            except Exception as error:  # the one place where an error must not end its thread
-                self.crashes += 1
-                self.last_error = f"{type(error).__name__}: {error}"
-                if time.monotonic() - began > RESTART_PAUSE_MAX:
-                    pause = RESTART_PAUSE  # it ran well in between: not the same trouble over and over
+            except Exception:  # the one place where an error must not end its thread
+                # where it ran well in between it is not the same trouble over and over
+                failures = 1 if time.monotonic() - began > RESTART.most else failures + 1
+                pause = RESTART.delay(failures)
                 LOG.exception("thread %s failed and starts again in %.1f s", self.name, pause)
-                self._tell(error)
                 self._stop.wait(pause)
-                pause = min(pause * 2, RESTART_PAUSE_MAX)
-
-    def _tell(self, error: BaseException) -> None:
-        try:
-            if self._on_crash is not None:
-                self._on_crash(error)
-        except Exception:  # nor must the telling end the thread
-            LOG.exception("thread %s: its crash could not be told", self.name)

@@ -25,6 +25,7 @@ import msgspec
 
 from obsvc.messaging import wire
 from obsvc.process.clock import Clock
+from obsvc.process.outage_log import OutageLog
 from obsvc.simcloud.dials import Panel
 
 LOG = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class Notifier:
         self._changed = threading.Condition()
         self._log: list[Emitted] = []
         self._logged = 0
-        self._reachable = True
+        self._outage = OutageLog(LOG, "notifications wait: the bus can't be reached", back="the bus is back")
 
     def emit(self, notice: Notice) -> None:
         """Queue one notification, as the dials have it."""
@@ -240,12 +241,8 @@ class Notifier:
                 self._send(message.exchange, message.routing_key, message.body)
             except Exception as error:  # noqa: BLE001 - whatever the broker's failure, the cloud goes on
                 self.counts.failures += 1
-                if self._reachable:
-                    LOG.warning("notifications wait: the bus can't be reached (%s)", error)
-                self._reachable = False
+                self._outage.failed(error)
                 stop.wait(RETRY_PAUSE)
                 continue
-            if not self._reachable:
-                LOG.warning("the bus is back, %d notifications waited", len(self._waiting))
-            self._reachable = True
+            self._outage.recovered()
             self.done(message)

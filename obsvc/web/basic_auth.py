@@ -11,7 +11,7 @@ from typing import Any
 
 from oslo_middleware import basic_auth
 
-from obsvc.exceptions import ConfigError, Unauthorized
+from obsvc.exceptions import ConfigError, Unauthorized, one_line
 from obsvc.web import request_ids
 from obsvc.web.errors import refuse
 from obsvc.web.health import HEALTH_PATHS
@@ -32,7 +32,7 @@ class BasicAuth(basic_auth.BasicAuthMiddleware):
         try:
             basic_auth.validate_auth_file(user_file)
         except Exception as error:  # oslo.middleware's own classes, and whatever reading a file raises
-            detail = getattr(error, "detail", None) or " ".join(str(error).split())
+            detail = getattr(error, "detail", None) or one_line(error)
             raise ConfigError(
                 f"expected an htpasswd file with bcrypt passwords at {user_file} ({detail}): make it with htpasswd -B"
             ) from error

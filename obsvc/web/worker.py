@@ -15,7 +15,7 @@ from typing import Any
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from obsvc.exceptions import HeadersTooLarge, InvalidInput, ObsvcError, UriTooLong
+from obsvc.exceptions import HeadersTooLarge, InvalidInput, ObsvcError, UriTooLong, one_line
 from obsvc.web import request_ids
 from obsvc.web.errors import error_body
 
@@ -47,7 +47,7 @@ class Worker(ThreadWorker):
 
 def refusal(exc: Exception) -> ObsvcError | None:
     """The error that ``exc`` of gunicorn's parser stands for; None where it stands for none of the client's."""
-    detail = " ".join(str(exc).split())[:200]
+    detail = one_line(exc)[:200]
     if isinstance(exc, errors.LimitRequestLine):
         return UriTooLong(f"expected a request line of at most {LINE_MAX} bytes, got a longer one")
     if isinstance(exc, errors.LimitRequestHeaders):

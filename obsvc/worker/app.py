@@ -9,7 +9,7 @@ import threading
 import stevedore
 from oslo_config import cfg
 
-from obsvc.exceptions import ConfigError
+from obsvc.exceptions import ConfigError, one_line
 from obsvc.process.signals import on_termination
 from obsvc.worker.plugins.base import Plugin
 
@@ -23,7 +23,7 @@ def load_plugins(namespace: str = NAMESPACE) -> dict[str, Plugin]:
 
     def on_failure(_manager: object, entry_point: object, error: BaseException) -> None:
         LOG.error("plugin %s can't be loaded and is left out: %s: %s", entry_point, type(error).__name__,
-                  " ".join(str(error).split()))
+                  one_line(error))
 
     manager = stevedore.ExtensionManager(namespace, invoke_on_load=True, on_load_failure_callback=on_failure)
     return {extension.name: extension.obj for extension in manager}

@@ -17,7 +17,9 @@ from obsvc.engine_client.contract import JobsApi
 from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobFailed, JobLease, JobReplace
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.process import failpoints
+from obsvc.process.backoff import Backoff
 from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.outage_log import OutageLog
 from obsvc.process.threads import Loop
 from obsvc.worker import runner
 from obsvc.worker.leases import Leases
@@ -28,8 +30,7 @@ LOG = logging.getLogger(__name__)
 #: Seconds of one long poll for jobs.  Five: a stopping worker waits for the one under way.
 CLAIM_WAIT = 5.0
 #: Seconds between two attempts at an engine that does not answer, and the longest such pause.
-ENGINE_PAUSE = 0.2
-ENGINE_PAUSE_MAX = 5.0
+ENGINE_BACKOFF = Backoff(0.2, 5.0, jitter=(1.0, 1.0))
 #: Seconds between two looks at which leases are due for renewal.
 RENEW_TICK = 0.5
 
@@ -62,6 +63,9 @@ class Worker:
         self._leases = Leases(self._clock)
         self._slots = threading.Semaphore(threads)
         self._giving_up = threading.Event()
+        self._outage = OutageLog(
+            LOG, f"worker {name}: no jobs from the engine", back=f"worker {name}: the engine answers"
+        )
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="job")
         self._claimer = Loop("claim-jobs", self._claim)
         self._renewer = Loop("renew-leases", self._renew)
@@ -93,7 +97,7 @@ class Worker:
     # threads
 
     def _claim(self, stop: threading.Event) -> None:
-        pause = ENGINE_PAUSE
+        failures = 0
         while not stop.is_set():
             free = self._take_slots()
             if not free:
@@ -101,13 +105,12 @@ class Worker:
             taken = 0
             try:
                 taken = self._claim_once(free)
-                pause = ENGINE_PAUSE
+                failures = 0
             except ObsvcError as error:
-                if self.engine_error is None or pause == ENGINE_PAUSE:
-                    LOG.warning("worker %s: no jobs from the engine: %s; trying again", self.name, error)
+                self._outage.failed(error)
                 self.engine_error = str(error)
-                stop.wait(pause)
-                pause = min(pause * 2, ENGINE_PAUSE_MAX)
+                failures += 1
+                stop.wait(ENGINE_BACKOFF.delay(failures))
             finally:
                 self._slots.release(free - taken) if free > taken else None
 
@@ -125,8 +128,7 @@ class Worker:
         reply = self._engine.claim_jobs(
             JobClaimRequest(self.name, tuple(sorted(self._plugins)), wait=CLAIM_WAIT, limit=free,
                             sweeps=True))
-        if self.engine_error is not None:
-            LOG.info("worker %s: the engine answers", self.name)
+        self._outage.recovered()
         self.engine_error = None
         # The lease began at some time during the wait: what is sure is only that it did not begin before it, so the
         # first renewal comes at once for a long wait, which costs one small request.
@@ -181,7 +183,7 @@ class Worker:
 
     def _confirm(self, job: Job) -> None:
         """Ask the engine whether the attempt is still ours; LeaseLost unless it said yes while the lease held."""
-        pause = ENGINE_PAUSE
+        failures = 0
         while True:
             asked_at = self._clock.monotonic()
             failpoints.hit("attempt.before")
@@ -189,9 +191,9 @@ class Worker:
                 self._engine.confirm_attempt(JobLease(job.job_id, job.lease_token))
                 self._leases.renewed(job, asked_at)
             except Unavailable as error:
-                if not self._leases.holds(job) or self._giving_up.wait(pause):
+                failures += 1
+                if not self._leases.holds(job) or self._giving_up.wait(ENGINE_BACKOFF.delay(failures)):
                     raise LeaseLost(f"the attempt could not be confirmed: {error}") from error
-                pause = min(pause * 2, ENGINE_PAUSE_MAX)
                 continue
             except ObsvcError as error:
                 self._leases.lose(job)
@@ -203,7 +205,7 @@ class Worker:
 
     def _answer(self, job: Job, result: JobDone | JobReplace | JobFailed) -> str:
         """Tell the engine, until it answers; the outcome's name for the metrics."""
-        pause = ENGINE_PAUSE
+        failures = 0
         while True:
             try:
                 if isinstance(result, JobDone):
@@ -220,9 +222,9 @@ class Worker:
                 LOG.warning("%s: result not taken yet: %s", runner.describe(job), error)
                 if self._leases.lost(job):
                     return "lost"
-                if self._giving_up.wait(pause):
+                failures += 1
+                if self._giving_up.wait(ENGINE_BACKOFF.delay(failures)):
                     return "unanswered"
-                pause = min(pause * 2, ENGINE_PAUSE_MAX)
             except ObsvcError as error:
                 LOG.warning("%s: result refused: %s", runner.describe(job), error)
                 return "refused"

@@ -75,7 +75,7 @@ def _calls(recorder: Recorder) -> None:
 def _fetches(recorder: Recorder) -> None:
     """Which refs are asked for, from when to when, and why."""
     from obsvc.observer.fetching.fetcher import Fetcher
-    from obsvc.observer.looks.runner import Looking
+    from obsvc.observer.looks.runner import LookRunner
 
     def one(method: Callable[..., Any]) -> Callable[..., Any]:
         def fetch(self: Any, ref: Any) -> Any:
@@ -98,17 +98,17 @@ def _fetches(recorder: Recorder) -> None:
         return fetch_together
 
     def begun(method: Callable[..., Any]) -> Callable[..., Any]:
-        def _begin(self: Any, work: Any) -> Any:
-            found = method(self, work)
+        def _begin(self: Any, look: Any) -> Any:
+            found = method(self, look)
             if found is not None:
-                recorder.note("look", ref=work.ref, cause=work.cause, attempt=work.attempt)
+                recorder.note("look", ref=look.ref, cause=look.cause, attempt=look.attempt)
             return found
 
         return _begin
 
     recorder.around(Fetcher, "fetch", one)
     recorder.around(Fetcher, "fetch_together", several)
-    recorder.around(Looking, "_begin", begun)
+    recorder.around(LookRunner, "_begin", begun)
 
 
 def _assignments(recorder: Recorder) -> None:

@@ -16,8 +16,8 @@ from obsvc.cloud.sessions import CloudSessions
 from obsvc.cmd import settings_file
 from obsvc.exceptions import ConfigError, NotFound
 from obsvc.model import Condition, Ref
-from obsvc.observer.fetching.fetched import Outcome
 from obsvc.observer.fetching.fetcher import Fetcher
+from obsvc.observer.fetching.result import FetchOutcome
 from tests.support.processes.deployment import SimulatedCloud, http_json
 from tests.support.processes.servers import free_port
 
@@ -63,7 +63,7 @@ def test_several_are_fetched_by_one_list_of_their_ids(fetcher, network, cloud):
     missing = Ref("RegionOne", "network.network", "00000000-0000-0000-0000-000000000000")
     alone = fetcher.fetch(network).snapshot
     found = fetcher.fetch_together((missing, network))
-    assert set(found) == {network} and found[network].outcome is Outcome.FOUND
+    assert set(found) == {network} and found[network].outcome is FetchOutcome.FOUND
     assert found[network].snapshot.attributes == alone.attributes and found[network].snapshot.status == alone.status
     assert [call["resource_ids"] for call in cloud.calls() if "resource_ids" in call and call["resource_ids"]] == [
         [network.resource_id]]
@@ -71,14 +71,14 @@ def test_several_are_fetched_by_one_list_of_their_ids(fetcher, network, cloud):
 
 def test_a_resource_is_found_and_one_that_is_not_there_is_absent(fetcher, network, cloud):
     fetched = fetcher.fetch(network)
-    assert fetched.outcome is Outcome.FOUND, fetched.error
+    assert fetched.outcome is FetchOutcome.FOUND, fetched.error
     assert (fetched.snapshot.condition, fetched.snapshot.name) == (Condition.ACTIVE, "one")
     assert fetched.request_id and fetched.request_id.startswith("req-")
     for name in CATALOG.types:
         if CATALOG.service_of(name).service in ("nova", "neutron", "cinder", "glance") and name in (
                 "compute.server", "network.port", "network.subnet", "block_storage.volume", "image.image"):
             absent = fetcher.fetch(Ref("RegionOne", name, "00000000-0000-0000-0000-000000000000"))
-            assert absent.outcome is Outcome.ABSENT, (name, absent.error)
+            assert absent.outcome is FetchOutcome.ABSENT, (name, absent.error)
     assert {call["caller"] for call in cloud.calls() if call["resource_id"] == network.resource_id} == {
         "observer obs-1"}
 
@@ -87,28 +87,28 @@ def test_many_threads_share_one_token(fetcher, network, cloud):
     before = _tokens(cloud)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         outcomes = {fetched.outcome for fetched in pool.map(fetcher.fetch, [network] * 64)}
-    assert outcomes == {Outcome.FOUND}
+    assert outcomes == {FetchOutcome.FOUND}
     assert _tokens(cloud) - before <= 1
 
 
 def test_a_token_that_is_no_longer_good_is_renewed(fetcher, network, cloud):
-    assert fetcher.fetch(network).outcome is Outcome.FOUND
+    assert fetcher.fetch(network).outcome is FetchOutcome.FOUND
     http_json(f"{cloud.url}/sim/v1/tokens", method="DELETE")
-    assert fetcher.fetch(network).outcome is Outcome.FOUND
+    assert fetcher.fetch(network).outcome is FetchOutcome.FOUND
 
 
 def test_many_threads_renew_a_token_together(fetcher, network, cloud):
-    assert fetcher.fetch(network).outcome is Outcome.FOUND
+    assert fetcher.fetch(network).outcome is FetchOutcome.FOUND
     http_json(f"{cloud.url}/sim/v1/tokens", method="DELETE")
     before, together = _tokens(cloud), threading.Barrier(16)
 
-    def fetch(_: int) -> Outcome:
+    def fetch(_: int) -> FetchOutcome:
         together.wait(30)
         return fetcher.fetch(network).outcome
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         outcomes = set(pool.map(fetch, range(16)))
-    assert outcomes == {Outcome.FOUND}
+    assert outcomes == {FetchOutcome.FOUND}
     assert _tokens(cloud) - before == 1
 
 
@@ -118,8 +118,8 @@ def test_a_service_or_one_resource_that_is_down_fails(fetcher, network, cloud):
         cloud.dial(**dial)
         fetched = fetcher.fetch(network)
         cloud.dial(down_services=[], down_resources=[])
-        assert (fetched.outcome, fetched.reason) == (Outcome.FAILED, "http_503")
-    assert fetcher.fetch(network).outcome is Outcome.FOUND
+        assert (fetched.outcome, fetched.reason) == (FetchOutcome.FAILED, "http_503")
+    assert fetcher.fetch(network).outcome is FetchOutcome.FOUND
 
 
 def test_a_throttled_service_says_for_how_long(fetcher, network, cloud):
@@ -127,7 +127,7 @@ def test_a_throttled_service_says_for_how_long(fetcher, network, cloud):
     cloud.dial(throttled_services=["network"], retry_after=7)
     fetched = fetcher.fetch(network)
     cloud.dial(throttled_services=[], retry_after=1)
-    assert (fetched.outcome, fetched.reason, fetched.retry_after) == (Outcome.FAILED, "http_429", 7.0)
+    assert (fetched.outcome, fetched.reason, fetched.retry_after) == (FetchOutcome.FAILED, "http_429", 7.0)
 
 
 def test_regions_come_from_the_catalogue(sessions):
@@ -138,7 +138,7 @@ def test_a_service_or_region_that_the_cloud_has_not_is_said_so(sessions, fetcher
     with pytest.raises(NotFound, match="public endpoint of nonsense in region RegionOne"):
         sessions.adapter("RegionOne", "nonsense")
     fetched = fetcher.fetch(Ref("Elsewhere", "network.network", "x"))
-    assert (fetched.outcome, fetched.reason) == (Outcome.FAILED, "no_endpoint")
+    assert (fetched.outcome, fetched.reason) == (FetchOutcome.FAILED, "no_endpoint")
     assert "Elsewhere" in fetched.error
 
 
@@ -153,7 +153,7 @@ def test_a_cloud_of_clouds_yaml(cloud, tmp_path, monkeypatch, network):
     path.write_text("[cloud]\nos_cloud = mine\n")
     sessions = CloudSessions.from_conf(obsvc_conf.load([], config_files=[str(path)]), AGENT)
     assert sessions.regions() == ("RegionOne",)
-    assert Fetcher(CATALOG, sessions).fetch(network).outcome is Outcome.FOUND
+    assert Fetcher(CATALOG, sessions).fetch(network).outcome is FetchOutcome.FOUND
 
 
 def test_keystone_that_cannot_be_reached_is_a_failed_fetch(tmp_path):
@@ -162,7 +162,7 @@ def test_keystone_that_cannot_be_reached_is_a_failed_fetch(tmp_path):
                     "password = secret-word\nproject_name = p\nuser_domain_id = default\nproject_domain_id = default\n")
     sessions = CloudSessions.from_conf(obsvc_conf.load([], config_files=[str(path)]), AGENT)
     fetched = Fetcher(CATALOG, sessions).fetch(Ref("RegionOne", "compute.server", "x"))
-    assert (fetched.outcome, fetched.reason) == (Outcome.FAILED, "authentication")
+    assert (fetched.outcome, fetched.reason) == (FetchOutcome.FAILED, "authentication")
     assert "Keystone" in fetched.error and "secret-word" not in fetched.error
 
 
@@ -231,5 +231,5 @@ def misbehaving():
 ])
 def test_a_server_that_misbehaves_is_a_failed_fetch(misbehaving, raw, reason):
     fetched = misbehaving(raw).fetch(Ref("RegionOne", "compute.server", "x"))
-    assert fetched.outcome is Outcome.FAILED and fetched.error
+    assert fetched.outcome is FetchOutcome.FAILED and fetched.error
     assert reason is None or fetched.reason == reason

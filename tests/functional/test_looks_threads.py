@@ -11,9 +11,9 @@ from keystoneauth1 import token_endpoint
 from obsvc import catalog
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.model import Cause, Ref
-from obsvc.observer.fetching.fetched import Outcome
 from obsvc.observer.fetching.fetcher import Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
+from obsvc.observer.fetching.result import FetchOutcome
 from obsvc.observer.queue.work_queue import WorkQueue
 from tests.support.processes.servers import free_port, wait_until
 
@@ -52,11 +52,11 @@ def test_a_service_that_hangs_takes_half_of_the_threads_and_no_more(silent):
     tried: set[Ref] = set()
 
     def run() -> None:
-        while (work := queue.get(timeout=60.0)) is not None:
-            fetched = fetcher.fetch(work.ref)
-            assert fetched.outcome is Outcome.FAILED
-            tried.add(work.ref)
-            queue.done(work)
+        while (look := queue.get(timeout=60.0)) is not None:
+            fetched = fetcher.fetch(look.ref)
+            assert fetched.outcome is FetchOutcome.FAILED
+            tried.add(look.ref)
+            queue.done(look)
 
     servers = [Ref("R", "compute.server", str(number)) for number in range(50)]
     ports = [Ref("R", "network.port", str(number)) for number in range(50)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 import falcon.testing
 
 from obsvc import conf as obsvc_conf
-from obsvc.api.access import policy
-from obsvc.api.access.policy import Caller, Policy
+from obsvc.api.access.policy import Policy
 from obsvc.api.app import make_app
+from obsvc.api.caller import OPERATOR, Caller
 from obsvc.api.context import Api
 from obsvc.api.ring import Ring
 from obsvc.engine.service import EngineService
@@ -35,14 +35,15 @@ class InMemoryApi:
         self.service = EngineService(new_store(partitions=P, clock=self.clock))
         self.engine = LocalEngine(self.service)
         self.members = [MEMBER]
-        self.caller = policy.OPERATOR
+        self.caller = OPERATOR
         self.sequence = 0
         ring = Ring(self.read_members, lambda names, count: tuple(names[n % len(names)] for n in range(count)),
                     clock=self.clock)
         conf = obsvc_conf.load([], config_files=[])
-        self.context = Api(self.engine, Policy(conf), ring, max_wait=5.0,
-                       types=frozenset({"compute.server", "sim.resource"}), catalog=catalog)
-        self.http = falcon.testing.TestClient(make_app(self.context, self.identify),
+        self.context = Api(self.engine, ring, max_wait=5.0,
+                           types=frozenset({"compute.server", "sim.resource"}), catalog=catalog)
+        self.policy = Policy(conf)
+        self.http = falcon.testing.TestClient(make_app(self.context, self.policy, self.identify),
                                               headers={"X-Openstack-Request-Id": REQUEST})
 
     def identify(self, environ):

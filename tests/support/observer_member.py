@@ -17,12 +17,12 @@ from obsvc.model import Cause, MemberId, Ref
 from obsvc.observer.engine_link.lists import Follower, Loader
 from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.fetching.absence import AbsenceWatch
-from obsvc.observer.fetching.fetched import Fetched, Outcome
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.hand_over import HandOver
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.looks.schedule import Agenda, AgendaSettings
+from obsvc.observer.looks import policy
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
@@ -43,58 +43,58 @@ class Member:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        settings = looks.LookSettings(poll_initial=15.0)
-        moment = lambda: looks.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
-        self.holdings = Holdings(PARTITIONS, new_look=lambda one: looks.new_state(one, moment()),
-                                 renewed_look=looks.renewed)
+        settings = policy.LookSettings(poll_initial=15.0)
+        moment = lambda: policy.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
+        self.holdings = Holdings(PARTITIONS, new_look=lambda one: policy.new_state(one, moment()),
+                                 renewed_look=policy.renewed)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
         self.deliveries = UnsettledDeliveries(clock=self.clock)
         self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
                                      since=float("-inf"))
         self.heard_since = self.clock.monotonic() - 1000
-        self.agenda = Agenda(
-            AgendaSettings(), settings, holdings=self.holdings, memory=self.memory, deliveries=self.deliveries,
+        self.schedule = LookSchedule(
+            ScheduleSettings(), settings, holdings=self.holdings, memory=self.memory, deliveries=self.deliveries,
             queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
             rng=random.Random(1), mark_later=lambda ref: self.marked_later.append(ref),
         )
         self.marked_soon, self.stale, self.fetches, self.reports, self.marked_later = [], [], [], [], []
         self.intake = Intake(
-            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self.agenda.notified,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self.schedule.notified,
             mark_soon=self.marked_soon.append, clock=self.clock,
         )
         self.answers = {}
-        self.looking = Looking(
-            settings, holdings=self.holdings, queue=self.queue, agenda=self.agenda, deliveries=self.deliveries,
+        self.look_runner = LookRunner(
+            settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule, deliveries=self.deliveries,
             absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
             submit=lambda report, _answered: self.reports.append(report), mark_soon=self.marked_soon.extend,
             stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
             rng=random.Random(1),
         )
 
-    def fetch(self, ref: Ref) -> Fetched:
+    def fetch(self, ref: Ref) -> FetchResult:
         self.fetches.append(ref)
         began = self.clock.monotonic()
         self.clock.advance(0.1)
-        return self.answers.get(ref) or Fetched(ref, Outcome.FOUND, began, self.clock.time(), snapshot())
+        return self.answers.get(ref) or FetchResult(ref, FetchOutcome.FOUND, began, self.clock.time(), snapshot())
 
     def step(self) -> list[Cause]:
         """Make every look that is due; their causes."""
         causes = []
-        while (work := self.queue.get()) is not None:
-            causes.append(work.cause)
-            self.looking.look(work)
+        while (look := self.queue.get()) is not None:
+            causes.append(look.cause)
+            self.look_runner.run_one(look)
         return causes
 
     def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
         pending, self.reports = self.reports, []
         for report in pending:
-            self.looking.answered(report, ReportOutcome(verdict, **fields))
+            self.look_runner.answered(report, ReportOutcome(verdict, **fields))
 
     def gain(self, *refs, number=3, dirty=(), **fields):
         self.holdings.begin(grant(number, **fields))
         deliveries = [self.take(ref) for ref in dirty]
         self.holdings.load({number: 1}, refs)
-        self.agenda.completed([self.holdings.complete(number, 1, 1)])
+        self.schedule.completed([self.holdings.complete(number, 1, 1)])
         return deliveries
 
     def take(self, *refs, **fields) -> FakeDelivery:
@@ -127,26 +127,26 @@ class Connected(Member):
     def __init__(self, service, clock, name="obs-1"):
         super().__init__()
         self.clock = self.memory._clock = self.deliveries._clock = self.queue._clock = clock
-        self.agenda._clock = self.looking._clock = clock
-        self.agenda._engine_time = self.looking._wall = clock.time
+        self.schedule._clock = self.look_runner._clock = clock
+        self.schedule._engine_time = self.look_runner._wall = clock.time
         self.engine = Away(LocalEngine(service))
         self.member = MemberId(name, "aa")
         self.released, self.lost, self.asked = [], [], []
         self.marker = Marker(
             engine=self.engine, member=self.member, holdings=self.holdings, deliveries=self.deliveries,
-            due=self.agenda.marked, mark_after=10.0, clock=clock,
+            due=self.schedule.marked, mark_after=10.0, clock=clock,
         )
         self.loader = Loader(
             engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
-            completed=self.agenda.completed,
+            completed=self.schedule.completed,
         )
         self.follower = Follower(
             engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
-            applied=self.agenda.applied, reload=self.loader.wake,
+            applied=self.schedule.applied, reload=self.loader.wake,
         )
         self.hand_over = HandOver(
-            partitions=PARTITIONS, holdings=self.holdings, queue=self.queue, agenda=self.agenda,
-            deliveries=self.deliveries, marker=self.marker, loader=self.loader, looking=self.looking,
+            partitions=PARTITIONS, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
+            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
             withdraw=lambda *_: 0, owner=lambda: self,
             ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
         )
@@ -180,4 +180,4 @@ class Connected(Member):
         pending, self.reports = self.reports, []
         for report in pending:
             outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
-            self.looking.answered(report, outcome)
+            self.look_runner.answered(report, outcome)

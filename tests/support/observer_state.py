@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from obsvc.engine_client.ownership import Grant, ObservedRef
-from obsvc.model import Condition, Family, Generation, Look, MemberId, Notification, PartitionId, Ref, Snapshot
+from obsvc.model import Condition, Family, Generation, MemberId, Notification, PartitionId, Ref, Snapshot, Urgency
 from obsvc.observer.state.holdings import Holdings
 from obsvc.process.clock import ManualClock
 
@@ -50,7 +50,7 @@ def make_holdings() -> Holdings:
     return Holdings(PARTITIONS, new_look=lambda _observed: "fresh", renewed_look=lambda _look, _observed: "renewed")
 
 
-def notification(*refs: Ref, look: Look = Look.MERGE, state: str | None = None,
+def notification(*refs: Ref, look: Urgency = Urgency.MERGE, state: str | None = None,
                  under_way: bool = False) -> Notification:
     return Notification("compute.instance.update", "nova", Family.UNVERSIONED, refs=refs, look=look, state=state,
                         under_way=under_way)

@@ -28,7 +28,7 @@ def notify(queue, ref, announced=None, *, urgent=False):
 
 def refs_due(queue):
     found = []
-    while (work := queue.get()) is not None:
-        found.append(work.ref)
-        queue.done(work)
+    while (look := queue.get()) is not None:
+        found.append(look.ref)
+        queue.done(look)
     return found

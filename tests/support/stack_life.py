@@ -7,13 +7,12 @@ import itertools
 import sqlalchemy as sa
 
 from obsvc.engine.database import due
-from obsvc.engine.operations.jobs import JobOperations
-from obsvc.engine.operations.stacks import StackOperations
 from obsvc.engine.reports import (
     reporting,
     upkeep,  # noqa: F401 -- upkeep registers the deadlines of observations
 )
 from obsvc.engine.schema import core, stacks
+from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.jobs import Job, JobClaimRequest, JobDone, JobFailed
 from obsvc.engine_client.reports import Report, ReportRequest
@@ -26,25 +25,36 @@ MEMBER = MemberId("obs", "1")
 TYPE = "Sim::Resource"
 
 
-class NoWait:
-    """Waiters that look once: tests in virtual time never wait."""
+#: The operations that tests call as their callers do; all look once, as tests in virtual time never wait.
+OPERATIONS = (
+    "create_stack", "read_stack", "list_stacks", "stack_nodes", "stack_events", "update_stack", "delete_stack",
+    "rollback_stack", "cancel_stack", "resume_stack", "preview_stack", "claim_jobs", "renew_job", "confirm_attempt",
+    "complete_job", "replace_job", "fail_job",
+)
 
-    def wait(self, counters, check, timeout):
-        return check()
 
+class Life:
+    """The engine's stack and job operations, a worker's hands, and an observer's eyes.
 
-class Life(StackOperations, JobOperations):
-    """The engine's stack and job operations, a worker's hands, and an observer's eyes."""
+    resource_types, needs_replacement: what the worker plugins say; tests may set others.
+    """
 
     resource_types = frozenset({TYPE, "Sim::Other"})
+
+    def types(self):
+        return self.resource_types
+
+    def needs_replacement(self, kind, before, after):
+        return ()
 
     def __init__(self, store=None, **settings):
         self.store = store or new_store(clock=ManualClock())
         self.clock = self.store.clock
         self.settings = dataclasses.replace(EngineSettings(), **settings)
-        self.store.settings = self.settings
         self.store.emitting = True
-        self.waiters = NoWait()
+        service = EngineService(self.store, self.settings, plugins=self)
+        for name in OPERATIONS:
+            setattr(self, name, getattr(service, name))
         self.sequence = itertools.count(1)
         self.store.run(lambda tx: tx.execute(sa.update(core.partition).values(
             owner_name=MEMBER.name, owner_incarnation=MEMBER.incarnation, generation=1)))

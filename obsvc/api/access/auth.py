@@ -10,7 +10,7 @@ from typing import Any
 
 import falcon
 
-from obsvc.api.access.policy import OPERATOR, Caller
+from obsvc.api.caller import OPERATOR, Caller
 from obsvc.api.routes import OPEN
 from obsvc.exceptions import Unauthorized
 

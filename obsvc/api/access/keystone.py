@@ -15,7 +15,7 @@ from keystonemiddleware import auth_token
 from oslo_config import cfg
 
 from obsvc.api.routes import OPEN
-from obsvc.exceptions import ConfigError, Unavailable
+from obsvc.exceptions import ConfigError, Unavailable, one_line
 from obsvc.web import request_ids
 from obsvc.web.errors import refuse
 
@@ -39,14 +39,14 @@ def behind_keystone(app: Callable[..., Any], conf: cfg.ConfigOpts) -> Callable[.
         try:
             return protocol(environ, start_response)
         except (*_AWAY, Unavailable) as error:
-            LOG.error("a token can't be checked: %s: %s", type(error).__name__, " ".join(str(error).split()))
+            LOG.error("a token can't be checked: %s: %s", type(error).__name__, one_line(error))
             return refuse(environ, start_response, Unavailable(
                 "the identity service could not be asked whether the token is valid: to be tried again"))
 
     return behind
 
 
-class _Protocol(auth_token.AuthProtocol):
+class _Protocol(auth_token.AuthProtocol):  # type: ignore[misc]  # keystonemiddleware has no types
     """auth_token, for which a token that could not be checked is not an invalid one."""
 
     def fetch_token(self, token: str, **kwargs: Any) -> Any:

@@ -15,9 +15,10 @@ from typing import Any
 
 import falcon
 
-from obsvc.api.access.policy import Caller
+from obsvc.api.caller import Caller
 from obsvc.exceptions import TooManyRequests, Unavailable
 from obsvc.process.clock import Clock, SystemClock
+from obsvc.process.token_bucket import TokenBucket
 
 #: Query parameters by which a request says that it waits.
 WAITING = ("wait", "timeout")
@@ -36,20 +37,21 @@ class Allowance:
         self._rate, self._burst = rate, burst
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._full_at: dict[str, float] = {}  # when the bucket is full again: all that has to be known of it
+        self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, key: str) -> float:
         """0.0 when one more is allowed now; else the seconds until it is."""
         with self._lock:
             now = self._clock.monotonic()
-            full_at = max(now, self._full_at.get(key, now)) + 1.0 / self._rate
-            missing = full_at - now - self._burst / self._rate
-            if missing > 1e-9:
-                return missing
-            if len(self._full_at) >= REMEMBERED:
-                self._full_at = {each: at for each, at in self._full_at.items() if at > now}
-            self._full_at[key] = full_at
-            return 0.0
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                if len(self._buckets) >= REMEMBERED:
+                    self._buckets = {known: spent for known, spent in self._buckets.items() if not spent.full(now)}
+                bucket = self._buckets[key] = TokenBucket(self._rate, self._burst, now)
+            missing = bucket.wait(now)
+            if missing <= 0:
+                bucket.take(now)
+            return missing
 
 
 class Limits:

@@ -1,7 +1,8 @@
 """Who may do what: oslo.policy rules with documented defaults.
 
-``list_rules`` is what ``oslopolicy-sample-generator`` reads.  Beside these rules, tenancy is built in and no rule
-opens it: a snapshot is shown to the project in the snapshot, to admin and to service only (``Caller.privileged``).
+``list_rules`` is what ``oslopolicy-sample-generator`` reads.  Which operations a rule guards is derived from the table
+of routes.  Apart from these rules, tenancy is built in and no rule opens it: a snapshot is shown only to the project in
+the snapshot, to admin and to service (``Caller.privileged``).
 """
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from typing import Any
 from oslo_config import cfg
 from oslo_policy import policy
 
+from obsvc.api.caller import Caller
+from obsvc.api.routes import ROUTES
 from obsvc.exceptions import ConfigError, Forbidden
 
 ADMIN = "rule:admin_or_service"
@@ -20,14 +23,13 @@ READER = "rule:admin_or_service or rule:project_reader"
 OPERATOR_READER = "rule:admin_or_service or (role:reader and system_scope:all)"
 
 
-def _rule(name: str, check: str, description: str, *operations: tuple[str, str]) -> policy.DocumentedRuleDefault:
-    return policy.DocumentedRuleDefault(
-        name=f"obsvc:{name}", check_str=check, description=description,
-        operations=[{"method": method, "path": path} for method, path in operations],
-    )
+#: Path parameters, as the documentation of the rules names them where that differs from the routes.
+_DOCUMENTED_AS = {
+    "{observation_id}": "{id}", "{selector_id}": "{id}", "{resource_id}": "{id}", "{letter}": "{id}",
+    "{resource_type}": "{type}",
+}
 
-
-_RULES = [
+_BASE_RULES = (
     policy.RuleDefault("admin_or_service", "role:admin or role:service",
                        "Operators and other services: they see every project."),
     policy.RuleDefault("project_member", "(role:member or role:manager) and project_id:%(project_id)s",
@@ -35,74 +37,52 @@ _RULES = [
                        "otherwise may not say so."),
     policy.RuleDefault("project_reader", "rule:project_member or (role:reader and project_id:%(project_id)s)",
                        "Those who read what is their project's."),
-    _rule("observation:start", MEMBER, "Start observations.", ("POST", "/v1/observations"),
-          ("POST", "/v1/observations/start")),
-    _rule("observation:read", READER, "List, read and wait for observations.", ("GET", "/v1/observations"),
-          ("GET", "/v1/observations/{id}"), ("GET", "/v1/observations/{id}/wait")),
-    _rule("observation:stop", MEMBER, "Stop observations.", ("DELETE", "/v1/observations/{id}"),
-          ("POST", "/v1/observations/stop")),
-    _rule("selector:start", MEMBER, "Observe all of a type in the project.", ("POST", "/v1/selectors")),
-    _rule("selector:read", READER, "List and read selectors.", ("GET", "/v1/selectors"), ("GET", "/v1/selectors/{id}")),
-    _rule("selector:stop", MEMBER, "Stop selectors.", ("DELETE", "/v1/selectors/{id}")),
-    _rule("resource:read", READER, "List resources, read the actual state of one, or wait for it.",
-          ("GET", "/v1/resources"), ("GET", "/v1/resources/{type}/{id}")),
-    _rule("resource:check", MEMBER, "Ask for a look at a resource now.", ("POST", "/v1/resources/{type}/{id}/check")),
-    _rule("resource:owner", OPERATOR_READER, "Which observer owns a resource, and why.",
-          ("GET", "/v1/resources/{type}/{id}/owner")),
-    _rule("changes:read", READER, "Follow the changes feed.", ("GET", "/v1/changes"), ("GET", "/v1/watch")),
-    _rule("stack:create", MEMBER, "Create stacks.", ("POST", "/v1/stacks")),
-    _rule("stack:read", READER, "List and read stacks, their nodes and events.", ("GET", "/v1/stacks"),
-          ("GET", "/v1/stacks/{stack}"), ("GET", "/v1/stacks/{stack}/resources"), ("GET", "/v1/stacks/{stack}/events")),
-    _rule("stack:update", MEMBER, "Give stacks another goal, the last one, or have them stop or go on.",
-          ("PUT", "/v1/stacks/{stack}"), ("POST", "/v1/stacks/{stack}/rollback"),
-          ("POST", "/v1/stacks/{stack}/cancel"), ("POST", "/v1/stacks/{stack}/resume")),
-    _rule("stack:preview", READER, "See what another goal would change.", ("POST", "/v1/stacks/{stack}/preview")),
-    _rule("stack:delete", MEMBER, "Delete stacks.", ("DELETE", "/v1/stacks/{stack}")),
-    _rule("cluster:read", OPERATOR_READER, "How the cluster stands; members, partitions and duties.",
-          ("GET", "/v1/status"), ("GET", "/v1/members"), ("GET", "/v1/partitions"),
-          ("GET", "/v1/partitions/{partition}"), ("GET", "/v1/duties")),
-    _rule("member:drain", ADMIN, "Have a member hand over what it owns, for maintenance, and take part again.",
-          ("PUT", "/v1/members/{name}/drain"), ("DELETE", "/v1/members/{name}/drain")),
-    _rule("dead_letter:read", ADMIN, "Messages that could not be read.", ("GET", "/v1/dead-letters"),
-          ("GET", "/v1/dead-letters/{id}")),
-    _rule("dead_letter:replay", ADMIN, "Read a message again, and have what it names looked at.",
-          ("POST", "/v1/dead-letters/{id}/replay")),
-]
+)
+
+#: The rules that the table of routes names: by default whom each lets, and what it is for.
+_GUARDS = {
+    "observation:start": (MEMBER, "Start observations."),
+    "observation:read": (READER, "List, read and wait for observations."),
+    "observation:stop": (MEMBER, "Stop observations."),
+    "selector:start": (MEMBER, "Observe all of a type in the project."),
+    "selector:read": (READER, "List and read selectors."),
+    "selector:stop": (MEMBER, "Stop selectors."),
+    "resource:read": (READER, "List resources, read the actual state of one, or wait for it."),
+    "resource:check": (MEMBER, "Ask for a look at a resource now."),
+    "resource:owner": (OPERATOR_READER, "Which observer owns a resource, and why."),
+    "changes:read": (READER, "Follow the changes feed."),
+    "stack:create": (MEMBER, "Create stacks."),
+    "stack:read": (READER, "List and read stacks, their nodes and events."),
+    "stack:update": (MEMBER, "Give stacks another goal, the last one, or have them stop or go on."),
+    "stack:preview": (READER, "See what another goal would change."),
+    "stack:delete": (MEMBER, "Delete stacks."),
+    "cluster:read": (OPERATOR_READER, "How the cluster stands; members, partitions and duties."),
+    "member:drain": (ADMIN, "Have a member hand over what it owns, for maintenance, and take part again."),
+    "dead_letter:read": (ADMIN, "Messages that could not be read."),
+    "dead_letter:replay": (ADMIN, "Read a message again, and have what it names looked at."),
+}
 
 
 def list_rules() -> list[policy.RuleDefault]:
-    """Every rule with its default."""
-    return list(_RULES)
+    """Every rule with its default; ValueError where the table of routes names a rule that is not here."""
+    guarded: dict[str, list[policy.Operation]] = {name: [] for name in _GUARDS}
+    for route in ROUTES:
+        for operation in route.operations:
+            if operation.rule is None:
+                continue
+            if operation.rule not in guarded:
+                raise ValueError(f"{operation.method} {route.path}: no policy rule is called {operation.rule!r}")
+            guarded[operation.rule].append({"method": operation.method, "path": _documented(route.path)})
+    return [*_BASE_RULES, *(
+        policy.DocumentedRuleDefault(
+            name=f"obsvc:{name}", check_str=check, description=description, operations=guarded[name])
+        for name, (check, description) in _GUARDS.items())]
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks.  project_id None: no project (an operator, or noauth).  system_scope: ``all`` for a token of the whole
-    system: it reads of the cluster what its roles allow, and of projects nothing."""
-
-    user_id: str | None = None
-    project_id: str | None = None
-    roles: tuple[str, ...] = ()
-    service_roles: tuple[str, ...] = ()
-    system_scope: str | None = None
-
-    @property
-    def privileged(self) -> bool:
-        """Whether snapshots of every project may be shown."""
-        return bool({"admin", "service"} & {role.lower() for role in self.roles})
-
-    def sees(self, project_id: str | None) -> bool:
-        """Whether what belongs to ``project_id`` may be shown."""
-        return self.privileged or (project_id is not None and project_id == self.project_id)
-
-    @property
-    def scope(self) -> str | None:
-        """The project that listings are limited to; None for every project.  Never None for the unprivileged."""
-        return None if self.privileged else (self.project_id or "")
-
-
-#: Who everybody is where there is no Keystone: as in Ironic, the operator.
-OPERATOR = Caller(user_id="operator", roles=("admin", "member", "reader"))
+def _documented(path: str) -> str:
+    for name, documented in _DOCUMENTED_AS.items():
+        path = path.replace(name, documented)
+    return path
 
 
 @dataclass

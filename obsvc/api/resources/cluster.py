@@ -2,19 +2,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
 
 import falcon
 import msgspec
 
 from obsvc.api.context import Api
+from obsvc.api.partitions import describe, granted_to
 from obsvc.api.render import answer, plain
-from obsvc.api.schemas.requests import Query
+from obsvc.api.schemas.queries import PartitionsQuery
 from obsvc.api.status import status
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.observations import PartitionsRequest
-from obsvc.engine_client.ownership import DrainRequest, PartitionRecord
+from obsvc.engine_client.ownership import DrainRequest
 from obsvc.exceptions import InvalidInput, NotFound
 from obsvc.model import PartitionId
 
@@ -25,13 +24,11 @@ class ClusterStatus:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """One sentence that says how the cluster stands, what somebody should look into, and numbers."""
-        self._api.allow(req, "cluster:read")
-        Query(req)
         engine = self._api.engine
         members, duties = engine.members(Empty()), engine.duties(Empty())
-        found = status(members.members, engine.partitions(PartitionsRequest(None)).partitions, duties.duties,
+        described = status(members.members, engine.partitions(PartitionsRequest(None)).partitions, duties.duties,
                        self._api.ring.proposal(self._api.partitions()), members.engine_time)
-        answer(resp, msgspec.to_builtins(found))
+        answer(resp, msgspec.to_builtins(described))
 
 
 class Members:
@@ -40,8 +37,6 @@ class Members:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Every member that the engine knows, with what the ring proposes for it."""
-        self._api.allow(req, "cluster:read")
-        Query(req)
         reply = self._api.engine.members(Empty())
         proposal = self._api.ring.proposal(self._api.partitions())
         intended = Counter(proposal.owners)
@@ -62,14 +57,12 @@ class Members:
 
     def on_put_drain(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
         """Have a member hand over all that it owns and take nothing until it is undrained."""
-        self._drain(req, resp, name, drained=True)
+        self._drain(resp, name, drained=True)
 
     def on_delete_drain(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        self._drain(req, resp, name, drained=False)
+        self._drain(resp, name, drained=False)
 
-    def _drain(self, req: falcon.Request, resp: falcon.Response, name: str, *, drained: bool) -> None:
-        self._api.allow(req, "member:drain")
-        Query(req)
+    def _drain(self, resp: falcon.Response, name: str, *, drained: bool) -> None:
         reply = self._api.engine.drain_member(DrainRequest(name, drained))
         answer(resp, {"name": reply.name, "drained_at": reply.drained_at})
 
@@ -78,21 +71,16 @@ class Partitions:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, query: PartitionsQuery) -> None:
         """All, or with ``owner`` its granted or proposed ones, with ``differs`` where the two (do not) differ."""
-        self._api.allow(req, "cluster:read")
-        query = Query(req, "owner", "differs")
-        owner, differs = query.text("owner"), query.boolean("differs")
-        found = describe(self._api, None)
-        if owner is not None:
-            found = [each for each in found if owner in (granted_to(each), each["intended"])]
-        if differs is not None:
-            found = [each for each in found if (granted_to(each) != each["intended"]) is differs]
-        answer(resp, {"partitions": found, "count": self._api.partitions()})
+        partitions = describe(self._api, None)
+        if query.owner is not None:
+            partitions = [row for row in partitions if query.owner in (granted_to(row), row["intended"])]
+        if query.differs is not None:
+            partitions = [row for row in partitions if (granted_to(row) != row["intended"]) is query.differs]
+        answer(resp, {"partitions": partitions, "count": self._api.partitions()})
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, partition: str) -> None:
-        self._api.allow(req, "cluster:read")
-        Query(req)
         count = self._api.partitions()
         if not partition.isdecimal():
             raise InvalidInput(f"expected a partition's number from 0 to {count - 1}, got {partition!r}")
@@ -111,8 +99,6 @@ class Duties:
         lag: seconds that its next run is overdue.  recall: share of the changes lately found that a notification told
         of; None where there were none.
         """
-        self._api.allow(req, "cluster:read")
-        Query(req)
         reply = self._api.engine.duties(Empty())
         found = []
         for duty in reply.duties:
@@ -124,45 +110,3 @@ class Duties:
                 "recall": duty.seen / changes if changes else None,
             })
         answer(resp, {"duties": found, "engine_time": reply.engine_time})
-
-
-def describe(api: Api, partitions: Sequence[PartitionId] | None) -> list[dict[str, Any]]:
-    """Partitions as SREs see them: proposal, grant, and one sentence that says how they stand."""
-    wanted = None if partitions is None else tuple(partitions)
-    records = api.engine.partitions(PartitionsRequest(wanted)).partitions
-    proposal = api.ring.proposal(api.partitions())
-    described = []
-    for record in records:
-        intended = proposal.owner(record.partition)
-        described.append({
-            "partition": record.partition,
-            "owner": plain(record.owner),
-            "intended": intended,
-            "generation": record.generation,
-            "since": record.since,
-            "observed": record.observed,
-            "observation_version": record.observation_version,
-            "asked_by": record.asked_by,
-            "asked_at": record.asked_at,
-            "granted_why": record.why,
-            "why": sentence(record, intended, proposal.note, len(proposal.members)),
-            "note": proposal.note,
-        })
-    return described
-
-
-def granted_to(partition: dict[str, Any]) -> str | None:
-    """The name of the member that a described partition is granted to."""
-    return partition["owner"]["name"] if partition["owner"] is not None else None
-
-
-def sentence(record: PartitionRecord, intended: str | None, note: str | None, members: int) -> str:
-    """How the proposal and the grant of one partition stand to each other."""
-    proposed = f"the ring of {members} members proposes {intended}" if intended is not None else f"no proposal ({note})"
-    if record.owner is None:
-        granted = "and the engine has granted it to nobody" + (f" ({record.why})" if record.why else "")
-    else:
-        granted = f"and the engine has granted it to {record.owner.name} under generation {record.generation}"
-        granted += f" ({record.why})" if record.why else ""
-    waiting = f"; {record.asked_by} waits for it to be handed over" if record.asked_by else ""
-    return f"partition {record.partition}: {proposed}, {granted}{waiting}"

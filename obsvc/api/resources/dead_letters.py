@@ -10,7 +10,7 @@ import falcon
 
 from obsvc.api.context import Api
 from obsvc.api.render import answer, plain
-from obsvc.api.schemas.requests import Query
+from obsvc.api.schemas.queries import DeadLettersQuery
 from obsvc.engine_client.reports import (
     DEAD_LETTER_BODY_MAX,
     DeadLetter,
@@ -30,26 +30,19 @@ class DeadLetters:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, query: DeadLettersQuery) -> None:
         """Newest first, without bodies; ``before``: the last id of the page before."""
-        self._api.allow(req, "dead_letter:read")
-        query = Query(req, "limit", "before")
-        before = query.integer("before", 0) if query.text("before") is not None else None
-        letters = [plain(each) for each in
-                   self._api.engine.dead_letters(DeadLettersRequest(query.limit(), before)).letters]
+        page = self._api.engine.dead_letters(DeadLettersRequest(query.limit, query.before))
+        letters = [plain(letter) for letter in page.letters]
         for letter in letters:
             del letter["body"]
         answer(resp, {"letters": letters})
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, letter: str) -> None:
-        self._api.allow(req, "dead_letter:read")
-        Query(req)
         answer(resp, self._api.engine.dead_letter(DeadLetterRequest(_number(letter))))
 
     def on_post_replay(self, req: falcon.Request, resp: falcon.Response, letter: str) -> None:
         """Read it again and have what it names looked at; Conflict with the reason where that can't be done."""
-        self._api.allow(req, "dead_letter:replay")
-        Query(req)
         number = _number(letter)
         notification = self._decoded(self._api.engine.dead_letter(DeadLetterRequest(number)))
         refs = tuple(dict.fromkeys(notification.refs))

@@ -5,12 +5,11 @@ from typing import Any
 
 import falcon
 
-from obsvc.api.access.policy import Caller
+from obsvc.api.caller import Caller
 from obsvc.api.context import Api
 from obsvc.api.render import answer, answer_once, plain
-from obsvc.api.schemas.requests import (
+from obsvc.api.schemas.bodies import (
     START_MOST,
-    Query,
     StartBody,
     StartEachBody,
     StartManyBody,
@@ -18,8 +17,8 @@ from obsvc.api.schemas.requests import (
     StopManyBody,
     check_timeout,
     read_as,
-    read_json,
 )
+from obsvc.api.schemas.queries import ObservationsQuery, ObservationWaitQuery
 from obsvc.api.streaming import waiting
 from obsvc.engine_client.observations import (
     Observation,
@@ -40,19 +39,16 @@ class Observations:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_post(self, req: falcon.Request, resp: falcon.Response, caller: Caller, body: object) -> None:
         """One observation (answered by it), a list or ``{"observations": […]}``, or ``{"stack": …}``."""
-        caller = self._api.allow(req, "observation:start")
-        Query(req)
-        body = read_json(req)
-        keys = body.keys() if isinstance(body, dict) else ()
+        keys = set(body) if isinstance(body, dict) else set()
         single = isinstance(body, dict) and not keys & {"stack", "observations"}
         if "stack" in keys:
             items = self._stack_items(caller, read_as(body, StartStackBody))
         else:
             bodies = [read_as(body, StartBody)] if single else (
                 read_as(body, StartManyBody).observations if keys else read_as(body, list[StartBody]))
-            items = [self._item(caller, one) for one in bodies]
+            items = [self._item(caller, item) for item in bodies]
             for ref in self._api.foreign(caller, (item.ref for item in items)):
                 raise missing(ref)
         if not 1 <= len(items) <= START_MOST:
@@ -60,44 +56,40 @@ class Observations:
         started = self._api.engine.start(StartRequest(tuple(items))).observations
         answer(resp, started[0] if single else {"observations": started}, status=falcon.HTTP_201)
 
-    def on_post_start(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_post_start(self, req: falcon.Request, resp: falcon.Response, caller: Caller, body: StartEachBody) -> None:
         """Each that can be observed is; the others are answered by their error.
 
         The same resource and goal again is the same observation, its deadline and labels renewed.
         """
-        caller = self._api.allow(req, "observation:start")
-        Query(req)
         results: list[StartItem | ObsvcError] = []
-        for body in read_as(read_json(req), StartEachBody).observations:
+        for item in body.observations:
             try:
-                results.append(self._item(caller, body))
+                results.append(self._item(caller, item))
             except InvalidInput as error:
                 results.append(error)
-        foreign = self._api.foreign(caller, (each.ref for each in results if isinstance(each, StartItem)))
-        results = [missing(each.ref) if isinstance(each, StartItem) and each.ref in foreign else each
-                   for each in results]
-        items = tuple(each for each in results if isinstance(each, StartItem))
+        foreign = self._api.foreign(caller, (item.ref for item in results if isinstance(item, StartItem)))
+        results = [missing(result.ref) if isinstance(result, StartItem) and result.ref in foreign else result
+                   for result in results]
+        items = tuple(result for result in results if isinstance(result, StartItem))
         started = iter(self._api.engine.start(StartRequest(items)).observations if items else ())
         answer(resp, {"results": [
-            {"observation": next(started), "error": None} if isinstance(each, StartItem)
-            else {"observation": None, **error_body(each)} for each in results]})
+            {"observation": next(started), "error": None} if isinstance(result, StartItem)
+            else {"observation": None, **error_body(result)} for result in results]})
 
-    def on_post_stop(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_post_stop(self, req: falcon.Request, resp: falcon.Response, caller: Caller, body: StopManyBody) -> None:
         """Each that is there is stopped; the others are answered by their error."""
-        caller = self._api.allow(req, "observation:stop")
-        Query(req)
-        ids = read_as(read_json(req), StopManyBody).observation_ids
+        ids = body.observation_ids
         reply = self._api.engine.stop(StopRequest(tuple(dict.fromkeys(ids)), caller.scope, partly=True))
         stopped, of_stacks = set(reply.stopped), set(reply.of_stacks)
 
-        def result(each: str) -> dict[str, Any]:
-            if each in stopped:
-                return {"observation_id": each, "error": None}
-            return {"observation_id": each, **error_body(
-                Conflict(f"observation {each} belongs to a stack: it ends with the stack, delete that")
-                if each in of_stacks else NotFound(f"no observation {each}: list those there are"))}
+        def result(observation_id: str) -> dict[str, Any]:
+            if observation_id in stopped:
+                return {"observation_id": observation_id, "error": None}
+            return {"observation_id": observation_id, **error_body(
+                Conflict(f"observation {observation_id} belongs to a stack: it ends with the stack, delete that")
+                if observation_id in of_stacks else NotFound(f"no observation {observation_id}: list those there are"))}
 
-        answer(resp, {"results": [result(each) for each in ids]})
+        answer(resp, {"results": [result(observation_id) for observation_id in ids]})
 
     def _item(self, caller: Caller, body: StartBody) -> StartItem:
         ref = Ref(body.region or self._api.region, self._api.check_type(body.resource_type), body.resource_id)
@@ -111,19 +103,16 @@ class Observations:
         return [StartItem(ref, body.goal, check_timeout(body.timeout), body.labels, caller.project_id)
                 for ref in refs if ref not in foreign]
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, caller: Caller, query: ObservationsQuery) -> None:
         """A page, by observation id; ``marker``: the last id of the page before."""
-        caller = self._api.allow(req, "observation:read")
-        query = Query(req, "resource_type", "resource_id", "region", "stack_id", "project_id", "label", "condition",
-                      "member", "marker", "limit")
-        if query.text("member") is not None and not caller.privileged:
+        if query.member is not None and not caller.privileged:
             raise Forbidden("expected no 'member' of a caller who may not see the cluster: leave it out")
         page = self._api.engine.list_observations(ObservationsRequest(
-            resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
-            region=query.text("region"), stack_id=query.text("stack_id"), marker=query.text("marker"),
-            label=query.label(), condition=query.choice("condition", Condition),
-            member=query.text("member"),
-            project_id=query.text("project_id") if caller.privileged else caller.scope, limit=query.limit(),
+            resource_type=query.resource_type, resource_id=query.resource_id,
+            region=query.region, stack_id=query.stack_id, marker=query.marker,
+            label=query.label, condition=query.condition,
+            member=query.member,
+            project_id=query.project_id if caller.privileged else caller.scope, limit=query.limit,
         )).observations
         foreign = self._api.foreign(caller, (each.ref for each in page))
         shown = [each for each in page if caller.sees(each.project_id) and each.ref not in foreign]
@@ -139,14 +128,10 @@ class ObservationById:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
-        caller = self._api.allow(req, "observation:read")
-        Query(req)
+    def on_get(self, req: falcon.Request, resp: falcon.Response, observation_id: str, caller: Caller) -> None:
         answer_once(req, resp, self._api.observation(caller, observation_id))
 
-    def on_delete(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
-        caller = self._api.allow(req, "observation:stop")
-        Query(req)
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, observation_id: str, caller: Caller) -> None:
         reply = self._api.engine.stop(StopRequest((observation_id,), caller.scope))
         if not reply.stopped:
             raise NotFound(f"no observation {observation_id}: list those there are")
@@ -159,12 +144,10 @@ class ObservationWait:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, observation_id: str) -> None:
-        caller = self._api.allow(req, "observation:read")
-        query = Query(req, "timeout", "since")
-        timeout = query.seconds("timeout", self._api.max_wait, self._api.max_wait)
-        since = query.integer("since", 0) if query.text("since") is not None else None
-        answer(resp, self._wait(caller, observation_id, timeout, since))
+    def on_get(self, req: falcon.Request, resp: falcon.Response, observation_id: str, caller: Caller,
+               query: ObservationWaitQuery) -> None:
+        timeout = self._api.bounded_wait(query.timeout)
+        answer(resp, self._wait(caller, observation_id, timeout, query.since))
 
     def _wait(self, caller: Caller, observation_id: str, timeout: float, since: int | None) -> dict[str, Any]:
         observation = self._api.observation(caller, observation_id)
@@ -186,5 +169,6 @@ def over(observation: Observation, resource: Resource, since: int) -> bool:
     if observation.status in (ObservationStatus.MET, ObservationStatus.EXPIRED):
         return True
     snapshot = resource.snapshot if resource.mark is None else None  # with a mark, a newer look is on its way
-    ended = snapshot is not None and snapshot.settled and snapshot.condition in (Condition.ERROR, Condition.DELETED)
-    return ended and snapshot.condition is not observation.goal
+    if snapshot is None or not snapshot.settled or snapshot.condition not in (Condition.ERROR, Condition.DELETED):
+        return False
+    return snapshot.condition is not observation.goal

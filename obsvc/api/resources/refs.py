@@ -5,10 +5,11 @@ from typing import Any
 
 import falcon
 
+from obsvc.api.caller import Caller
 from obsvc.api.context import Api
+from obsvc.api.partitions import describe
 from obsvc.api.render import answer, answer_once, plain
-from obsvc.api.resources.cluster import describe
-from obsvc.api.schemas.requests import Query
+from obsvc.api.schemas.queries import RegionQuery, ResourceQuery, ResourcesQuery
 from obsvc.api.streaming import waiting
 from obsvc.api.trail import trail
 from obsvc.engine_client.observations import Resource, ResourceRequest, ResourcesRequest
@@ -21,21 +22,18 @@ class Resources:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, caller: Caller, query: ResourcesQuery) -> None:
         """A page of what the engine has seen; who then follows the changes from the first page's version misses none.
 
         Before its first look a resource is of no project, and only admin and service find it here.
         """
-        caller = self._api.allow(req, "resource:read")
-        query = Query(req, "resource_type", "resource_id", "region", "condition", "stack_id", "project_id", "label",
-                      "since", "marker", "limit")
         page = self._api.engine.list_resources(ResourcesRequest(
-            resource_type=query.text("resource_type"), resource_id=query.text("resource_id"),
-            region=query.text("region"), condition=query.choice("condition", Condition),
-            project_id=query.text("project_id") if caller.privileged else caller.scope,
-            stack_id=query.text("stack_id"), label=query.label(), labelled_by=caller.scope,
-            since=query.integer("since", 0) if query.text("since") is not None else None,
-            marker=query.text("marker"), limit=query.limit(),
+            resource_type=query.resource_type, resource_id=query.resource_id,
+            region=query.region, condition=query.condition,
+            project_id=query.project_id if caller.privileged else caller.scope,
+            stack_id=query.stack_id, label=query.label, labelled_by=caller.scope,
+            since=query.since,
+            marker=query.marker, limit=query.limit,
         ))
         shown = [described(each) for each in page.resources if self._api.shows(caller, each)]
         answer(resp, {"resources": shown, "version": page.version, "marker": page.marker})
@@ -45,17 +43,16 @@ class ResourceByRef:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
+    def on_get(
+        self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str, caller: Caller,
+        query: ResourceQuery,
+    ) -> None:
         """The engine's copy; with ``wait`` waits for a version above ``since``, or for the condition ``until``.
 
         With ``trail`` also what its owner did with it lately and will do, where its snapshot is shown to the caller.
         """
-        caller = self._api.allow(req, "resource:read")
-        query = Query(req, "region", "wait", "since", "until", "trail")
-        trailed = query.boolean("trail")
-        wait, until = query.seconds("wait", 0.0, self._api.max_wait), query.choice("until", Condition)
-        since = query.integer("since", 0) if query.text("since") is not None else None
-        resource = self._api.resource(caller, resource_type, resource_id, query.text("region"))
+        wait, until, since = self._api.bounded_wait(query.wait), query.until, query.since
+        resource = self._api.resource(caller, resource_type, resource_id, query.region)
         if wait > 0:
             if until is None and since is None:
                 since = resource.version
@@ -66,26 +63,28 @@ class ResourceByRef:
             if found is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
             resource = found
-        if trailed:
+        if query.trail:
             shown = self._api.shows(caller, resource)  # before the first look it is the project's of nobody
             answer(resp, {**described(resource), "trail": trail(self._api, resource) if shown else None})
         else:
             answer_once(req, resp, described(resource))
 
-    def on_post_check(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
+    def on_post_check(
+        self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str, caller: Caller,
+        query: RegionQuery,
+    ) -> None:
         """Mark it, so that its owner looks now; answers the mark's number and the version before the look."""
-        caller = self._api.allow(req, "resource:check")
-        resource = self._api.resource(caller, resource_type, resource_id, Query(req, "region").text("region"))
+        resource = self._api.resource(caller, resource_type, resource_id, query.region)
         (mark,) = self._api.engine.mark(MarkRequest((resource.ref,), "check")).marks
         if mark is None:
             raise NotFound(f"{resource_type} {resource_id} is not observed any more")
         answer(resp, {"mark": mark, "version": resource.version}, status=falcon.HTTP_202)
 
-    def on_get_owner(self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str) -> None:
+    def on_get_owner(
+        self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str, query: RegionQuery,
+    ) -> None:
         """Who owns it and why; no observation is needed for an answer."""
-        self._api.allow(req, "resource:owner")
-        Query(req, "region").text("region")  # the same owner in every region
-        number = partition_of_id(resource_id, self._api.partitions())
+        number = partition_of_id(resource_id, self._api.partitions())  # the same in every region
         answer(resp, {"resource_type": resource_type, "resource_id": resource_id, **describe(self._api, [number])[0]})
 
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import falcon
 
-from obsvc.api.access.policy import Caller
+from obsvc.api.caller import Caller
 from obsvc.api.context import Api
 from obsvc.api.render import answer, answer_once
-from obsvc.api.schemas.requests import Query, SelectorBody, read_as, read_json
+from obsvc.api.schemas.bodies import SelectorBody
+from obsvc.api.schemas.queries import SelectorsQuery
 from obsvc.engine_client.selectors import Selector, SelectorsRequest, SelectorStart, SelectorStop
 from obsvc.exceptions import Forbidden, NotFound
 
@@ -15,15 +16,12 @@ class Selectors:
     def __init__(self, api: Api) -> None:
         self._api = api
 
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_post(self, req: falcon.Request, resp: falcon.Response, caller: Caller, body: SelectorBody) -> None:
         """Observe every resource of a type that the project has, and each that it comes to have, until it is gone.
 
         List them by `GET /v1/resources`, follow them by `GET /v1/watch`.  The same again is the same selector.  Admin
         and service name a project, or none for all.
         """
-        caller = self._api.allow(req, "selector:start")
-        Query(req)
-        body = read_as(read_json(req), SelectorBody)
         project = body.project_id if caller.privileged else caller.scope
         if body.project_id not in (None, project):
             raise Forbidden("expected the caller's own project, or none, got another: leave it out")
@@ -31,14 +29,15 @@ class Selectors:
         answer(resp, self._api.engine.start_selector(SelectorStart(
             body.region or self._api.region, kind, project, self._service(kind))), status=falcon.HTTP_201)
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, caller: Caller, query: SelectorsQuery) -> None:
         """A page of those that the caller may see, by selector id; ``marker``: the last id of the page before."""
-        caller = self._api.allow(req, "selector:read")
-        query = Query(req, "resource_type", "region", "project_id", "marker", "limit")
-        marker = query.text("marker") or ""
-        wanted = {name: text for name in ("resource_type", "region", "project_id") if (text := query.text(name))}
-        page = [each for each in self._shown(caller) if each.selector_id > marker
-                and all(getattr(each, name) == text for name, text in wanted.items())][:query.limit()]
+        page = [
+            selector for selector in self._shown(caller)
+            if selector.selector_id > (query.marker or "")
+            and query.resource_type in (None, selector.resource_type)
+            and query.region in (None, selector.region)
+            and query.project_id in (None, selector.project_id)
+        ][:query.limit]
         answer(resp, {"selectors": page, "marker": page[-1].selector_id if page else None})
 
     def _service(self, resource_type: str) -> str | None:
@@ -51,17 +50,13 @@ class Selectors:
         found = self._api.engine.selectors(SelectorsRequest()).selectors
         return sorted((each for each in found if caller.sees(each.project_id)), key=lambda each: each.selector_id)
 
-    def on_get_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str) -> None:
-        caller = self._api.allow(req, "selector:read")
-        Query(req)
+    def on_get_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str, caller: Caller) -> None:
         for each in self._shown(caller):
             if each.selector_id == selector_id:
                 return answer_once(req, resp, each)
         raise NotFound(f"no selector {selector_id}: list those there are")
 
-    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str) -> None:
+    def on_delete_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str, caller: Caller) -> None:
         """What no other selector and no observation wants is observed no more."""
-        caller = self._api.allow(req, "selector:stop")
-        Query(req)
         self._api.engine.stop_selector(SelectorStop(selector_id, caller.scope))
         resp.status = falcon.HTTP_204

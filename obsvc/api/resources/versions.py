@@ -1,4 +1,4 @@
-"""``/`` and ``/v1``: which versions of this API there are; ``/v1/openapi.json``: its description."""
+"""``/`` and ``/v1``: which versions of this API there are."""
 from __future__ import annotations
 
 import falcon
@@ -19,15 +19,3 @@ class Versions:
                  {"rel": "describedby", "href": f"{req.prefix}/v1/openapi.json"}]
         answer(resp, {"name": "obsvc", "version": obsvc.__version__, "contract_version": CONTRACT_VERSION,
                       "versions": [{"id": "v1", "status": "CURRENT", "links": links}]})
-
-
-class Description:
-    def __init__(self, api: Api) -> None:
-        self._api = api
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """This API as an OpenAPI 3.1 document, written from the table of its routes."""
-        from obsvc.api.openapi import document  # the table of routes names this class
-
-        resp.content_type = falcon.MEDIA_JSON
-        resp.data = document(self._api.types)

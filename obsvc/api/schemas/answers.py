@@ -1,4 +1,4 @@
-"""The shapes of answers that ``obsvc.client.types`` has no type for: pages, and what the client gives as plain objects.
+"""The shapes of answers that ``obsvc.api_types`` has no type for: pages, and what the client gives as plain objects.
 
 They are what the OpenAPI document is written from; the answers themselves are made by ``obsvc.api.render``.
 """
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import msgspec
 
-from obsvc.client import types
+from obsvc import api_types as types
 from obsvc.web import openapi
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from obsvc.api.access.policy import Caller
+from obsvc.api.caller import Caller
 from obsvc.api.render import plain
 from obsvc.engine_client.contract import ChangesApi
 from obsvc.engine_client.observations import ChangesRequest, Delta
@@ -152,8 +152,7 @@ class Feed:
                         del self._by_ref[ref]
                 self._left_at = time.monotonic()
 
-    @property
-    def waiting(self) -> int:
+    def waiters(self) -> int:
         """How many wait now."""
         with self._lock:
             return len(self._any) + sum(map(len, self._by_ref.values()))
@@ -223,9 +222,9 @@ class Feed:
 
     def _step(self) -> None:
         """One long poll; or let go of the feed where nobody has waited for it for a while."""
-        if not self.waiting and time.monotonic() - self._left_at > LINGER:
+        if not self.waiters() and time.monotonic() - self._left_at > LINGER:
             self._somebody.clear()
-            if not self.waiting:  # else somebody came just before the clear
+            if not self.waiters():  # else somebody came just before the clear
                 self._forget()
                 return
             self._somebody.set()

@@ -10,8 +10,8 @@ from collections.abc import Generator, Iterator
 
 import msgspec
 
+from obsvc import api_types as types
 from obsvc.api.streaming.feed import Feed, Filter, Page, Signal
-from obsvc.client import types
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.process.clock import Clock
 from obsvc.web import request_ids
@@ -40,15 +40,15 @@ def heartbeat(version: int) -> bytes:
 class Stream:
     """The body of one watch, for the WSGI server to iterate over once, and to close.
 
-    first: what it begins with.  beat: seconds between two heartbeats at most while nothing else is sent.  lasts:
+    first: what it begins with.  heartbeat: longest seconds between two heartbeats while nothing else is sent.  lasts:
     seconds until it ends; the caller comes back, and says anew who it is.
     """
 
     def __init__(
-        self, feed: Feed, asked: Filter, first: Page, *, beat: float, lasts: float, clock: Clock, request_id: str
+        self, feed: Feed, asked: Filter, first: Page, *, heartbeat: float, lasts: float, clock: Clock, request_id: str
     ) -> None:
         self._feed, self._asked, self._first = feed, asked, first
-        self._beat, self._clock, self._request_id = beat, clock, request_id
+        self._heartbeat, self._clock, self._request_id = heartbeat, clock, request_id
         self._end = clock.monotonic() + lasts
         self._events = self._until_the_end()
 
@@ -77,10 +77,10 @@ class Stream:
             over = now >= self._end
             if page.entries:
                 yield b"".join(event("change", each.data, each.delta.version) for each in page.entries)
-                told, beat_at = page.entries[-1].delta.version, now + self._beat
+                told, beat_at = page.entries[-1].delta.version, now + self._heartbeat
             if now >= beat_at or (over and page.next > told):
                 yield heartbeat(page.next)
-                told, beat_at = page.next, now + self._beat
+                told, beat_at = page.next, now + self._heartbeat
             if over:
                 return
             if len(page.entries) < PIECE:

@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from obsvc.exceptions import ConfigError
+from obsvc.exceptions import ConfigError, one_line
+from obsvc.process.urls import without_secrets
 
 #: Seconds that a statement waits for a lock before the database gives up and the transaction is run again.
 LOCK_TIMEOUT = 10
@@ -96,14 +97,11 @@ def _parse(url: str) -> sa.URL:
 
 def shown(url: str | sa.URL) -> str:
     """The URL without its password, for messages."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):
-        return "<a text that is no URL>"
+    return without_secrets(url if isinstance(url, str) else url.render_as_string(hide_password=True))
 
 
 def _unusable(url: str, found: object) -> str:
-    reason = " ".join(str(found).split()) if not isinstance(found, sa.exc.ArgumentError) else "no database URL"
+    reason = one_line(found) if not isinstance(found, sa.exc.ArgumentError) else "no database URL"
     return f"[database] url: expected {FORMS}, got {shown(url)} ({reason})"
 
 

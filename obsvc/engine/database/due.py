@@ -11,7 +11,6 @@ last, before the feed).  ``run_due`` may run in any number of processes at once.
 from __future__ import annotations
 
 import logging
-import random
 import uuid
 from collections.abc import Callable, Iterable
 
@@ -22,6 +21,7 @@ from obsvc import metrics
 from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.schema.stacks import due
 from obsvc.exceptions import Unavailable
+from obsvc.process.backoff import Backoff
 
 LOG = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ CLAIM_SECONDS = 30.0
 #: Seconds before a failed handler is tried again, and the longest pause.
 RETRY_INITIAL = 1.0
 RETRY_MAX = 300.0
+_BACKOFF = Backoff(RETRY_INITIAL, RETRY_MAX)
 
 _handlers: dict[str, Handler] = {}
 
@@ -111,7 +112,7 @@ def _carry_out(store: Store, claim: str, row: sa.Row) -> None:
         tx.execute(sa.delete(due).where(mine))
 
     def put_off(tx: Transaction) -> None:
-        pause = min(RETRY_MAX, RETRY_INITIAL * 2 ** min(row.tries, 20)) * random.uniform(0.5, 1.0)
+        pause = _BACKOFF.delay(row.tries + 1)
         tx.execute(sa.update(due).where(mine).values(claim=None, tries=due.c.tries + 1, at=tx.now + pause))
 
     try:

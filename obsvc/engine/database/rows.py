@@ -12,6 +12,7 @@ import msgspec
 from obsvc.engine.schema import core
 from obsvc.exceptions import InvalidInput
 from obsvc.model import Ref
+from obsvc.process.batches import batched
 
 T = TypeVar("T")
 
@@ -34,8 +35,7 @@ class RefColumns(Protocol):
 
 def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
     """``values`` in pieces of at most ``size``."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+    return batched(values, size)
 
 
 def to_json(value: object) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +27,7 @@ from obsvc.engine.schema import core
 from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, InvalidInput, Unavailable
 from obsvc.process import failpoints
+from obsvc.process.backoff import Backoff
 from obsvc.process.clock import Clock, SystemClock
 
 LOG = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ T = TypeVar("T")
 #: First pause before a transaction is run again, and the longest; each is taken with full jitter.
 PAUSE_INITIAL = 0.005
 PAUSE_MAX = 0.5
+_BACKOFF = Backoff(PAUSE_INITIAL, PAUSE_MAX, jitter=(0.0, 1.0))
 
 #: How long a request is held while the database can't be reached: less than a client's time-out, so that the
 #: client hears "unavailable" from us rather than nothing.
@@ -115,13 +116,17 @@ class Transaction:
         """Run ``fn()`` once, when the commit has succeeded."""
         self._after_commit.append(fn)
 
+    def feed_version(self) -> int:
+        """The version of the newest delta."""
+        return self.execute(sa.select(core.feed.c.version)).scalar_one()
+
     def next_versions(self, count: int) -> int:
         """Take ``count`` versions of the feed; the first of them.  Locks the feed: the last lock of all, so call
         it when nothing but writes of rows already locked (or new) follows."""
         self._bump_counters(self.touched - {"feed"})
         self.execute(sa.update(core.feed).values(version=core.feed.c.version + count))
         self.touched.add("feed")
-        return self.execute(sa.select(core.feed.c.version)).scalar_one() - count + 1
+        return self.feed_version() - count + 1
 
     def _bump_counters(self, names: Iterable[str]) -> None:
         table = core.change_counter
@@ -209,7 +214,7 @@ class Store:
 
         def read(tx: Transaction) -> dict[str, int]:
             found = {row.name: row.value for row in tx.execute(sa.select(core.change_counter))}
-            found["feed"] = tx.execute(sa.select(core.feed.c.version)).scalar_one()
+            found["feed"] = tx.feed_version()
             return found
 
         return self.read(read)
@@ -287,7 +292,7 @@ class Store:
                 attempt += 1
                 metrics.TRANSACTION_RETRIES.labels(reason=why.value).inc()
                 LOG.debug("transaction runs again (attempt %d): %s", attempt + 1, why.value)
-                time.sleep(random.uniform(0, min(PAUSE_MAX, PAUSE_INITIAL * 2 ** min(attempt, 10))))
+                time.sleep(_BACKOFF.delay(attempt + 1))
 
     def _given_up(self, why: FailureKind, attempt: int, error: Exception) -> str:
         if why is FailureKind.LOST:

@@ -1,7 +1,7 @@
 """Waiting for commits: long polls of one process, woken by its own commits at once, by others' within an interval.
 
-``wait`` may be called from any thread and holds it.  One daemon thread reads the change counters every
-``poll_interval`` seconds, and only while somebody waits.  ``shutdown`` wakes everybody for good.
+``wait`` and ``wait_until`` may be called from any thread and hold it.  One daemon thread reads the change counters
+every ``poll_interval`` seconds, and only while somebody waits.  ``shutdown`` wakes everybody for good.
 """
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from obsvc.exceptions import ObsvcError
@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 #: Pause of the poller while the counters can't be read.
 ERROR_PAUSE = 1.0
+
+#: Longest wait of one request, seconds: below what proxies and load balancers cut off.
+WAIT_MAX = 50.0
 
 #: How long a wait lasts when there are as many waiters as allowed: threads must stay free for what is no wait.
 CROWDED_WAIT = 0.25
@@ -46,32 +49,40 @@ class Waiters:
         self._lock = threading.Lock()
         self._waiting: set[_Waiter] = set()
         self._somebody = threading.Event()
-        self._closed = False
+        self._closed = threading.Event()
         self._last: Mapping[str, int] | None = None
         self._poller: Loop | None = None
 
     def wait(self, counters: Iterable[str], check: Callable[[], T | None], timeout: float) -> T | None:
-        """The first result of ``check`` that is not None; None when ``timeout`` seconds are over.
+        """The first result of ``check`` that is not None; None when the time is over.  As :meth:`wait_until`."""
+        return self.wait_until(counters, check, lambda result: result is not None, timeout)
 
-        ``check`` runs at once, and again after each commit that touched one of ``counters``.
+    def wait_until(
+        self, counters: Iterable[str], read: Callable[[], T], ready: Callable[[T], bool], timeout: float
+    ) -> T:
+        """The first result of ``read`` that is ``ready``, or the last one when the time is over.
+
+        ``read`` runs at once, and again after each commit that touched one of ``counters``.  The time is ``timeout``
+        seconds, but at most WAIT_MAX, and no more than CROWDED_WAIT while too many wait: every long poll comes
+        through here, so no request can hold its thread for longer.
         """
-        end = time.monotonic() + timeout
+        end = time.monotonic() + min(timeout, WAIT_MAX)
         with self._registered(frozenset(counters)) as waiter:
             if len(self._waiting) > self._limit:
                 end = min(end, time.monotonic() + CROWDED_WAIT)
             while True:
                 waiter.woken.clear()
-                result = check()
+                result = read()
                 remaining = end - time.monotonic()
-                if result is not None or remaining <= 0 or self._closed:
+                if ready(result) or remaining <= 0 or self._closed.is_set():
                     return result
                 self._ensure_poller()
                 waiter.woken.wait(remaining)
-                if self._closed:
-                    return check()
+                if self._closed.is_set():
+                    return read()
 
     @contextlib.contextmanager
-    def _registered(self, counters: frozenset[str]):
+    def _registered(self, counters: frozenset[str]) -> Iterator[_Waiter]:
         waiter = _Waiter(counters)
         with self._lock:
             self._waiting.add(waiter)
@@ -94,7 +105,7 @@ class Waiters:
     def shutdown(self) -> None:
         """Wake everybody; later waits return at once."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             for waiter in self._waiting:
                 waiter.woken.set()
             poller = self._poller
@@ -110,7 +121,7 @@ class Waiters:
     def _ensure_poller(self) -> None:
         self._somebody.set()
         with self._lock:
-            if self._poller is None and not self._closed:
+            if self._poller is None and not self._closed.is_set():
                 self._poller = Loop("waiters-poller", self._poll).start()
 
     def poll_once(self) -> None:

@@ -9,26 +9,27 @@ from obsvc.engine_client.contract import Empty
 
 
 class DutyOperations:
-    """The part of the engine's service that leads to one leader a duty; safe from any thread."""
+    """What leads to one leader a duty; safe from any thread."""
 
-    store: Store
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def duties(self, request: Empty) -> messages.DutiesReply:
-        return self.store.read(duties.read)
+        return self._store.read(duties.read)
 
     def ensure_duties(self, request: messages.EnsureDutiesRequest) -> Empty:
         if request.duties:
-            self.store.run(lambda tx: duties.ensure(tx, request.duties))
+            self._store.run(lambda tx: duties.ensure(tx, request.duties))
         return Empty()
 
     def request_duty(self, request: messages.DutyRequest) -> messages.DutyRequestReply:
-        return messages.DutyRequestReply(tuple(self.store.run(lambda tx: duties.ask(tx, request))))
+        return messages.DutyRequestReply(tuple(self._store.run(lambda tx: duties.ask(tx, request))))
 
     def begin_duty(self, request: messages.DutyBegin) -> messages.DutyBegun:
-        return self.store.run(lambda tx: duties.begin(tx, request))
+        return self._store.run(lambda tx: duties.begin(tx, request))
 
     def sweep(self, request: messages.SweepBatch) -> messages.SweepReply:
-        return self.store.run(lambda tx: sweeping.sweep(tx, request))
+        return self._store.run(lambda tx: sweeping.sweep(tx, request))
 
     def end_duty(self, request: messages.DutyEnd) -> messages.DutyEnded:
-        return self.store.run(lambda tx: duties.end(tx, request))
+        return self._store.run(lambda tx: duties.end(tx, request))

@@ -6,35 +6,29 @@ whole before anything is written.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from obsvc.engine.database.store import Store, Transaction
-from obsvc.engine.settings import EngineSettings
+from obsvc.engine.operations.goal_reader import GoalReader, check_timeout
+from obsvc.engine.operations.stacks import StackOperations
 from obsvc.engine.stacks.deletion import start_delete
 from obsvc.engine.stacks.locking import locked
-from obsvc.engine.stacks.preview import NeedsReplacement, needs_replacement, plan
+from obsvc.engine.stacks.preview import plan
 from obsvc.engine.stacks.rollback import resume, roll_back, stop
 from obsvc.engine.stacks.traversal import Traversal
 from obsvc.engine.stacks.updating import retarget, store_goal
 from obsvc.engine.stacks.views import as_stack, find_stack, stack_row
-from obsvc.engine.templates import hot
 from obsvc.engine_client import stacks
 from obsvc.engine_client.stacks import StackAction, StackStatus
-from obsvc.exceptions import Conflict, InvalidInput
+from obsvc.exceptions import Conflict
 
 
 class GoalOperations:
-    """The part of the engine's service that changes what is wanted of stacks; safe from any thread."""
+    """What changes what is wanted of stacks; safe from any thread."""
 
-    store: Store
-    settings: EngineSettings
-    waiters: Any
-
-    #: Which changed properties of a type can't be changed in place; by default what the installed plugins say.
-    needs_replacement: NeedsReplacement = staticmethod(needs_replacement)
-
-    #: Resource types that templates may use; by default those of the installed worker plugins.
-    resource_types: frozenset[str] | None = None
+    def __init__(self, store: Store, goals: GoalReader, reading: StackOperations) -> None:
+        self._store = store
+        self._goals = goals
+        self._reading = reading
 
     def update_stack(self, request: stacks.StackUpdate) -> stacks.Stack:
         """Take another goal, whatever the stack is doing, and start towards it.
@@ -43,7 +37,7 @@ class GoalOperations:
         stack that is deleted.
         """
         check_timeout(request.timeout)
-        template, values = self.read_goal(request)
+        template, values = self._goals.read(request)
 
         def work(traversal: Traversal) -> None:
             if traversal.value("status") == StackStatus.DELETE_COMPLETE:
@@ -66,7 +60,7 @@ class GoalOperations:
 
         answer = self._change(request.stack, request.project_id, work)
         if request.wait > 0:
-            return self.read_stack(stacks.StackRequest(answer.stack_id, request.project_id, request.wait))
+            return self._reading.read_stack(stacks.StackRequest(answer.stack_id, request.project_id, request.wait))
         return answer
 
     def rollback_stack(self, request: stacks.StackRequest) -> stacks.Stack:
@@ -95,19 +89,13 @@ class GoalOperations:
 
     def preview_stack(self, request: stacks.StackUpdate) -> stacks.StackPlan:
         """What this update would do; nothing is written.  Raises as :meth:`update_stack`."""
-        template, values = self.read_goal(request)
+        template, values = self._goals.read(request)
 
         def work(tx: Transaction) -> stacks.StackPlan:
             row = find_stack(tx, request.stack, request.project_id)
-            return stacks.StackPlan(tuple(plan(tx, row, template, values, self.needs_replacement)))
+            return stacks.StackPlan(tuple(plan(tx, row, template, values, self._goals.plugins.needs_replacement)))
 
-        return self.store.read(work)
-
-    def read_goal(self, request: stacks.StackCreate | stacks.StackUpdate) -> tuple[hot.Template, dict[str, Any]]:
-        """The request's template and the value of each parameter; InvalidInput where they can't be taken."""
-        types = self.resource_types if self.resource_types is not None else hot.known_types()
-        template = hot.parse(request.template, types=types)
-        return template, hot.bind_parameters(template, request.parameters)
+        return self._store.read(work)
 
     def _change(self, stack: str, project_id: str | None, work: Callable[[Traversal], None]) -> stacks.Stack:
         """Carry ``work`` out with the stack locked; the stack after it."""
@@ -117,10 +105,4 @@ class GoalOperations:
                 work(traversal)
             return as_stack(tx, stack_row(tx, traversal.stack_id))
 
-        return self.store.run(change)
-
-
-def check_timeout(timeout: float | None) -> None:
-    """Raise InvalidInput unless it is a time."""
-    if timeout is not None and not timeout > 0:
-        raise InvalidInput(f"timeout: expected more than 0 seconds, got {timeout}")
+        return self._store.run(change)

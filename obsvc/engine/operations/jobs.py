@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from obsvc import metrics
 from obsvc.engine.database import due
 from obsvc.engine.database.store import Store, Transaction
+from obsvc.engine.database.waiters import Waiters
 from obsvc.engine.observations import watches
 from obsvc.engine.schema.stacks import job, node, stack
 from obsvc.engine.settings import EngineSettings
@@ -39,29 +40,29 @@ CLAIM_LIMIT = 100
 
 
 class JobOperations:
-    """The part of the engine's service that workers call; safe from any thread."""
+    """What workers ask; safe from any thread."""
 
-    store: Store
-    settings: EngineSettings
-    waiters: Any
+    def __init__(self, store: Store, waiters: Waiters) -> None:
+        self._store = store
+        self._waiters = waiters
 
     def claim_jobs(self, request: jobs.JobClaimRequest) -> jobs.JobClaimReply:
         """Lease jobs; waits up to ``request.wait`` seconds for the first."""
         limit = max(1, min(request.limit, CLAIM_LIMIT))
 
         def check() -> tuple[jobs.Job, ...] | None:
-            if not request.types or not self.store.read(lambda tx: _open(tx, request, 1, lock=False)):
+            if not request.types or not self._store.read(lambda tx: _open(tx, request, 1, lock=False)):
                 return None
-            leased = self.store.run(lambda tx: _lease(tx, request, limit)) or None
+            leased = self._store.run(lambda tx: _lease(tx, request, limit)) or None
             failpoints.hit("job.lease.after")
             return leased
 
-        found = self.waiters.wait({"job"}, check, request.wait) if request.wait > 0 else check()
+        found = self._waiters.wait({"job"}, check, request.wait) if request.wait > 0 else check()
         return jobs.JobClaimReply(found or ())
 
     def renew_job(self, request: jobs.JobLease) -> jobs.LeaseReply:
         """Extend the lease; Conflict where it is not (or no longer) this one."""
-        return jobs.LeaseReply(self.store.run(lambda tx: _extend(tx, request)))
+        return jobs.LeaseReply(self._store.run(lambda tx: _extend(tx, request)))
 
     def confirm_attempt(self, request: jobs.JobLease) -> jobs.LeaseReply:
         """As :meth:`renew_job`: called just before the cloud is told, so that a lapsed worker stops there."""
@@ -71,21 +72,21 @@ class JobOperations:
         """The action was started: record its resource and observe it, in one transaction."""
         failpoints.hit("job.result.before")
         try:
-            self.store.run(lambda tx: _complete(tx, request))
+            self._store.run(lambda tx: _complete(tx, request))
         except Conflict:
-            self.store.run(lambda tx: marker_sweeps.sweep_now(tx, request.job_id))
+            self._store.run(lambda tx: marker_sweeps.sweep_now(tx, request.job_id))
             raise
         failpoints.hit("job.result.after")
         return Empty()
 
     def replace_job(self, request: jobs.JobReplace) -> Empty:
         """The update can't be made in place: another copy is to take the resource's place."""
-        self.store.run(lambda tx: _replace(tx, request))
+        self._store.run(lambda tx: _replace(tx, request))
         return Empty()
 
     def fail_job(self, request: jobs.JobFailed) -> Empty:
         """The action could not be started: retry it later, or fail its node."""
-        self.store.run(lambda tx: _fail(tx, request))
+        self._store.run(lambda tx: _fail(tx, request))
         return Empty()
 
 

@@ -1,4 +1,4 @@
-"""Stacks as callers see them: create, read, nodes, events; other goals are in ``goal_operations``.
+"""Stacks as callers see them: create, read, nodes, events; other goals are in ``operations.goals``.
 
 A template is parsed and refused whole before anything is written.
 """
@@ -9,8 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from obsvc.engine.database.store import Transaction
-from obsvc.engine.operations.goals import GoalOperations, check_timeout
+from obsvc.engine.database.store import Store, Transaction
+from obsvc.engine.database.waiters import Waiters
+from obsvc.engine.operations.goal_reader import GoalReader, check_timeout
 from obsvc.engine.schema.core import REGION_LENGTH
 from obsvc.engine.schema.stacks import edge, node, stack, stack_event
 from obsvc.engine.stacks import stack_due  # noqa: F401 -- registers the due work of stacks
@@ -27,8 +28,13 @@ from obsvc.exceptions import Conflict, InvalidInput
 PAGE_LIMIT = 1000
 
 
-class StackOperations(GoalOperations):
-    """The part of the engine's service that is about stacks; safe from any thread."""
+class StackOperations:
+    """Stacks as they are made and read; safe from any thread."""
+
+    def __init__(self, store: Store, waiters: Waiters, goals: GoalReader) -> None:
+        self._store = store
+        self._waiters = waiters
+        self._goals = goals
 
     def create_stack(self, request: stacks.StackCreate) -> stacks.Stack:
         """Take a new goal and start towards it.
@@ -37,7 +43,7 @@ class StackOperations(GoalOperations):
         where a live stack of the project has the name.
         """
         _check_request(request)
-        template, values = self.read_goal(request)
+        template, values = self._goals.read(request)
         stack_id = str(uuid.uuid4())
 
         def work(tx: Transaction) -> stacks.Stack:
@@ -49,22 +55,22 @@ class StackOperations(GoalOperations):
                 traversal.begin_forward(tx.execute(ready).all())
             return as_stack(tx, stack_row(tx, stack_id))
 
-        return self.store.run(work)
+        return self._store.run(work)
 
     def read_stack(self, request: stacks.StackRequest) -> stacks.Stack:
         """One stack by id or name, waiting up to ``request.wait`` seconds until nothing is in progress."""
-        found = self.store.read(lambda tx: as_stack(tx, find_stack(tx, request.stack, request.project_id)))
+        found = self._store.read(lambda tx: as_stack(tx, find_stack(tx, request.stack, request.project_id)))
         if request.wait <= 0 or found.status not in IN_PROGRESS:
             return found
 
         def check() -> stacks.Stack | None:
-            row = self.store.read(lambda tx: stack_row(tx, found.stack_id))
+            row = self._store.read(lambda tx: stack_row(tx, found.stack_id))
             if row is None or row.status in IN_PROGRESS:
                 return None
-            return self.store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
+            return self._store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
 
-        ended = self.waiters.wait({"stack"}, check, request.wait)
-        return ended or self.store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
+        ended = self._waiters.wait({"stack"}, check, request.wait)
+        return ended or self._store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
 
     def list_stacks(self, request: stacks.StacksRequest) -> stacks.StacksPage:
         """Stacks that are not deleted, by id; ``marker`` is the last id of the page before."""
@@ -74,7 +80,7 @@ class StackOperations(GoalOperations):
         if request.marker is not None:
             query = query.where(stack.c.stack_id > request.marker)
         query = query.limit(max(1, min(request.limit, PAGE_LIMIT)))
-        return self.store.read(
+        return self._store.read(
             lambda tx: stacks.StacksPage(tuple(as_stack(tx, row, outputs=False) for row in tx.execute(query).all()))
         )
 
@@ -85,18 +91,18 @@ class StackOperations(GoalOperations):
             row = find_stack(tx, request.stack, request.project_id)
             return stacks.NodesReply(tuple(nodes_of(tx, row.stack_id)))
 
-        return self.store.read(work)
+        return self._store.read(work)
 
     def stack_events(self, request: stacks.StackEventsRequest) -> stacks.StackEventsPage:
         """Events after ``request.after``, oldest first; waits for the first one."""
-        stack_id = self.store.read(lambda tx: find_stack(tx, request.stack, request.project_id).stack_id)
+        stack_id = self._store.read(lambda tx: find_stack(tx, request.stack, request.project_id).stack_id)
         query = (
             sa.select(stack_event).where(stack_event.c.stack_id == stack_id, stack_event.c.event_id > request.after)
             .order_by(stack_event.c.event_id).limit(max(1, min(request.limit, PAGE_LIMIT)))
         )
 
         def check() -> tuple[stacks.StackEvent, ...] | None:
-            rows = self.store.read(lambda tx: tx.execute(query).all())
+            rows = self._store.read(lambda tx: tx.execute(query).all())
             return tuple(
                 stacks.StackEvent(
                     event_id=row.event_id, at=row.at, event=row.event, node=row.node, resource_id=row.resource_id,
@@ -107,7 +113,7 @@ class StackOperations(GoalOperations):
 
         found = check()
         if found is None and request.wait > 0:
-            found = self.waiters.wait({"stack"}, check, request.wait)
+            found = self._waiters.wait({"stack"}, check, request.wait)
         return stacks.StackEventsPage(found or ())
 
 

@@ -18,6 +18,7 @@ from obsvc.engine.stacks.locked_stack import JOB_DEADLINE, JOB_RETRY, JobStatus,
 from obsvc.engine.templates.functions import Facts
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import NodeStatus
+from obsvc.process.batches import batched
 
 #: Nodes of one statement.
 AT_ONCE = 500
@@ -34,8 +35,7 @@ class NewJob(NamedTuple):
 
 def batches(node_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """As many at a time as one statement takes."""
-    for start in range(0, len(node_ids), AT_ONCE):
-        yield node_ids[start:start + AT_ONCE]
+    return batched(node_ids, AT_ONCE)
 
 
 def required_facts(tx: Transaction, node_ids: Sequence[str]) -> dict[str, dict[str, Facts]]:

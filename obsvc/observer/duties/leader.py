@@ -17,12 +17,12 @@ from typing import Protocol
 from obsvc.catalog import Catalog
 from obsvc.engine_client.contract import DutiesApi, Empty
 from obsvc.engine_client.duties import SWEEP, DutyRecord, DutyRequest, DutySpec, EnsureDutiesRequest
-from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation
 from obsvc.observer.duties.pace import Evidence, PaceSettings, between
 from obsvc.observer.duties.sweep import Lead
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -109,17 +109,16 @@ class Leader:
 
     def run(self, stop: threading.Event) -> None:
         """Carry out what is due, one duty at a time, until ``stop`` is set."""
-        while self._settings.enabled and not stop.is_set():
-            try:
-                lead = self.take()
-                if lead is None:
-                    stop.wait(CHECK / 2)
-                    continue
-                self._carry_out(lead, stop)
-                self._outage.recovered()
-            except ObsvcError as error:
-                self._outage.failed(error)
-                stop.wait(CHECK)
+        def carry_out_one() -> float:
+            lead = self.take()
+            if lead is None:
+                return CHECK / 2
+            self._carry_out(lead, stop)
+            self._outage.recovered()
+            return 0.0
+
+        if self._settings.enabled:
+            repeat(stop, carry_out_one, on_failure=self._outage.failed, pause=CHECK)
 
     def take(self) -> Lead | None:
         """A duty that we lead, that is due, and that is ours to carry out until :meth:`done`.

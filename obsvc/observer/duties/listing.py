@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from obsvc import metrics
 from obsvc.catalog.schema import ResourceType
 from obsvc.cloud.sessions import Answer, RequestFailed
+from obsvc.cloud.verdicts import ServiceVerdict, verdict
 from obsvc.engine_client.duties import SweepItem
 from obsvc.exceptions import NotFound, ObsvcError
 from obsvc.model import Ref
@@ -156,9 +157,10 @@ class Lister:
     def _tell(self, lane: ServiceLane, type_name: str, answer: Answer) -> None:
         """What the answer says of the service, for everyone who asks it."""
         now = self._clock.monotonic()
-        if answer.status == 429:
+        says = verdict(answer.status)
+        if says is ServiceVerdict.THROTTLES:
             self._gate.throttled(lane, now, THROTTLED_PAUSE if answer.retry_after is None else answer.retry_after)
-        elif answer.status == 401 or answer.status >= 500:
+        elif says is ServiceVerdict.FAILS:
             self._failed(lane, type_name, f"HTTP {answer.status}", answer.retry_after)
         else:
             self._gate.answered(lane, now)

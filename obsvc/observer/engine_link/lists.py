@@ -1,6 +1,7 @@
 """How the lists of observed refs come here and stay true (DESIGN 2).
 
-* :class:`Loader` reads the list of each granted partition, page by page, and hands what is complete to the agenda.
+* :class:`Loader` reads the list of each granted partition, page by page, and hands what is complete to the
+  schedule of looks.
 * :class:`Follower` follows the complete ones by long polls, in two lanes: the *steady* one waits long on what it
   knew when its poll began; partitions that became complete since are followed by the *fresh* one in short polls until
   the steady one comes round.  So a start in a partition gained a moment ago reaches us within a second too.
@@ -21,6 +22,7 @@ from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -68,17 +70,13 @@ class Loader:
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            self._wake.wait(1.0)
-            self._wake.clear()
-            try:
-                while not stop.is_set() and (todo := self._holdings.loading()):
-                    self.load(dict(todo))
-                self._outage.recovered()
-            except ObsvcError as error:
-                self._outage.failed(error)
-                stop.wait(PAUSE)
-                self._wake.set()
+        def read_all() -> float:
+            while not stop.is_set() and (todo := self._holdings.loading()):
+                self.load(dict(todo))
+            self._outage.recovered()
+            return 1.0
+
+        repeat(stop, read_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._wake)
 
     def load(self, todo: dict[PartitionId, Generation]) -> None:
         """Read the lists of ``todo`` to their ends; raises ObsvcError where the engine can't answer."""

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from obsvc import metrics
 from obsvc.engine_client.contract import MarksApi
 from obsvc.engine_client.reports import MarkRequest
-from obsvc.exceptions import InvalidInput, ObsvcError
+from obsvc.exceptions import InvalidInput
 from obsvc.model import MemberId, Ref
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
 from obsvc.process import failpoints
+from obsvc.process.batches import batched
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -90,20 +92,17 @@ class Marker:
         again by the loop then)."""
         rest = list(dict.fromkeys(refs))
         self.mark_soon(rest)
-        for start in range(0, len(rest), BATCH):
-            self._mark(rest[start : start + BATCH], "handed_over")
+        for batch in batched(rest, BATCH):
+            self._mark(batch, "handed_over")
 
     def run(self, stop: threading.Event) -> None:
         """Mark what is due to be marked until ``stop`` is set."""
-        while not stop.is_set():
-            self._wake.wait(INTERVAL)
-            self._wake.clear()
-            try:
-                while self.mark_batch():
-                    pass
-            except ObsvcError as error:
-                self._outage.failed(error)
-                stop.wait(PAUSE)
+        def mark_all() -> float:
+            while self.mark_batch():
+                pass
+            return INTERVAL
+
+        repeat(stop, mark_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._wake)
 
     def mark_batch(self) -> bool:
         """Mark one batch; True when there may be more."""
@@ -138,7 +137,7 @@ class Marker:
                     found.append(ref)
         return found
 
-    def _mark(self, refs: list[Ref], reason: str) -> None:
+    def _mark(self, refs: Sequence[Ref], reason: str) -> None:
         asked = self._clock.monotonic()
         failpoints.hit("mark.before")
         try:

@@ -28,6 +28,7 @@ from obsvc.engine_client.reports import Report, ReportOutcome, ReportRequest
 from obsvc.exceptions import InvalidInput, ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.process import failpoints
+from obsvc.process.backoff import Backoff
 from obsvc.process.clock import Clock, SystemClock
 from obsvc.process.threads import Loop
 
@@ -37,6 +38,7 @@ LOG = logging.getLogger(__name__)
 #: that restarts is back within a few.
 BACKOFF = 0.5
 BACKOFF_MAX = 10.0
+_BACKOFF = Backoff(BACKOFF, BACKOFF_MAX)
 
 
 OnOutcome = Callable[[ReportOutcome | None], None]
@@ -227,8 +229,7 @@ class Reporter:
     def _unanswered(self, batch: _Batch, error: ObsvcError) -> None:
         with self._lock:
             self._failures += 1
-            longest = min(BACKOFF * 2.0 ** min(self._failures - 1, 16), BACKOFF_MAX)
-            delay = longest * self._rng.uniform(0.5, 1.0)
+            delay = _BACKOFF.delay(self._failures, self._rng.uniform)
             self._again_at = self._clock.monotonic() + delay
             self.last_error = error.message
         LOG.warning("%d reports got no answer (try %d, again in %.1f s): %s", len(batch), self._failures, delay,

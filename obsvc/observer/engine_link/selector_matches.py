@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from obsvc import metrics
 from obsvc.engine_client.contract import SelectorMatchesApi
 from obsvc.engine_client.selectors import DiscoverRequest, SelectorsReply, SelectorsRequest
-from obsvc.exceptions import ObsvcError
 from obsvc.model import Ref
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
 
@@ -102,13 +102,12 @@ class SelectorMatcher:
     # -- the loops
 
     def run_follow(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self.follow(WAIT)
-                self._following.recovered()
-            except ObsvcError as error:
-                self._following.failed(error)
-                stop.wait(PAUSE)
+        def follow() -> float:
+            self.follow(WAIT)
+            self._following.recovered()
+            return 0.0
+
+        repeat(stop, follow, on_failure=self._following.failed, pause=PAUSE)
 
     def follow(self, wait: float) -> None:
         """Take the selectors as they are, or as they come to be within ``wait`` seconds."""
@@ -128,17 +127,13 @@ class SelectorMatcher:
         self.found(ref for ref in self._dropped() if self.wants(ref))
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            self._wake.wait(1.0)
-            self._wake.clear()
-            try:
-                while self.ask():
-                    pass
-                self._asking.recovered()
-            except ObsvcError as error:
-                self._asking.failed(error)
-                stop.wait(PAUSE)
-                self._wake.set()
+        def ask_all() -> float:
+            while self.ask():
+                pass
+            self._asking.recovered()
+            return 1.0
+
+        repeat(stop, ask_all, on_failure=self._asking.failed, pause=PAUSE, wake=self._wake)
 
     def ask(self) -> bool:
         """Have one batch of what was found observed; False where there is none."""

@@ -8,10 +8,10 @@ Thread-safe.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable
 
 from obsvc.model import Ref
+from obsvc.process.recency_map import RecencyMap
 
 #: Seconds that an answer counts: longer than the confirming look takes, shorter than two rounds of polling.
 WINDOW = 60.0
@@ -32,7 +32,7 @@ class AbsenceWatch:
     def __init__(self, *, window: float = WINDOW, least: int = LEAST, share: float = SHARE) -> None:
         self._window, self._least, self._share = window, least, share
         self._lock = threading.Lock()
-        self._answers: dict[Hashable, OrderedDict[Ref, tuple[float, bool]]] = {}
+        self._answers: dict[Hashable, RecencyMap[Ref, tuple[float, bool]]] = {}
         self._unusual: set[Hashable] = set()
 
     def note(self, lane: Hashable, ref: Ref, now: float, *, absent: bool, expected: bool = False) -> bool:
@@ -42,15 +42,14 @@ class AbsenceWatch:
         Such an absence counts for nothing, either way.
         """
         with self._lock:
-            answers = self._answers.setdefault(lane, OrderedDict())
+            answers = self._answers.setdefault(lane, RecencyMap(KEPT))
             if not (absent and expected):
-                answers.pop(ref, None)
-                answers[ref] = (now, absent)
-            while answers and (len(answers) > KEPT or next(iter(answers.values()))[0] < now - self._window):
+                answers.put(ref, (now, absent))
+            while answers and next(iter(answers.values()))[0] < now - self._window:
                 answers.popitem(last=False)
             return self._judge(lane, answers)
 
-    def _judge(self, lane: Hashable, answers: OrderedDict[Ref, tuple[float, bool]]) -> bool:
+    def _judge(self, lane: Hashable, answers: RecencyMap[Ref, tuple[float, bool]]) -> bool:
         missing = sum(1 for _, absent in answers.values() if absent)
         found = len(answers) - missing
         if lane in self._unusual:

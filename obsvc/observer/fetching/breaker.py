@@ -14,8 +14,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Hashable
 
+from obsvc.process.backoff import Backoff
 
-class State(enum.StrEnum):
+
+class BreakerState(enum.StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
@@ -26,28 +28,27 @@ class Breaker:
 
     def __init__(self, failures: int, pause: float, pause_max: float) -> None:
         self._limit = failures
-        self._first_pause = pause
-        self._pause_max = max(pause, pause_max)
-        self._pause = pause
+        self._backoff = Backoff(pause, max(pause, pause_max), jitter=(1.0, 1.0))
+        self._opened = 0  # times in a row, without an answer in between
         self._failed: set[Hashable] = set()
         self._open_until: float | None = None
         self._probing = False
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> BreakerState:
         if self._open_until is None:
-            return State.CLOSED
-        return State.OPEN if now < self._open_until else State.HALF_OPEN
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
     def wait(self, now: float) -> float:
         """Seconds until a request may go; 0.0: now; inf: when the one under way has ended."""
         state = self.state(now)
-        if state is State.OPEN and self._open_until is not None:
+        if state is BreakerState.OPEN and self._open_until is not None:
             return self._open_until - now
-        return float("inf") if state is State.HALF_OPEN and self._probing else 0.0
+        return float("inf") if state is BreakerState.HALF_OPEN and self._probing else 0.0
 
     def begun(self, now: float) -> None:
         """A request goes."""
-        if self.state(now) is State.HALF_OPEN:
+        if self.state(now) is BreakerState.HALF_OPEN:
             self._probing = True
 
     def ended(self) -> None:
@@ -58,7 +59,7 @@ class Breaker:
         """The service answered; True when this closed the breaker."""
         was_open = self._open_until is not None
         self._failed.clear()
-        self._open_until, self._probing, self._pause = None, False, self._first_pause
+        self._open_until, self._probing, self._opened = None, False, 0
         return was_open
 
     def failed(self, key: Hashable, now: float, *, at_least: float = 0.0) -> float | None:
@@ -69,13 +70,12 @@ class Breaker:
         """
         state = self.state(now)
         self._failed.add(key)
-        if state is State.OPEN or (state is State.HALF_OPEN and not self._probing):
+        if state is BreakerState.OPEN or (state is BreakerState.HALF_OPEN and not self._probing):
             return None
-        if state is State.HALF_OPEN:
-            self._pause = min(self._pause * 2, self._pause_max)
-        elif len(self._failed) < self._limit:
+        if state is not BreakerState.HALF_OPEN and len(self._failed) < self._limit:
             return None
+        self._opened += 1
         self._probing = False
-        pause = min(max(self._pause, at_least), self._pause_max)
+        pause = min(max(self._backoff.delay(self._opened), at_least), self._backoff.most)
         self._open_until = now + pause
         return pause

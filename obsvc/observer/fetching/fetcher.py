@@ -24,18 +24,15 @@ from obsvc.catalog.payloads import order_of
 from obsvc.catalog.schema import ResourceType, Service
 from obsvc.catalog.snapshots import snapshot
 from obsvc.cloud.sessions import Answer, RequestFailed
+from obsvc.cloud.verdicts import ServiceVerdict, verdict
 from obsvc.exceptions import NotFound
 from obsvc.model import Ref
-from obsvc.observer.fetching.fetched import Fetched, Outcome
 from obsvc.observer.fetching.gate import ServiceGate, lanes_of
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.process.clock import Clock, SystemClock
 
 #: Seconds for which a service is left alone that says 429 without saying for how long.
 THROTTLED_PAUSE = 5.0
-
-#: The answer that says nothing of the resource, and nothing bad of the service: it lives, and will not have us
-#: there.  401 is not of that kind: it will not have us at all, and each try costs Keystone a token besides.
-_REFUSED = 403
 
 #: Most refs that one request asks for: at 36 characters an id about 2,000 of URL, below what servers refuse (8,190 in
 #: Apache), and below the page size of a list (neutron's ``pagination_max_limit``, mostly 1,000).
@@ -63,12 +60,12 @@ class Fetcher:
         self._clock = clock or SystemClock()
         self.lane_of = lanes_of(catalog)
 
-    def fetch(self, ref: Ref) -> Fetched:
+    def fetch(self, ref: Ref) -> FetchResult:
         """Ask the service for ``ref``, once."""
         began_at, fetched_at = self._clock.monotonic(), self._clock.time()
         resource_type = self._catalog.types.get(ref.resource_type)
         if resource_type is None:
-            return Fetched(ref, Outcome.UNSUPPORTED, began_at, fetched_at, reason="type",
+            return FetchResult(ref, FetchOutcome.UNSUPPORTED, began_at, fetched_at, reason="type",
                            error=f"the catalogue does not know how {ref.resource_type} is fetched")
         service: Service = self._catalog.service_of(ref.resource_type)
         fetch = resource_type.fetch
@@ -94,7 +91,7 @@ class Fetcher:
         listing = resource_type.listing if resource_type is not None else None
         return TOGETHER_MAX if listing is not None and listing.ids is not None else 1
 
-    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, Fetched]:
+    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, FetchResult]:
         """Ask the service for ``refs``, all of one type and region, by one request for a list of just these.
 
         What the list does not name is left out of the answer: absence from a list proves nothing, only
@@ -116,7 +113,8 @@ class Fetcher:
                     version_prefix=fetch.version_prefix, microversion=listing.microversion or fetch.microversion,
                     headers=fetch.headers or None,
                 )
-            trouble = f"http_{answer.status}" if answer.status in (401, 429) or answer.status >= 500 else None
+            answers = verdict(answer.status) is ServiceVerdict.ANSWERS
+            trouble = None if answers else f"http_{answer.status}"
             failed = self._failed(first, service, began_at, fetched_at, f"HTTP {answer.status}", trouble, answer
                                   ) if trouble else None
         except RequestFailed as error:
@@ -135,12 +133,12 @@ class Fetcher:
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
                 body = listed[ref.resource_id]
                 seen = snapshot(resource_type, body, fetched_at=fetched_at, request_id=answer.request_id)
-                found[ref] = Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
-                                     request_id=answer.request_id)
+                found[ref] = FetchResult(ref, FetchOutcome.FOUND, began_at, fetched_at, seen,
+                                         _order(resource_type, body), request_id=answer.request_id)
         return found
 
     def _read(self, ref: Ref, service: Service, resource_type: ResourceType, answer: Answer, began_at: float,
-              fetched_at: float) -> Fetched:
+              fetched_at: float) -> FetchResult:
         if answer.status == 200:
             try:
                 body = _resource(answer.body, resource_type.fetch.key)
@@ -150,16 +148,16 @@ class Fetcher:
                                     f"expected the resource as JSON, got {len(answer.body)} bytes: {error}",
                                     "unreadable", answer)
             self._answered(ref)
-            return Fetched(ref, Outcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
+            return FetchResult(ref, FetchOutcome.FOUND, began_at, fetched_at, seen, _order(resource_type, body),
                            request_id=answer.request_id)
         if answer.status in (404, 410):
             self._answered(ref)
-            return Fetched(ref, Outcome.ABSENT, began_at, fetched_at, request_id=answer.request_id)
+            return FetchResult(ref, FetchOutcome.ABSENT, began_at, fetched_at, request_id=answer.request_id)
         return self._failed(ref, service, began_at, fetched_at, f"HTTP {answer.status}", f"http_{answer.status}",
                             answer)
 
     def _failed(self, ref: Ref, service: Service, began_at: float, fetched_at: float, error: str, reason: str,
-                answer: Answer | None = None) -> Fetched:
+                answer: Answer | None = None) -> FetchResult:
         metrics.FETCH_ERRORS.labels(service.service, reason).inc()
         retry_after = answer.retry_after if answer is not None else None
         status = answer.status if answer is not None else None
@@ -167,13 +165,14 @@ class Fetcher:
             retry_after = THROTTLED_PAUSE
         if self._gate is not None:
             now, lane = self._clock.monotonic(), self.lane_of(ref)
-            if status == 429:
+            says = ServiceVerdict.FAILS if status in (None, 200) else verdict(status)  # 200: but not what was asked for
+            if says is ServiceVerdict.THROTTLES:
                 self._gate.throttled(lane, now, retry_after or 0.0)
-            elif status == _REFUSED:
+            elif says is ServiceVerdict.ANSWERS:
                 self._gate.answered(lane, now)
             else:
                 self._gate.failed(lane, ref, now, retry_after=retry_after, error=error)
-        return Fetched(ref, Outcome.FAILED, began_at, fetched_at, retry_after=retry_after, reason=reason,
+        return FetchResult(ref, FetchOutcome.FAILED, began_at, fetched_at, retry_after=retry_after, reason=reason,
                        error=f"{service.service} in {ref.region}: {error}",
                        request_id=answer.request_id if answer is not None else None)
 

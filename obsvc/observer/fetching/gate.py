@@ -16,13 +16,16 @@ from typing import Any
 
 from obsvc import metrics
 from obsvc.model import Ref
-from obsvc.observer.fetching.breaker import Breaker, State
-from obsvc.observer.fetching.budget import Budget
+from obsvc.observer.fetching.breaker import Breaker, BreakerState
+from obsvc.process.token_bucket import TokenBucket
 
 LOG = logging.getLogger(__name__)
 
 #: Longest that a service's ``Retry-After`` is followed without asking again, seconds.
 RETRY_AFTER_MAX = 300.0
+
+#: Seconds' worth of requests that may be made at once after quiet.
+BURST_SECONDS = 1.0
 
 ServiceLane = tuple[str, str]
 
@@ -52,7 +55,7 @@ class _Service:
     """One lane: its budget, its breaker, how many are in, and until when it asked to be left alone."""
 
     def __init__(self, settings: GateSettings, rate: float, now: float) -> None:
-        self.budget = Budget(rate, now)
+        self.budget = TokenBucket(rate, rate * BURST_SECONDS, now)
         self.breaker = Breaker(settings.breaker_failures, settings.breaker_pause, settings.breaker_pause_max)
         self.inside = 0
         self.quiet_until = now
@@ -85,7 +88,7 @@ class ServiceGate:
                 return
             self._sharers = members
             for service in self._services.values():
-                service.budget.change_rate(self.rate, now)
+                service.budget.change_rate(self.rate, self.rate * BURST_SECONDS, now)
         LOG.info("%d members share each service's budget: %.1f requests a second are ours", members, self.rate)
 
     def enter(self, lane: ServiceLane, now: float) -> float:
@@ -121,7 +124,7 @@ class ServiceGate:
             service = self._services.get(lane)
             if service is None:
                 return False
-            return service.quiet_until > now or service.breaker.state(now) is not State.CLOSED
+            return service.quiet_until > now or service.breaker.state(now) is not BreakerState.CLOSED
 
     def answered(self, lane: ServiceLane, now: float) -> None:
         """The service gave an answer (a 404 is one)."""
@@ -152,7 +155,7 @@ class ServiceGate:
         """``region/service`` of every service that is left alone, sorted: for the member's beat."""
         with self._lock:
             return tuple(sorted(f"{region}/{name}" for (region, name), service in self._services.items()
-                                if service.breaker.state(now) is not State.CLOSED))
+                                if service.breaker.state(now) is not BreakerState.CLOSED))
 
     def _service(self, lane: ServiceLane, now: float) -> _Service:
         service = self._services.get(lane)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from obsvc import metrics
-from obsvc.model import Look, Notification, Ref, Told
+from obsvc.model import Notification, PayloadState, Ref, Urgency
 from obsvc.observer.intake.twins import Twins
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings, RefStatus
@@ -22,9 +22,9 @@ from obsvc.process.clock import Clock, SystemClock
 #: already.
 Notified = Callable[[Ref, Notification], bool]
 
-#: Called for an observed ref of ours and what a payload that is trusted tells of it; True when that is reported, and
+#: Called for an observed ref of ours and what a trusted payload says of it; True when that is reported, and
 #: its report settles the delivery.
-Tell = Callable[[Ref, Told, Delivery], bool]
+TakePayload = Callable[[Ref, PayloadState, Delivery], bool]
 
 #: Whether selectors want a ref of ours that nobody observes, of a project (as far as a payload names one); and who has
 #: it observed then.
@@ -34,15 +34,15 @@ Found = Callable[[list[Ref]], None]
 #: Looked up once, as in the other modules that every notification passes: before Python 3.12 a member of an enum costs
 #: as much as a call.
 _NOT_OWNED, _NOT_OBSERVED, _LOADING = RefStatus.NOT_OWNED, RefStatus.NOT_OBSERVED, RefStatus.LOADING
-_OBSERVED, _LOOK_NONE = RefStatus.OBSERVED, Look.NONE
+_OBSERVED, _LOOK_NONE = RefStatus.OBSERVED, Urgency.NONE
 
 
 class Intake:
     """Decides the fate of each notification.
 
-    notified: makes a look due.  mark_soon: has a ref marked at the engine as soon as may be.  tell: takes payloads that
-    are trusted (:class:`obsvc.observer.looks.trusted_payloads.Telling`).  wants, found: what selectors select
-    (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`).
+    notified: makes a look due.  mark_soon: has a ref marked at the engine as soon as may be.  take_payload: takes
+    payloads that are trusted (:class:`obsvc.observer.looks.trusted_payloads.TrustedPayloads`).  wants, found: what
+    selectors select (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`).
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Intake:
         deliveries: UnsettledDeliveries,
         notified: Notified,
         mark_soon: Callable[[Ref], None],
-        tell: Tell = lambda ref, told, delivery: False,
+        take_payload: TakePayload = lambda ref, payload_state, delivery: False,
         wants: Wants = lambda ref, project_id: False,
         found: Found = lambda refs: None,
         clock: Clock | None = None,
@@ -63,7 +63,7 @@ class Intake:
         self._deliveries = deliveries
         self._notified = notified
         self._mark_soon = mark_soon
-        self._tell = tell
+        self._take_payload = take_payload
         self._wants, self._found = wants, found
         self._twins, self._now = Twins(), (clock or SystemClock()).monotonic
         fate = metrics.NOTIFICATIONS_BY_FATE.labels
@@ -110,7 +110,8 @@ class Intake:
             if first is not None and self._answered_with(first, ours[0][0], delivery):
                 self._count["coalesced"]()
                 return
-            if notification.told is not None and self._tell(ours[0][0], notification.told, delivery):
+            stated = notification.payload_state
+            if stated is not None and self._take_payload(ours[0][0], stated, delivery):
                 self._count["told"]()
                 return
         # Registered before anything is made due: a look that is over before the registration would settle nothing.

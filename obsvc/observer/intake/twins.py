@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections import OrderedDict
 
 import msgspec
 
 from obsvc.model import Family, Notification, Ref
+from obsvc.process.recency_map import RecencyMap
 
 #: Seconds by which the time stamps of twins may differ: several times what was measured, and less than a service
 #: needs to leave a settled state and reach it again.
@@ -44,7 +44,7 @@ class Twins:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._heard: OrderedDict[Ref, list[_Heard]] = OrderedDict()
+        self._heard: RecencyMap[Ref, list[_Heard]] = RecencyMap(REFS)
 
     def first_heard(self, ref: Ref, notification: Notification, now: float) -> float | None:
         """When the copy of ``notification`` was heard, monotonic seconds; None, and it is remembered, where there was
@@ -63,9 +63,7 @@ class Twins:
             else:
                 known.remove(twin)
             if known:
-                self._heard[ref] = known
-            if len(self._heard) > REFS:
-                self._heard.popitem(last=False)
+                self._heard.put(ref, known)
         return None if twin is None else twin.at
 
 

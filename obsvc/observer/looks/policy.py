@@ -34,9 +34,9 @@ import msgspec
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome
-from obsvc.model import Cause, Condition, Look, Snapshot
-from obsvc.observer.fetching.fetched import Fetched, Outcome
-from obsvc.observer.queue.work import Patience, Work
+from obsvc.model import Cause, Condition, Snapshot, Urgency
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.queue.entry import DueLook, Postponement
 
 #: Steps, in shares of ``settle_delay``, in which an announced state is looked for that is not shown yet.  0.15 s and
 #: the time of a fetch: shorter than the shortest rest that was recorded; then growing.
@@ -50,7 +50,7 @@ APPEAR_SHARE = 0.25
 
 #: So many polls' delays after a look the next is made at the latest, however often notifications say that something
 #: is under way: what they say is checked, at growing intervals.
-PATIENCE = 3.0
+POSTPONE_LIMIT = 3.0
 
 #: Seconds after a deadline at which its last look is made, so that the engine's clock has surely passed it.
 DEADLINE_MARGIN = 0.1
@@ -74,7 +74,7 @@ class LookSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class SettlePlan:
     """What settle looks are due.
 
     state: announced and not shown yet; steps: looks for it so far.
@@ -86,7 +86,7 @@ class Owed:
     until: float | None = None
 
 
-NOTHING_OWED = Owed()
+NOTHING_TO_SETTLE = SettlePlan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class LookState:
     wanted: tuple[Condition, ...] = ()
     deadline: float | None = None
     last: Snapshot | None = None
-    owed: Owed = NOTHING_OWED
+    settle: SettlePlan = NOTHING_TO_SETTLE
     absent_since: float | None = None
     absences: int = 0
     polls: int = 0
@@ -113,7 +113,7 @@ class LookState:
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
+class NextLook:
     """Look again in ``delay`` seconds: ``queue.add_after(ref, delay, cause, movable=movable, routine=routine)``.
 
     movable: the settle look itself, which is due so long after the *newest* notification.  routine: a poll, unless
@@ -122,8 +122,8 @@ class Next:
 
     delay: float
     cause: Cause
-    movable: bool = False
-    routine: bool = False
+    gathers: bool = False
+    postponable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Decision:
 
     state: LookState
     report: Snapshot | None = None
-    next: Next | None = None
+    next: NextLook | None = None
     retry: bool = False
     why: str = ""
 
@@ -164,8 +164,8 @@ def renewed(state: LookState, observed: ObservedRef) -> LookState:
     return replace(state, wanted=observed.wanted, deadline=observed.deadline, polls=0)
 
 
-def on_gained(observed: ObservedRef, settings: LookSettings, rng: random.Random, *, moved: bool) -> Next | None:
-    """The first look at a ref of a partition that was just granted; None where none is owed.
+def on_gained(observed: ObservedRef, settings: LookSettings, rng: random.Random, *, moved: bool) -> NextLook | None:
+    """The first look at a ref of a partition that was just granted; None where none is due.
 
     moved: the partition had another owner before.  What nobody has looked at, or is marked, is looked at at once;
     what somebody waits for, within ``takeover_spread``, so that a takeover is no stampede; all else rests (the
@@ -173,15 +173,15 @@ def on_gained(observed: ObservedRef, settings: LookSettings, rng: random.Random,
     """
     if observed.mark is not None or observed.last is None:
         cause = Cause.STARTED if observed.last is None else Cause.MARKED
-        return Next(0.0, Cause.TAKEOVER if moved else cause)
+        return NextLook(0.0, Cause.TAKEOVER if moved else cause)
     if observed.wanted or not observed.last.settled:
         delay = rng.uniform(0.0, settings.takeover_spread)
-        return Next(delay, Cause.TAKEOVER if moved else Cause.POLLED)
+        return NextLook(delay, Cause.TAKEOVER if moved else Cause.POLLED)
     return None
 
 
-def after_outcome(state: LookState, outcome: ReportOutcome, moment: Moment, settings: LookSettings,
-                  rng: random.Random) -> tuple[LookState, Next | None]:
+def after_report(state: LookState, outcome: ReportOutcome, moment: Moment, settings: LookSettings,
+                  rng: random.Random) -> tuple[LookState, NextLook | None]:
     """The state after the engine took a report, and the poll that follows when it still waits for something.
 
     Only for ``accepted`` and ``unchanged``; add the poll by ``add_after``: what is due sooner stays.
@@ -219,14 +219,14 @@ def shows(snapshot: Snapshot | None, announced: str) -> bool:
 
 def answered(state: LookState, announced: str) -> bool:
     """Whether the looks so far answer an announcement: the state was seen, or is being looked for already."""
-    looked_for = state.owed.state is not None and state.owed.state.casefold() == announced.casefold()
+    looked_for = state.settle.state is not None and state.settle.state.casefold() == announced.casefold()
     return looked_for or shows(state.last, announced)
 
 
-def is_urgent(look: Look, announced: str | None, state: LookState | None) -> bool:
+def is_urgent(urgency: Urgency, announced: str | None, state: LookState | None) -> bool:
     """Whether a notification must not wait for the coalescing interval: its event wants a look now, and it
     announces a settled state that the looks so far do not answer.  state: None where nothing is known of the ref."""
-    return look is Look.NOW and announced is not None and (state is None or not answered(state, announced))
+    return urgency is Urgency.NOW and announced is not None and (state is None or not answered(state, announced))
 
 
 def is_under_way(state: LookState | None) -> bool:
@@ -234,10 +234,10 @@ def is_under_way(state: LookState | None) -> bool:
     return state is not None and state.absent_since is None and _rests_in_between(state.last)
 
 
-def patience(state: LookState | None, moment: Moment, settings: LookSettings, rng: random.Random) -> Patience:
+def postponement(state: LookState | None, moment: Moment, settings: LookSettings, rng: random.Random) -> Postponement:
     """How long a notification may wait that says no more than that something is under way."""
     delay = settings.poll_initial if state is None else _poll_delay(state, moment, settings, rng)
-    return Patience(delay, PATIENCE * delay, known=is_under_way(state))
+    return Postponement(delay, POSTPONE_LIMIT * delay, known=is_under_way(state))
 
 
 def _rests_in_between(snapshot: Snapshot | None) -> bool:
@@ -248,28 +248,28 @@ def _rests_in_between(snapshot: Snapshot | None) -> bool:
 # -- after a look ---------------------------------------------------------------------------------------------------
 
 
-def decide(state: LookState, work: Work, fetched: Fetched, moment: Moment, settings: LookSettings,
+def after_fetch(state: LookState, look: DueLook, fetched: FetchResult, moment: Moment, settings: LookSettings,
            rng: random.Random) -> Decision:
     """What follows from ``fetched``, the answer to ``work``."""
-    if fetched.outcome is Outcome.FOUND and fetched.snapshot is not None:
-        return _found(state, work, fetched, fetched.snapshot, moment, settings, rng)
-    if fetched.outcome is Outcome.ABSENT:
-        return _absent(state, work, fetched, moment, settings, rng)
-    if fetched.outcome is Outcome.UNSUPPORTED:
+    if fetched.outcome is FetchOutcome.FOUND and fetched.snapshot is not None:
+        return _found(state, look, fetched, fetched.snapshot, moment, settings, rng)
+    if fetched.outcome is FetchOutcome.ABSENT:
+        return _absent(state, look, fetched, moment, settings, rng)
+    if fetched.outcome is FetchOutcome.UNSUPPORTED:
         snapshot = Snapshot(exists=True, condition=Condition.UNKNOWN, status_reason=fetched.error,
                             fetched_at=fetched.fetched_at)
-        return Decision(replace(state, last=snapshot, owed=NOTHING_OWED), snapshot, why="can't be fetched")
+        return Decision(replace(state, last=snapshot, settle=NOTHING_TO_SETTLE), snapshot, why="can't be fetched")
     return Decision(state, retry=True, why=fetched.error or "failed")
 
 
-def _found(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, moment: Moment,
+def _found(state: LookState, look: DueLook, fetched: FetchResult, snapshot: Snapshot, moment: Moment,
            settings: LookSettings, rng: random.Random) -> Decision:
-    owed, settle = _settle(state, work, fetched, snapshot, moment, settings)
-    nothing_new = work.calm and _rests_in_between(state.last) and _rests_in_between(snapshot)
-    state = replace(state, last=snapshot, owed=owed, absent_since=None, absences=0, order=fetched.order,
-                    polls=0 if work.news and not nothing_new else state.polls)
-    if settle is not None:
-        return Decision(state, snapshot, settle, why="not yet the announced state")
+    plan, settle_look = _settle(state, look, fetched, snapshot, moment, settings)
+    nothing_new = look.no_change and _rests_in_between(state.last) and _rests_in_between(snapshot)
+    state = replace(state, last=snapshot, settle=plan, absent_since=None, absences=0, order=fetched.order,
+                    polls=0 if look.news and not nothing_new else state.polls)
+    if settle_look is not None:
+        return Decision(state, snapshot, settle_look, why="not yet the announced state")
     if snapshot.condition is Condition.DELETED:
         return Decision(state, snapshot, why="deleted")
     return follow(state, snapshot, moment, settings, rng)
@@ -277,23 +277,23 @@ def _found(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, m
 
 def follow(state: LookState, snapshot: Snapshot, moment: Moment, settings: LookSettings,
            rng: random.Random) -> Decision:
-    """Report ``snapshot``, of what exists and of which no settle look is owed; poll while something is waited for."""
+    """Report ``snapshot``, of what exists and no settle look of which is due; poll while something is waited for."""
     if snapshot.settled and all(goal is snapshot.condition for goal in state.wanted):
         return Decision(state, snapshot, why="settled")
     return _poll(state, snapshot, moment, settings, rng)
 
 
-def _settle(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, moment: Moment,
-            settings: LookSettings) -> tuple[Owed, Next | None]:
+def _settle(state: LookState, look: DueLook, fetched: FetchResult, snapshot: Snapshot, moment: Moment,
+            settings: LookSettings) -> tuple[SettlePlan, NextLook | None]:
     """What settle looks are still due, and the next of them."""
-    word, steps, until = state.owed.state, state.owed.steps, state.owed.until
-    if work.news:
-        stated = next((each for each in reversed(work.announced) if each is not None), None)
+    word, steps, until = state.settle.state, state.settle.steps, state.settle.until
+    if look.news:
+        stated = next((each for each in reversed(look.announced) if each is not None), None)
         if stated is not None and stated != word:
             word, steps = stated, 0
-        until = work.latest + settings.settle_delay
-        newest = work.announced[-1] if work.announced else None
-        if work.calm and _rests_in_between(snapshot):
+        until = look.latest + settings.settle_delay
+        newest = look.announced[-1] if look.announced else None
+        if look.no_change and _rests_in_between(snapshot):
             until = None  # nobody spoke of more than it shows; polling stands behind
         elif newest is not None and _enough(state.last, snapshot, newest):
             until = None
@@ -307,8 +307,8 @@ def _settle(state: LookState, work: Work, fetched: Fetched, snapshot: Snapshot, 
         steps += 1
     if until is not None:
         delays.append(max(until - moment.now, 0.0))
-    following = Next(min(delays), Cause.SETTLE, movable=word is None) if delays else None
-    return Owed(word, steps if word is not None else 0, until), following
+    following = NextLook(min(delays), Cause.SETTLE, gathers=word is None) if delays else None
+    return SettlePlan(word, steps if word is not None else 0, until), following
 
 
 def _enough(before: Snapshot | None, snapshot: Snapshot, announced: str) -> bool:
@@ -332,15 +332,15 @@ def differs(before: Snapshot | None, after: Snapshot) -> bool:
         after, fetched_at=0.0, request_id=None)
 
 
-def _absent(state: LookState, work: Work, fetched: Fetched, moment: Moment, settings: LookSettings,
+def _absent(state: LookState, look: DueLook, fetched: FetchResult, moment: Moment, settings: LookSettings,
             rng: random.Random) -> Decision:
     deleted = _deleted(state.last, fetched)
     if state.last is not None and state.last.condition is Condition.DELETED:
-        return Decision(replace(state, last=deleted, owed=NOTHING_OWED), deleted, why="still deleted")
-    expected = expects_absence(state, work)
+        return Decision(replace(state, last=deleted, settle=NOTHING_TO_SETTLE), deleted, why="still deleted")
+    expected = expects_absence(state, look)
     first = moment.now if state.absent_since is None else state.absent_since
-    state = replace(state, absent_since=first, absences=state.absences + 1, polls=0 if work.news else state.polls,
-                    owed=Owed("deleted") if expected else state.owed)
+    state = replace(state, absent_since=first, absences=state.absences + 1, polls=0 if look.news else state.polls,
+                    settle=SettlePlan("deleted") if expected else state.settle)
     confirmed = first + settings.settle_delay
     if expected or (state.last is not None and state.last.exists):
         delay = confirmed - moment.now
@@ -349,20 +349,20 @@ def _absent(state: LookState, work: Work, fetched: Fetched, moment: Moment, sett
         growing = settings.settle_delay * 2.0 ** min(state.absences - 1, 16)
         delay = min(confirmed - moment.now, growing, max(settings.settle_delay, settings.appear_timeout * APPEAR_SHARE))
     if fetched.began_at < confirmed:
-        return Decision(state, None, Next(max(delay, 0.0), Cause.SETTLE), why="404 is to be confirmed")
+        return Decision(state, None, NextLook(max(delay, 0.0), Cause.SETTLE), why="404 is to be confirmed")
     if moment.mass_absence and not expected:
         unknown = _unknown(state.last, fetched)
         state = replace(state, last=unknown or state.last)
         return _poll(state, unknown, moment, settings, rng, why="404 like too many others of its service")
-    state = replace(state, last=deleted, owed=NOTHING_OWED, absent_since=None, absences=0)
+    state = replace(state, last=deleted, settle=NOTHING_TO_SETTLE, absent_since=None, absences=0)
     return Decision(state, deleted, why="404 confirmed")
 
 
-def expects_absence(state: LookState, work: Work) -> bool:
+def expects_absence(state: LookState, look: DueLook) -> bool:
     """Whether a 404 would be no surprise: somebody announced the deletion or waits for it."""
-    announced = any(word is not None and word.casefold() == "deleted" for word in work.announced)
-    owed = state.owed.state is not None and state.owed.state.casefold() == "deleted"
-    return announced or owed or Condition.DELETED in state.wanted
+    announced = any(word is not None and word.casefold() == "deleted" for word in look.announced)
+    looked_for = state.settle.state is not None and state.settle.state.casefold() == "deleted"
+    return announced or looked_for or Condition.DELETED in state.wanted
 
 
 def _poll(state: LookState, report: Snapshot | None, moment: Moment, settings: LookSettings, rng: random.Random, *,
@@ -371,9 +371,9 @@ def _poll(state: LookState, report: Snapshot | None, moment: Moment, settings: L
     return Decision(replace(state, polls=state.polls + 1), report, following, why=why)
 
 
-def _next_poll(state: LookState, moment: Moment, settings: LookSettings, rng: random.Random) -> Next:
+def _next_poll(state: LookState, moment: Moment, settings: LookSettings, rng: random.Random) -> NextLook:
     delay = _poll_delay(state, moment, settings, rng)
-    return Next(delay, Cause.POLLED, routine=delay < _to_deadline(state, moment))
+    return NextLook(delay, Cause.POLLED, postponable=delay < _to_deadline(state, moment))
 
 
 def _poll_delay(state: LookState, moment: Moment, settings: LookSettings, rng: random.Random) -> float:
@@ -391,7 +391,7 @@ def _to_deadline(state: LookState, moment: Moment) -> float:
     return float("inf")
 
 
-def _deleted(last: Snapshot | None, fetched: Fetched) -> Snapshot:
+def _deleted(last: Snapshot | None, fetched: FetchResult) -> Snapshot:
     """The snapshot of what is gone; it keeps the project, by which tenancy goes, and the name."""
     return Snapshot(
         exists=False,
@@ -403,7 +403,7 @@ def _deleted(last: Snapshot | None, fetched: Fetched) -> Snapshot:
     )
 
 
-def _unknown(last: Snapshot | None, fetched: Fetched) -> Snapshot | None:
+def _unknown(last: Snapshot | None, fetched: FetchResult) -> Snapshot | None:
     """The snapshot of what can't be judged; None where there was nothing before either."""
     if last is None:
         return None

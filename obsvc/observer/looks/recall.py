@@ -13,13 +13,14 @@ Any thread may call; nothing blocks.
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from obsvc import metrics
 from obsvc.engine_client.duties import SWEPT, RecallCount
 from obsvc.model import Cause, Ref
 from obsvc.process.clock import Clock
+from obsvc.process.recency_map import RecencyMap
 
 #: Refs whose last notification is remembered, and changes that wait for theirs; the oldest are forgotten beyond.
 KEPT = 50_000
@@ -40,9 +41,9 @@ class Recall:
         self._service_of = service_of
         self._clock = clock
         self._lock = threading.Lock()
-        self._arrived: OrderedDict[Ref, float] = OrderedDict()  # the newest notification that no look has answered
-        self._origin: OrderedDict[Ref, bool | None] = OrderedDict()  # of the look that a settle look follows
-        self._waiting: OrderedDict[Ref, list[float]] = OrderedDict()  # changes found without a notification
+        self._arrived: RecencyMap[Ref, float] = RecencyMap(KEPT)  # the newest notification that no look has answered
+        self._origin: RecencyMap[Ref, bool | None] = RecencyMap(KEPT)  # of the look that a settle look follows
+        self._waiting: RecencyMap[Ref, list[float]] = RecencyMap(KEPT)  # changes found without a notification
         self._counted: deque[tuple[float, str, str, bool]] = deque(maxlen=COUNTED_MAX)
 
     def notified(self, ref: Ref) -> None:
@@ -50,13 +51,13 @@ class Recall:
         now = self._clock.monotonic()
         with self._lock:
             self._expire(now)
-            _keep(self._arrived, ref, now)
+            self._arrived.put(ref, now)
 
     def begun(self, ref: Ref, cause: Cause, mark_reason: str | None) -> None:
         """A look at ``ref`` begins."""
         if cause not in (Cause.SETTLE, Cause.RETRY):
             with self._lock:
-                _keep(self._origin, ref, _counts(cause, mark_reason))
+                self._origin.put(ref, _counts(cause, mark_reason))
 
     def reported(self, ref: Ref, began: float, *, changed: bool) -> None:
         """A look at ``ref`` that began at ``began`` (monotonic seconds) was accepted; changed: it differed."""
@@ -70,7 +71,7 @@ class Recall:
                 if notified or arrived is not None:
                     self._count(ref, now, seen=True, late=0.0)
                 elif notified is False:
-                    _keep(self._waiting, ref, [*self._waiting.get(ref, ()), now])
+                    self._waiting.put(ref, [*self._waiting.get(ref, ()), now])
             elif answered and ref in self._waiting:
                 self._late(ref, arrived, now)
             if answered:
@@ -125,10 +126,3 @@ def _counts(cause: Cause, mark_reason: str | None) -> bool | None:
     if cause in (Cause.POLLED, Cause.RESYNC) or (cause is Cause.MARKED and mark_reason == SWEPT):
         return False
     return None
-
-
-def _keep(where: OrderedDict, ref: Ref, value: object) -> None:
-    where[ref] = value
-    where.move_to_end(ref)
-    if len(where) > KEPT:
-        where.popitem(last=False)

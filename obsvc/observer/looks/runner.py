@@ -2,10 +2,10 @@
 
 The sequence is taken before the request is sent, and what a report claims to have seen (mark, generation) is what was
 known then.  A look ends in the work queue when its report was handed to the reporter; what must wait for the engine's
-answer (settling deliveries, clearing marks, the poll for what is still wanted) is done by :meth:`Looking.answered`.
+answer (settling deliveries, clearing marks, the poll for what is still wanted) is done by :meth:`LookRunner.answered`.
 So with the engine away looks go on, and the reporter keeps the newest of each ref.
 
-:meth:`Looking.run` is the body of each fetch thread's Loop; :meth:`Looking.answered` is called on the reporter's
+:meth:`LookRunner.run` is the body of each fetch thread's Loop; :meth:`LookRunner.answered` is called on the reporter's
 thread and does not block.
 """
 from __future__ import annotations
@@ -24,12 +24,11 @@ from obsvc.engine_client.reports import Report, ReportOutcome, Verdict
 from obsvc.model import Cause, Generation, PartitionId, Ref, Snapshot
 from obsvc.observer.engine_link.sequence import Sequence as Counter
 from obsvc.observer.fetching.absence import AbsenceWatch
-from obsvc.observer.fetching.fetched import Fetched, Outcome
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks import trail
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.looks import policy, trail
 from obsvc.observer.looks.recall import Recall
-from obsvc.observer.looks.schedule import Agenda
-from obsvc.observer.queue.work_queue import Work, WorkQueue
+from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import AfterReport, Holdings, LookState, Task
 from obsvc.process import failpoints
@@ -49,17 +48,17 @@ ALONE_KEPT = 10_000
 class Seen:
     """One look whose report is under way."""
 
-    work: Work
+    look: DueLook
     task: Task
-    fetched: Fetched
-    decision: looks.Decision
+    fetched: FetchResult
+    decision: policy.Decision
 
 
 @dataclass(frozen=True)
 class Begun:
     """One look whose request is sent now: all that its report will claim was taken before."""
 
-    work: Work
+    look: DueLook
     task: Task
     sequence: int
 
@@ -69,10 +68,10 @@ class Together(Protocol):
 
     def together(self, ref: Ref) -> int: ...
 
-    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, Fetched]: ...
+    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, FetchResult]: ...
 
 
-class Looking:
+class LookRunner:
     """Makes the looks that the queue says are due.
 
     fetch: one request.  together: requests for several refs at once; None: there are none.  submit: hands a report
@@ -83,15 +82,15 @@ class Looking:
 
     def __init__(
         self,
-        settings: looks.LookSettings,
+        settings: policy.LookSettings,
         *,
         holdings: Holdings,
         queue: WorkQueue,
-        agenda: Agenda,
+        schedule: LookSchedule,
         deliveries: UnsettledDeliveries,
         absences: AbsenceWatch,
         lane_of: Callable[[Ref], object],
-        fetch: Callable[[Ref], Fetched],
+        fetch: Callable[[Ref], FetchResult],
         submit: Callable[[Report, Callable[[ReportOutcome | None], None]], None],
         mark_soon: Callable[[Iterable[Ref]], None],
         stale: Callable[[PartitionId, Generation], None],
@@ -105,7 +104,7 @@ class Looking:
         self._settings = settings
         self._holdings = holdings
         self._queue = queue
-        self._agenda = agenda
+        self._schedule = schedule
         self._deliveries = deliveries
         self._absences = absences
         self._lane_of = lane_of
@@ -129,42 +128,42 @@ class Looking:
     def run(self, stop: threading.Event) -> None:
         """Make looks until ``stop`` is set."""
         while not stop.is_set():
-            work = self._queue.get(timeout=1.0)
-            if work is None:
+            look = self._queue.get(timeout=1.0)
+            if look is None:
                 continue
             try:
-                self.look(work)
+                self.run_one(look)
             except Exception:  # this look's trouble is not its thread's: others wait for that
-                delay = self._queue.retry(work)
-                LOG.exception("%s: the look failed; the next one in %.1f s", work.ref, delay)
+                delay = self._queue.retry(look)
+                LOG.exception("%s: the look failed; the next one in %.1f s", look.ref, delay)
 
-    def look(self, work: Work) -> None:
+    def run_one(self, look: DueLook) -> None:
         """Fetch ``work``'s ref, decide, and report or do what follows without a report.
 
         Where its API lists by ids, what else is due of its type is fetched and ended with it.
         """
-        others = self._others(work)
+        others = self._others(look)
         if others:
-            self._look_together([work, *others])
+            self._look_together([look, *others])
             return
-        self._alone.discard(work.ref)
-        begun = self._begin(work)
+        self._alone.discard(look.ref)
+        begun = self._begin(look)
         if begun is not None:
             failpoints.hit("fetch.before")
-            fetched = self._fetch(work.ref)
+            fetched = self._fetch(look.ref)
             failpoints.hit("fetch.after")
             self._conclude(begun, fetched)
 
-    def _others(self, work: Work) -> list[Work]:
+    def _others(self, look: DueLook) -> list[DueLook]:
         """What shares the request of ``work``."""
-        if self._together is None or work.attempt > 1 or work.ref in self._alone:
+        if self._together is None or look.attempt > 1 or look.ref in self._alone:
             return []
-        most = self._together.together(work.ref) - 1
-        return self._queue.get_with(work, most, lambda ref: ref not in self._alone) if most > 0 else []
+        most = self._together.together(look.ref) - 1
+        return self._queue.get_with(look, most, lambda ref: ref not in self._alone) if most > 0 else []
 
-    def _look_together(self, works: list[Work]) -> None:
+    def _look_together(self, looks: list[DueLook]) -> None:
         """One request for all; what its list does not have, or what goes wrong here, is looked at alone at once."""
-        begun = {one.work.ref: one for one in map(self._begin, works) if one is not None}
+        begun = {one.look.ref: one for one in map(self._begin, looks) if one is not None}
         try:
             fetched = self._together.fetch_together(tuple(begun)) if begun and self._together is not None else {}
         except Exception:
@@ -175,62 +174,62 @@ class Looking:
                 if len(self._alone) >= ALONE_KEPT:
                     self._alone.clear()
                 self._alone.add(ref)
-                self._queue.put_back(one.work, delay=0.0)
+                self._queue.put_back(one.look, delay=0.0)
                 continue
             try:
                 self._conclude(one, fetched[ref])
             except Exception:  # one look's trouble is not the others'
-                delay = self._queue.retry(one.work)
+                delay = self._queue.retry(one.look)
                 LOG.exception("%s: the look failed; the next one in %.1f s", ref, delay)
 
-    def _begin(self, work: Work) -> Begun | None:
+    def _begin(self, look: DueLook) -> Begun | None:
         """What the report of a look that begins now may claim; None, with the look ended, where it is not ours."""
-        task = self._holdings.task(work.ref, begins=self._clock.monotonic())
+        task = self._holdings.task(look.ref, begins=self._clock.monotonic())
         if task is None:  # lost or handed over: whoever did that marked it
-            self._queue.done(work)
+            self._queue.done(look)
             return None
         if self._recall is not None:
-            self._recall.begun(work.ref, work.cause, task.observed.mark_reason)
-        self._note(work.ref, "look", trail.begun(work, task))
-        return Begun(work, task, self._sequence.next())
+            self._recall.begun(look.ref, look.cause, task.observed.mark_reason)
+        self._note(look.ref, "look", trail.begun(look, task))
+        return Begun(look, task, self._sequence.next())
 
-    def _conclude(self, begun: Begun, fetched: Fetched) -> None:
+    def _conclude(self, begun: Begun, fetched: FetchResult) -> None:
         """Decide what ``fetched`` means, report it, and end the look."""
-        work, task = begun.work, begun.task
-        metrics.LOOKS.labels(work.ref.resource_type, work.cause.value).inc()
-        decision = self._decide(work, fetched)
-        self._note(work.ref, "seen", trail.seen(fetched, decision))
+        look, task = begun.look, begun.task
+        metrics.LOOKS.labels(look.ref.resource_type, look.cause.value).inc()
+        decision = self._decide(look, fetched)
+        self._note(look.ref, "seen", trail.seen(fetched, decision))
         if decision is None:
-            self._queue.done(work)
+            self._queue.done(look)
         elif decision.retry:
-            delay = self._queue.retry(work, after=fetched.retry_after)
+            delay = self._queue.retry(look, after=fetched.retry_after)
             LOG.info("%s partition %d generation %d: %s; next look in %.1f s",
-                     work.ref, task.partition, task.generation, decision.why, delay)
+                     look.ref, task.partition, task.generation, decision.why, delay)
         elif decision.report is None:
-            LOG.debug("%s partition %d generation %d: %s", work.ref, task.partition, task.generation, decision.why)
-            self._end(work, decision)
+            LOG.debug("%s partition %d generation %d: %s", look.ref, task.partition, task.generation, decision.why)
+            self._end(look, decision)
         else:
-            self._report(Seen(work, task, fetched, decision), decision.report, begun.sequence)
-            self._end(work, decision)
+            self._report(Seen(look, task, fetched, decision), decision.report, begun.sequence)
+            self._end(look, decision)
 
-    def _decide(self, work: Work, fetched: Fetched) -> looks.Decision | None:
+    def _decide(self, look: DueLook, fetched: FetchResult) -> policy.Decision | None:
         """The policy's decision, its state taken over; None when the ref is no longer ours."""
-        decisions: list[looks.Decision] = []
+        decisions: list[policy.Decision] = []
         mass_absence = False
 
         def change(state: LookState) -> LookState:
-            moment = looks.Moment(self._clock.monotonic(), self._wall(), mass_absence)
-            decisions.append(looks.decide(state, work, fetched, moment, self._settings, self._rng))
+            moment = policy.Moment(self._clock.monotonic(), self._wall(), mass_absence)
+            decisions.append(policy.after_fetch(state, look, fetched, moment, self._settings, self._rng))
             return decisions[-1].state
 
-        if fetched.outcome in (Outcome.FOUND, Outcome.ABSENT):
-            task = self._holdings.task(work.ref)
-            expected = task is not None and looks.expects_absence(task.look, work)
+        if fetched.outcome in (FetchOutcome.FOUND, FetchOutcome.ABSENT):
+            task = self._holdings.task(look.ref)
+            expected = task is not None and policy.expects_absence(task.look, look)
             mass_absence = self._absences.note(
-                self._lane_of(work.ref), work.ref, self._clock.monotonic(),
-                absent=fetched.outcome is Outcome.ABSENT, expected=expected,
+                self._lane_of(look.ref), look.ref, self._clock.monotonic(),
+                absent=fetched.outcome is FetchOutcome.ABSENT, expected=expected,
             )
-        self._holdings.update_look(work.ref, change)
+        self._holdings.update_look(look.ref, change)
         return decisions[-1] if decisions else None
 
     def _report(self, seen: Seen, snapshot: Snapshot, sequence: int) -> None:
@@ -238,29 +237,30 @@ class Looking:
         with self._reported:
             self._unanswered[sequence] = seen
         report = Report(
-            task.ref, task.partition, task.generation, sequence, snapshot, seen.work.cause, mark=task.observed.mark
+            task.ref, task.partition, task.generation, sequence, snapshot, seen.look.cause, mark=task.observed.mark
         )
         self._submit(report, lambda outcome: self.answered(report, outcome))
 
-    def _end(self, work: Work, decision: looks.Decision) -> None:
+    def _end(self, look: DueLook, decision: policy.Decision) -> None:
         """Ask for the look that follows, and end this one."""
         if decision.next is not None:
             following = decision.next
-            self._queue.add_after(work.ref, following.delay, following.cause, movable=following.movable,
-                                  routine=following.routine)
-        self._queue.done(work, shows=lambda announced: looks.answered(decision.state, announced),
-                         under_way=looks.is_under_way(decision.state))
+            self._queue.add_after(look.ref, following.delay, following.cause, gathers=following.gathers,
+                                  postponable=following.postponable)
+        self._queue.done(look, shows=lambda announced: policy.answered(decision.state, announced),
+                         under_way=policy.is_under_way(decision.state))
 
     # -- its report
 
-    def tell(self, task: Task, work: Work, told: Fetched, decision: looks.Decision) -> None:
+    def tell(self, task: Task, look: DueLook, told: FetchResult, decision: policy.Decision) -> None:
         """Report what the payload of a notification told (:mod:`.trusted_payloads`), which began nothing: it
         clears no mark.  Its caller holds the ref in the queue, and ends that after this."""
         task = replace(task, observed=msgspec.structs.replace(task.observed, mark=None))
         if decision.report is not None:
-            self._report(Seen(work, task, told, decision), decision.report, self._sequence.next())
+            self._report(Seen(look, task, told, decision), decision.report, self._sequence.next())
         if decision.next is not None:
-            self._queue.add_after(work.ref, decision.next.delay, decision.next.cause, routine=decision.next.routine)
+            following = decision.next
+            self._queue.add_after(look.ref, following.delay, following.cause, postponable=following.postponable)
 
     def answered(self, report: Report, outcome: ReportOutcome | None) -> None:
         """The engine's answer to ``report`` is here; None: it was given up.
@@ -296,16 +296,16 @@ class Looking:
             changed = outcome.verdict is Verdict.ACCEPTED and task.observed.last is not None
             self._recall.reported(task.ref, seen.fetched.began_at, changed=changed)
         after = self._holdings.reported(task, outcome, snapshot)
-        told = seen.work.cause is Cause.TOLD
+        told = seen.look.cause is Cause.PAYLOAD
         if told and outcome.verdict in _SETTLING:
-            self._deliveries.payload_reported(task.ref, seen.work.since)
+            self._deliveries.payload_reported(task.ref, seen.look.since)
         elif outcome.verdict in _SETTLING:
             self._holdings.report_answered(task.ref, seen.fetched.began_at)
             self._deliveries.looked(task.ref, seen.fetched.began_at)
-            self._agenda.looked(task.ref)
+            self._schedule.looked(task.ref)
         if after is None:
             if outcome.verdict is Verdict.NOT_OBSERVED:
-                self._agenda.unobserved([task.ref])
+                self._schedule.unobserved([task.ref])
             return
         following = seen.decision.next
         if not told and (following is None or following.cause is Cause.POLLED):
@@ -313,7 +313,7 @@ class Looking:
         if following is None and outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             self._poll(task, outcome, after)
         if after.newer_mark:
-            self._agenda.marked(task.ref)
+            self._schedule.marked(task.ref)
 
     def _refused(self, task: Task) -> None:
         """We do not own the partition any more: somebody else shall look, and Ownership shall know."""
@@ -326,13 +326,13 @@ class Looking:
         """Poll for what the engine still waits for, where no look is to follow anyway."""
         if after.observations_changed:
             outcome = msgspec.structs.replace(outcome, wanted=after.observed.wanted, deadline=after.observed.deadline)
-        polls: list[looks.Next | None] = [None]
+        polls: list[policy.NextLook | None] = [None]
 
         def change(state: LookState) -> LookState:
-            moment = looks.Moment(self._clock.monotonic(), self._wall())
-            state, polls[0] = looks.after_outcome(state, outcome, moment, self._settings, self._rng)
+            moment = policy.Moment(self._clock.monotonic(), self._wall())
+            state, polls[0] = policy.after_report(state, outcome, moment, self._settings, self._rng)
             return state
 
         self._holdings.update_look(task.ref, change)
         if polls[0] is not None:
-            self._queue.add_after(task.ref, polls[0].delay, polls[0].cause, routine=polls[0].routine)
+            self._queue.add_after(task.ref, polls[0].delay, polls[0].cause, postponable=polls[0].postponable)

@@ -1,8 +1,8 @@
 """What makes a look due: notifications, starts, marks, gained partitions, gaps (DESIGN 2, 3).
 
 The one place that puts work into the queue for a reason other than an earlier look at the same ref (those are
-``looking``'s).  Any thread may call; nothing blocks on the network but :meth:`Agenda.completed`, which asks the
-engine for its time when partitions of a vanished or releasing owner are taken over.
+the look runner's).  Any thread may call; nothing blocks on the network but :meth:`LookSchedule.completed`,
+which asks the engine for its time when partitions of a vanished or releasing owner are taken over.
 """
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Notification, Ref
-from obsvc.observer.looks import policy as looks
+from obsvc.observer.looks import policy
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class AgendaSettings:
+class ScheduleSettings:
     """allowed_lag: seconds, see ``[observer]``.  resync_rate: looks a second that the resyncs of all members
     together add at most; half the request budget, so that what is notified meanwhile has room."""
 
@@ -33,7 +33,7 @@ class AgendaSettings:
     resync_rate: float = 75.0
 
 
-class Agenda:
+class LookSchedule:
     """engine_time: the engine's clock now, seconds since the epoch; may ask it.  heard_since: monotonic time since
     which every bus was heard without a gap, None when one is not.  share: our part of the cluster's budget, above 0 up
     to 1.  mark_later: told of a ref of which a notification may wait long for its look: it is to be marked.  wall: the
@@ -42,8 +42,8 @@ class Agenda:
 
     def __init__(
         self,
-        settings: AgendaSettings,
-        look_settings: looks.LookSettings,
+        settings: ScheduleSettings,
+        look_settings: policy.LookSettings,
         *,
         holdings: Holdings,
         memory: TakeoverMemory,
@@ -83,20 +83,20 @@ class Agenda:
         state = self._holdings.request_look(ref)
         if notification.under_way:
             return self._under_way(ref, state)
-        urgent = looks.is_urgent(notification.look, notification.state, state)
+        urgent = policy.is_urgent(notification.look, notification.state, state)
         return self._queue.add(ref, Cause.NOTIFIED, announced=notification.state, urgent=urgent)
 
-    def _under_way(self, ref: Ref, state: looks.LookState | None) -> bool:
+    def _under_way(self, ref: Ref, state: policy.LookState | None) -> bool:
         """The notification says no more than that something is under way.  One that changes nothing we know waits
         for a later look; a mark stands for it at the engine meanwhile, so that it does not wait in the broker."""
         now = self._clock.monotonic()
-        patience = looks.patience(state, looks.Moment(now, self._wall()), self._looks, self._rng)
-        if patience.known:
+        postpone = policy.postponement(state, policy.Moment(now, self._wall()), self._looks, self._rng)
+        if postpone.known:
             if self._holdings.covered_by_mark(ref):
                 self._deliveries.marked([ref], now)
             else:
                 self._mark_later(ref)
-        return self._queue.add(ref, Cause.NOTIFIED, patience=patience)
+        return self._queue.add(ref, Cause.NOTIFIED, postpone=postpone)
 
     def marked(self, ref: Ref) -> None:
         """A mark for ``ref`` waits and no look at it is due."""
@@ -139,7 +139,7 @@ class Agenda:
             if observed.last is not None:
                 self._due(observed.ref, Cause.MARKED)
             else:
-                self._due(observed.ref, Cause.STARTED, calm=self._calm(observed.ref))
+                self._due(observed.ref, Cause.STARTED, no_change=self._quiet_lately(observed.ref))
         for observed in applied.widened:
             self._due(observed.ref, Cause.STARTED)
         for observed in applied.marked:
@@ -193,7 +193,7 @@ class Agenda:
     def _gained(self, observed: ObservedRef, takeover: Takeover, recalled: set[Ref]) -> bool:
         """Make due what a gained ref asks for; True when it waits for the resync."""
         ref = observed.ref
-        first = looks.on_gained(observed, self._looks, self._rng, moved=takeover.remedy is not Remedy.NOTHING)
+        first = policy.on_gained(observed, self._looks, self._rng, moved=takeover.remedy is not Remedy.NOTHING)
         if first is not None and first.delay <= 0:
             self._due(ref, first.cause)
         elif takeover.remedy is Remedy.RESYNC:
@@ -237,14 +237,14 @@ class Agenda:
             self._catching_up.discard(ref)
         return False
 
-    def _calm(self, ref: Ref) -> bool:
+    def _quiet_lately(self, ref: Ref) -> bool:
         """Whether nothing was heard of ``ref`` just now, before it was observed, that its API may be behind."""
         dropped = self._memory.dropped_at(ref)
         return dropped is None or dropped + self._looks.settle_delay < self._clock.monotonic()
 
-    def _due(self, ref: Ref, cause: Cause, *, calm: bool = False) -> None:
+    def _due(self, ref: Ref, cause: Cause, *, no_change: bool = False) -> None:
         if self._holdings.request_look(ref) is not None:
-            self._queue.add(ref, cause, calm=calm)
+            self._queue.add(ref, cause, no_change=no_change)
 
 
 def _log_takeovers(takeovers: dict[int, Takeover]) -> None:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
 from obsvc.model import Cause, Notification, Ref
-from obsvc.observer.fetching.fetched import Fetched
+from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import Decision
-from obsvc.observer.queue.work_queue import Work, WorkQueue
+from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.holdings import Holdings, RefStatus, Task
+from obsvc.process.recency_map import RecencyMap
 
 #: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
 #: they are kept.  Three kilobytes a ref, sixty megabytes at most.
@@ -34,9 +35,9 @@ class Trails:
 
     def __init__(self, wall: Callable[[], float], *, events: int = EVENTS, notifications: int = NOTIFICATIONS,
                  refs: int = REFS) -> None:
-        self._wall, self._lengths, self._refs = wall, (notifications, events), refs
+        self._wall, self._lengths = wall, (notifications, events)
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Ref, tuple[deque[_Event], deque[_Event]]] = OrderedDict()
+        self._kept: RecencyMap[Ref, tuple[deque[_Event], deque[_Event]]] = RecencyMap(refs)
 
     def note(self, ref: Ref, what: str, text: str) -> None:
         """Something happened to ``ref``."""
@@ -44,9 +45,8 @@ class Trails:
         with self._lock:
             kept = self._kept.get(ref)
             if kept is None:
-                kept = self._kept[ref] = (deque(maxlen=self._lengths[0]), deque(maxlen=self._lengths[1]))
-                if len(self._kept) > self._refs:
-                    self._kept.popitem(last=False)
+                kept = (deque(maxlen=self._lengths[0]), deque(maxlen=self._lengths[1]))
+                self._kept.put(ref, kept)
             else:
                 self._kept.move_to_end(ref)
             kept[what != "notified"].append((at, what, text))
@@ -96,14 +96,14 @@ def why(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[fl
             "bus makes the next one")
 
 
-def begun(work: Work, task: Task) -> str:
+def begun(look: DueLook, task: Task) -> str:
     """A look that begins."""
-    again = f", try {work.attempt}" if work.attempt > 1 else ""
+    again = f", try {look.attempt}" if look.attempt > 1 else ""
     mark = f", mark {task.observed.mark}" if task.observed.mark is not None else ""
-    return f"{work.cause}, {work.adds} reasons{mark}, under generation {task.generation}{again}"
+    return f"{look.cause}, {look.adds} reasons{mark}, under generation {task.generation}{again}"
 
 
-def seen(fetched: Fetched, decision: Decision | None) -> str:
+def seen(fetched: FetchResult, decision: Decision | None) -> str:
     """What a fetch brought, and what follows from it."""
     snapshot = fetched.snapshot
     found = fetched.outcome.value
@@ -127,7 +127,7 @@ def judged(task: Task, outcome: ReportOutcome) -> str:
     return f"{outcome.verdict}{version}, under generation {task.generation}{wanted}"
 
 
-class Teller:
+class TrailAnswers:
     """Tells the trails that ``follow`` asks for.  shut: the services that are left alone now."""
 
     def __init__(self, trails: Trails, *, holdings: Holdings, queue: WorkQueue, wall: Callable[[], float],
@@ -144,7 +144,7 @@ class Teller:
         return tuple(found)
 
     def _trail(self, ref: Ref) -> Trail:
-        processing, due = self._queue.plan(ref)
+        processing, due = self._queue.next_look(ref)
         sentence = why(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
                        shut=self._shut())
         now = self._wall()

@@ -20,11 +20,11 @@ from dataclasses import replace
 import msgspec
 
 from obsvc import metrics
-from obsvc.model import Cause, Condition, Ref, Snapshot, Told
-from obsvc.observer.fetching.fetched import Fetched, Outcome
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks.runner import Looking
-from obsvc.observer.queue.work_queue import Work, WorkQueue
+from obsvc.model import Cause, Condition, PayloadState, Ref, Snapshot
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.looks import policy
+from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
 from obsvc.process.clock import Clock
@@ -34,7 +34,7 @@ TAKEN, KNOWN, STALE = "taken", "known", "stale"
 _REPORTED = frozenset({TAKEN, KNOWN, STALE})
 
 
-def judge(told: Told, state: looks.LookState) -> str:
+def judge(told: PayloadState, state: policy.LookState) -> str:
     """One word for what becomes of ``told``, ``state`` being what is known: TAKEN, KNOWN, STALE, or why a look is
     needed."""
     after, last = told.snapshot, state.last
@@ -55,21 +55,21 @@ def judge(told: Told, state: looks.LookState) -> str:
 
 def _differ(last: Snapshot, after: Snapshot) -> bool:
     """Whether they say different things of the resource (a time is written in more than one way)."""
-    return looks.differs(msgspec.structs.replace(last, updated_at=None),
+    return policy.differs(msgspec.structs.replace(last, updated_at=None),
                          msgspec.structs.replace(after, updated_at=None))
 
 
-class Telling:
+class TrustedPayloads:
     """heard: told of each ref that a notification spoke of.  wall: the engine's clock as well as it is known."""
 
     def __init__(
         self,
-        settings: looks.LookSettings,
+        settings: policy.LookSettings,
         *,
         holdings: Holdings,
         queue: WorkQueue,
         deliveries: UnsettledDeliveries,
-        looking: Looking,
+        look_runner: LookRunner,
         heard: Callable[[Ref], None],
         wall: Callable[[], float],
         clock: Clock,
@@ -79,47 +79,47 @@ class Telling:
         self._holdings = holdings
         self._queue = queue
         self._deliveries = deliveries
-        self._looking = looking
+        self._look_runner = look_runner
         self._heard = heard
         self._wall = wall
         self._clock = clock
         self._rng = rng or random.Random()
 
-    def take(self, ref: Ref, told: Told, delivery: Delivery) -> bool:
+    def take(self, ref: Ref, told: PayloadState, delivery: Delivery) -> bool:
         """Report what is ``told``, and settle ``delivery`` when the engine has it; False where a look is needed."""
         outcome = self._taken(ref, told, delivery)
-        metrics.TOLD.labels(ref.resource_type, outcome).inc()
+        metrics.TRUSTED_PAYLOADS.labels(ref.resource_type, outcome).inc()
         return outcome in _REPORTED
 
-    def _taken(self, ref: Ref, told: Told, delivery: Delivery) -> str:
+    def _taken(self, ref: Ref, told: PayloadState, delivery: Delivery) -> str:
         task = self._holdings.task(ref)
         outcome = "busy" if task is None else judge(told, task.look)
         if outcome not in _REPORTED:
             return outcome
         # A look that waits, is under way, or whose report is not answered has begun with more than we know.
-        if self._holdings.awaits_look(ref) or not self._queue.instead(ref):
+        if self._holdings.awaits_look(ref) or not self._queue.replace_poll(ref):
             return "busy"
         try:
             return self._tell(ref, told, delivery)
         finally:
             self._queue.done(ref)
 
-    def _tell(self, ref: Ref, told: Told, delivery: Delivery) -> str:
+    def _tell(self, ref: Ref, told: PayloadState, delivery: Delivery) -> str:
         """Of a ref at which nobody looks meanwhile."""
         task = self._holdings.task(ref)
-        found: list[tuple[str, looks.Decision]] = []
+        found: list[tuple[str, policy.Decision]] = []
 
-        def change(state: looks.LookState) -> looks.LookState:
+        def change(state: policy.LookState) -> policy.LookState:
             outcome = judge(told, state)
             if outcome not in _REPORTED:
                 return state
             if outcome == TAKEN:
                 assert told.snapshot is not None
                 seen = msgspec.structs.replace(told.snapshot, fetched_at=self._clock.time())
-                state = replace(state, last=seen, order=told.order, owed=looks.NOTHING_OWED, polls=0)
+                state = replace(state, last=seen, order=told.order, settle=policy.NOTHING_TO_SETTLE, polls=0)
             assert state.last is not None
-            moment = looks.Moment(self._clock.monotonic(), self._wall())
-            decision = looks.follow(state, state.last, moment, self._settings, self._rng)
+            moment = policy.Moment(self._clock.monotonic(), self._wall())
+            decision = policy.follow(state, state.last, moment, self._settings, self._rng)
             found.append((outcome, decision))
             return decision.state
 
@@ -129,6 +129,6 @@ class Telling:
         # Registered before it is reported: a report answered before the registration would settle nothing.
         self._deliveries.register(delivery, [ref], by_payload=True)
         self._heard(ref)
-        fetched = Fetched(ref, Outcome.FOUND, self._clock.monotonic(), self._clock.time(), decision.report)
-        self._looking.tell(task, Work(ref, Cause.TOLD, delivery.arrived), fetched, decision)
+        fetched = FetchResult(ref, FetchOutcome.FOUND, self._clock.monotonic(), self._clock.time(), decision.report)
+        self._look_runner.tell(task, DueLook(ref, Cause.PAYLOAD, delivery.arrived), fetched, decision)
         return outcome

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Protocol
 
 from obsvc.model import Ref
-from obsvc.observer.queue.work import Priority
+from obsvc.observer.queue.entry import Priority
 
 #: Of so many takes one belongs to the lower priority when both wait: enough that polls go on in a storm of
 #: notifications, little enough that a takeover's polls do not delay those.

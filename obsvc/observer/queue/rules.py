@@ -1,6 +1,6 @@
 """The work queue's rules, without threads: every method takes the time and returns at once.
 
-State of a ref (each ref has at most one :class:`~obsvc.observer.queue.work.Entry`, which is what makes it *dirty*):
+State of a ref (each ref has at most one :class:`~obsvc.observer.queue.entry.Entry`, which is what makes it *dirty*):
 
 ====================  ========================================================================
 idle                  no entry, not in ``processing``
@@ -20,12 +20,13 @@ from __future__ import annotations
 import heapq
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from obsvc.model import Cause, Ref
+from obsvc.observer.queue.entry import DueLook, Entry, Postponement, Priority, priority_of
 from obsvc.observer.queue.lanes import Gate, Lanes, OpenGate
-from obsvc.observer.queue.work import Entry, Patience, Priority, Work, priority_of
+from obsvc.process.backoff import Backoff
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,8 @@ class QueueCore:
         self.gate: Gate = gate or OpenGate()
         self.lanes = Lanes(lane_of)
         self.entries: dict[Ref, Entry] = {}
-        self.processing: dict[Ref, Work | None] = {}
-        self.coalesced = 0
-        self._riding: set[Ref] = set()  # processed behind another ref's entry of the gate
+        self.processing: dict[Ref, DueLook | None] = {}
+        self._ungated: set[Ref] = set()  # processed behind another ref's entry of the gate
         self._forgotten: set[Ref] = set()  # forgotten while processed
         self._heap: list[tuple[float, int, Ref]] = []  # (due, place, ref); outdated ones stay until they ripen
         self._places = 0
@@ -74,7 +74,7 @@ class QueueCore:
     # -- adding ------------------------------------------------------------------------------------------------
 
     def add(self, ref: Ref, cause: Cause, now: float, *, announced: str | None = None, urgent: bool = False,
-            priority: Priority | None = None, patience: Patience | None = None, calm: bool = False) -> bool:
+            priority: Priority | None = None, postpone: Postponement | None = None, no_change: bool = False) -> bool:
         """Ask for a look now, or for a notification that is not urgent, after the ref's coalescing interval, or for
         one with ``patience``, as late as that allows.
 
@@ -82,73 +82,71 @@ class QueueCore:
         """
         notified = cause is Cause.NOTIFIED
         states = (announced,) if notified else ()
-        entry, new = self._entry(ref, cause, now, priority, states, calm=calm or patience is not None)
+        entry, new = self._entry(ref, cause, now, priority, states, no_change=no_change or postpone is not None)
         waits = notified and (not urgent or ref in self._failures)
         if ref in self.processing:
-            if patience is not None:
-                entry.put_off = patience
+            if postpone is not None:
+                entry.postponement = postpone
             elif waits:
                 entry.after_quiet = True
             elif notified:
                 entry.urgent.append(announced)
             else:
-                entry.by(now)
+                entry.no_later_than(now)
         elif not entry.ready:
             quiet_until = self._quiet_until(ref, now)
-            if patience is not None and patience.known:
-                entry.wait(now, patience)
-            elif waits and (quiet_until > now or entry.movable is not None):
-                entry.move(now, self._gathered(entry, now, quiet_until))
+            if postpone is not None and postpone.known:
+                entry.postpone_poll(now, postpone)
+            elif waits and (quiet_until > now or entry.gather_due is not None):
+                entry.gather_until(now, self._gathered(entry, now, quiet_until))
             else:
-                entry.by(now)
+                entry.no_later_than(now)
             self._place(ref, entry, now)
         return new
 
     def _gathered(self, entry: Entry, now: float, quiet_until: float) -> float:
         """When a look that gathers notifications, the newest of ``now``, is to be made."""
-        since = now if entry.movable is None else entry.movable_since
+        since = now if entry.gather_due is None else entry.gather_since
         longest = since + self.settings.settle_delay + self.settings.coalesce_interval
         return max(quiet_until, min(now + self.settings.settle_delay, longest))
 
     def add_after(self, ref: Ref, delay: float, cause: Cause, now: float, *,
-                  priority: Priority | None = None, movable: bool = False, routine: bool = False) -> bool:
+                  priority: Priority | None = None, gathers: bool = False, postponable: bool = False) -> bool:
         """Ask for a look in ``delay`` seconds; one entry a ref, the earliest time wins.
 
         movable: a notification that comes before moves it on, and is answered by it.  routine: so does one with
         patience, and only such a one.
         """
-        entry, new = self._entry(ref, cause, now, priority, (), calm=False)
+        entry, new = self._entry(ref, cause, now, priority, (), no_change=False)
         due = now + max(delay, 0.0)
         if ref in self.processing or not entry.ready:
-            if movable:
-                entry.move(now, due)
-            elif routine:
-                entry.rest(now, due)
+            if gathers:
+                entry.gather_until(now, due)
+            elif postponable:
+                entry.poll_by(now, due)
             else:
-                entry.by(due)
+                entry.no_later_than(due)
         if ref not in self.processing and not entry.ready:
             self._place(ref, entry, now)
         return new
 
     def _entry(self, ref: Ref, cause: Cause, now: float, priority: Priority | None,
-               announced: tuple[str | None, ...], *, calm: bool) -> tuple[Entry, bool]:
+               announced: tuple[str | None, ...], *, no_change: bool) -> tuple[Entry, bool]:
         wanted = priority_of(cause) if priority is None else priority
         entry = self.entries.get(ref)
         new = entry is None
         if entry is None:
             entry = self.entries[ref] = Entry(cause, now, wanted)
             self._forgotten.discard(ref)
-        else:
-            self.coalesced += 1
         if entry.ready and wanted < entry.priority:
             self.lanes.remove(ref, entry.priority)
             self.lanes.push(ref, wanted)
-        entry.join(cause, now, wanted, announced, calm=calm)
+        entry.join(cause, now, wanted, announced, no_change=no_change)
         return entry, new
 
     def _place(self, ref: Ref, entry: Entry, now: float) -> None:
         """Put an entry whose ref is not processed where its due time says."""
-        due = entry.when
+        due = entry.due_at
         if due is not None and due > now:
             if entry.place and due == entry.placed_due:
                 return
@@ -162,7 +160,7 @@ class QueueCore:
 
     # -- taking ------------------------------------------------------------------------------------------------
 
-    def take(self, now: float) -> tuple[Work | None, float]:
+    def take(self, now: float) -> tuple[DueLook | None, float]:
         """The next look, now in ``processing``; else None and the seconds until asking again (may be inf)."""
         self.ripen(now)
         ref, wait = self.lanes.take(self.gate, now)
@@ -171,7 +169,7 @@ class QueueCore:
             return None, min(wait, upcoming)
         return self._begin(ref), 0.0
 
-    def take_with(self, ref: Ref, most: int, may: Callable[[Ref], bool]) -> list[Work]:
+    def take_with(self, ref: Ref, most: int, may: Callable[[Ref], bool]) -> list[DueLook]:
         """Further looks that share the request of ``ref``, which is processed: due, of its type and region, and
         none that failed before.  They are processed from now on and pass no gate: a request is counted once."""
         def fits(other: Ref) -> bool:
@@ -179,15 +177,15 @@ class QueueCore:
                     and other not in self._failures and may(other))
 
         taken = self.lanes.take_alike(self.lanes.lane_of(ref), fits, most)
-        self._riding.update(taken)
+        self._ungated.update(taken)
         return [self._begin(other) for other in taken]
 
-    def _begin(self, ref: Ref) -> Work:
+    def _begin(self, ref: Ref) -> DueLook:
         entry = self.entries.pop(ref)
-        work = Work(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
-                    entry.news, entry.priority, entry.latest, entry.calm)
-        self.processing[ref] = work
-        return work
+        look = DueLook(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
+                    entry.news, entry.priority, entry.latest, entry.no_change)
+        self.processing[ref] = look
+        return look
 
     def ripen(self, now: float) -> None:
         """Move what has become due to the lanes, and forget intervals that are over."""
@@ -202,21 +200,7 @@ class QueueCore:
                 return
             del self._quiet[ref]
 
-    def hold(self, refs: Iterable[Ref]) -> frozenset[Ref]:
-        """Take refs as processed without work (a listing that covers them): those that were not processed
-        already.  They pass no gate.  Each ends by :meth:`done`."""
-        taken = frozenset(ref for ref in refs if ref not in self.processing)
-        for ref in taken:
-            self.processing[ref] = None
-            entry = self.entries.get(ref)
-            if entry is not None and entry.ready:
-                self.lanes.remove(ref, entry.priority)
-                entry.ready = False
-            if entry is not None:
-                entry.place = 0
-        return taken
-
-    def instead(self, ref: Ref) -> bool:
+    def replace_poll(self, ref: Ref) -> bool:
         """Take ``ref`` as processed without work, by something that does for its next poll; ends by :meth:`done`.
         False where it is processed already, or waits for more than a poll."""
         entry = self.entries.get(ref)
@@ -247,8 +231,8 @@ class QueueCore:
 
         Answers the delay in seconds.
         """
-        work = self.processing.get(ref)
-        if not self._leave(ref, now) or work is None:
+        look = self.processing.get(ref)
+        if not self._leave(ref, now) or look is None:
             return 0.0
         failures = self._failures[ref] = self._failures.get(ref, 0) + 1
         delay = max(self._backoff(failures), after or 0.0)
@@ -256,38 +240,38 @@ class QueueCore:
         if entry is not None and entry.urgent:
             entry.urgent, entry.after_quiet = [], True  # haste does not help what just failed
         # a takeover's looks are accounted for apart, its retries with them
-        self._give_back(work, now + delay, Cause.TAKEOVER if work.cause is Cause.TAKEOVER else Cause.RETRY)
+        self._give_back(look, now + delay, Cause.TAKEOVER if look.cause is Cause.TAKEOVER else Cause.RETRY)
         self._settle(ref, now, None, under_way=False)
         return delay
 
     def put_back(self, ref: Ref, now: float, delay: float) -> None:
         """The look was not tried: as it was, again in ``delay`` seconds; no failure is counted."""
-        work = self.processing.get(ref)
-        if self._leave(ref, now) and work is not None:
-            self._give_back(work, now + delay, work.cause)
+        look = self.processing.get(ref)
+        if self._leave(ref, now) and look is not None:
+            self._give_back(look, now + delay, look.cause)
             entry = self.entries[ref]
-            entry.resolve(now, lambda _: now + delay, None, under_way=False)
+            entry.place_after_look(now, lambda _: now + delay, None, under_way=False)
             self._place(ref, entry, now)
 
     def _leave(self, ref: Ref, now: float) -> bool:
         """End the processing of ``ref``; False where there is nothing more to do for it."""
         if ref not in self.processing:
             return False
-        if self.processing.pop(ref) is not None and ref not in self._riding:
+        if self.processing.pop(ref) is not None and ref not in self._ungated:
             self.gate.leave(self.lanes.lane_of(ref), now)
-        self._riding.discard(ref)
+        self._ungated.discard(ref)
         if ref in self._forgotten:
             self._forgotten.discard(ref)
             return False
         return True
 
-    def _give_back(self, work: Work, due: float, cause: Cause) -> None:
+    def _give_back(self, look: DueLook, due: float, cause: Cause) -> None:
         """Make or join the entry of ``work``'s ref, with ``work`` as the older of the two."""
-        entry = self.entries.get(work.ref)
+        entry = self.entries.get(look.ref)
         if entry is None:
-            entry = self.entries[work.ref] = Entry(cause, work.since, work.priority)
-        entry.join_older(work, cause)
-        entry.by(due)
+            entry = self.entries[look.ref] = Entry(cause, look.since, look.priority)
+        entry.join_older(look, cause)
+        entry.no_later_than(due)
 
     def _settle(self, ref: Ref, now: float, shows: Callable[[str], bool] | None, *, under_way: bool) -> None:
         until = now + self.settings.coalesce_interval
@@ -296,16 +280,15 @@ class QueueCore:
             self._quiet[ref] = until
         entry = self.entries.get(ref)
         if entry is not None:
-            entry.resolve(now, lambda each: self._gathered(each, each.latest, until), shows, under_way=under_way)
+            entry.place_after_look(now, lambda each: self._gathered(each, each.latest, until), shows,
+                                   under_way=under_way)
             self._place(ref, entry, now)
 
     def _quiet_until(self, ref: Ref, now: float) -> float:
         return self._quiet.get(ref, now)
 
     def _backoff(self, failures: int) -> float:
-        settings = self.settings
-        longest = min(settings.backoff * 2.0 ** min(failures - 1, 32), settings.backoff_max)
-        return longest * self._rng.uniform(0.5, 1.0)
+        return Backoff(self.settings.backoff, self.settings.backoff_max).delay(failures, self._rng.uniform)
 
     # -- forgetting and looking on ------------------------------------------------------------------------------
 
@@ -319,7 +302,7 @@ class QueueCore:
         if ref in self.processing:
             self._forgotten.add(ref)
 
-    def hasten(self, lane: object, now: float) -> int:
+    def retry_now(self, lane: object, now: float) -> int:
         """What failed in ``lane`` and waits for its backoff is due now; answers how many."""
         late = [
             ref for ref in self._failures
@@ -327,21 +310,9 @@ class QueueCore:
             and self.lanes.lane_of(ref) == lane
         ]
         for ref in late:
-            self.entries[ref].by(now)
+            self.entries[ref].no_later_than(now)
             self._place(ref, self.entries[ref], now)
         return len(late)
-
-    def drop_waiting(self) -> int:
-        """Drop every entry that is not due and not of a ref being processed; answers how many."""
-        late = [ref for ref, entry in self.entries.items() if not entry.ready and ref not in self.processing]
-        for ref in late:
-            del self.entries[ref]
-        self._heap.clear()
-        return len(late)
-
-    def idle(self) -> bool:
-        """Nothing is due and nothing processed."""
-        return not self.lanes and not self.processing
 
     def backlog(self, now: float) -> int:
         """Refs due in lanes that are open: what a faster cloud would already have answered."""

@@ -9,13 +9,12 @@ What it promises (each sentence has a test in ``tests/unit/observer/queue/test_*
 * notifications that come while such a look waits move it on to ``settle_delay`` after the newest of them, so that it
   is their settle look too (a burst within a second costs two looks), but at most by ``coalesce_interval``;
 * what says no more than that something is under way, where that is known, waits for the ref's next routine look and
-  puts it off, within its :class:`~.work.Patience`; so does what came during the look that showed it;
+  puts it off, within its :class:`~.entry.Postponement`; so does what came during the look that showed it;
 * a failed look is made again after an exponential, jittered, capped backoff; a look that was made forgets it;
 * the lower priority has a fixed share;
-* a lane (a service) that may not go on holds back nobody else;
-* :meth:`WorkQueue.drain` waits for what is due *and* for what is processed.
+* a lane (a service) that may not go on holds back nobody else.
 
-Every method may be called from any thread.  Whoever got a :class:`Work` must end it by exactly one of
+Every method may be called from any thread.  Whoever got a :class:`DueLook` must end it by exactly one of
 :meth:`~WorkQueue.done`, :meth:`~WorkQueue.retry`, :meth:`~WorkQueue.put_back`.
 """
 from __future__ import annotations
@@ -28,12 +27,12 @@ from typing import TypeVar
 
 from obsvc import metrics
 from obsvc.model import Cause, Ref
+from obsvc.observer.queue.entry import DueLook, Postponement, Priority
 from obsvc.observer.queue.lanes import Gate
 from obsvc.observer.queue.rules import QueueCore, QueueSettings
-from obsvc.observer.queue.work import Patience, Priority, Work
 from obsvc.process.clock import Clock, SystemClock
 
-__all__ = ["Priority", "QueueSettings", "Work", "WorkQueue"]
+__all__ = ["DueLook", "Priority", "QueueSettings", "WorkQueue"]
 
 T = TypeVar("T")
 
@@ -66,100 +65,91 @@ class WorkQueue:
         self._clock = clock or SystemClock()
         self._core = QueueCore(settings or QueueSettings(), lane_of=lane_of, gate=gate, rng=rng)
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)  # for those that wait in get
+        self._available = threading.Condition(self._lock)  # for those that wait in get
         self._ended = threading.Condition(self._lock)  # for those that wait until something ended
         self._watched = math.inf  # when one of those that wait in get wakes by itself; the others are told
-        self._draining = False
         self._closed = False
 
     # -- adding ------------------------------------------------------------------------------------------------
 
     def add(self, ref: Ref, cause: Cause, *, announced: str | None = None, urgent: bool = False,
-            priority: Priority | None = None, patience: Patience | None = None, calm: bool = False) -> bool:
+            priority: Priority | None = None, postpone: Postponement | None = None, no_change: bool = False) -> bool:
         """Ask for a look at ``ref``, now.
 
         A NOTIFIED one waits for the end of the ref's coalescing interval unless ``urgent`` (see
         :func:`obsvc.observer.looks.policy.is_urgent`); ``announced`` is the settled state that it announced.
         patience: it announced that something is under way, and may wait so long.  calm: as in
-        :class:`~.work.Work`.  Replaces a later request.  True when it made a new entry; False when it
-        joined one (coalesced) or the queue is draining.
+        :class:`~.entry.DueLook`.  Replaces a later request.  True when it made a new entry; False when it
+        joined one or the queue is closed.
         """
         with self._lock:
-            if self._draining:
+            if self._closed:
                 return False
             new = self._core.add(ref, cause, self._now(), announced=announced, urgent=urgent, priority=priority,
-                                 patience=patience, calm=calm)
-            self._work.notify()
+                                 postpone=postpone, no_change=no_change)
+            self._available.notify()
             return new
 
     def add_after(self, ref: Ref, delay: float, cause: Cause, *, priority: Priority | None = None,
-                  movable: bool = False, routine: bool = False) -> bool:
+                  gathers: bool = False, postponable: bool = False) -> bool:
         """Ask for a look in ``delay`` seconds; what waits for an earlier time stays.  As :meth:`add` otherwise.
 
         Called for a ref that is being processed, the time still counts from now.  movable: a notification that
         comes before moves it on, and is answered by it.  routine: only one with patience does so.
         """
         with self._lock:
-            if self._draining:
+            if self._closed:
                 return False
-            new = self._core.add_after(ref, delay, cause, self._now(), priority=priority, movable=movable,
-                                       routine=routine)
-            self._work.notify()
+            new = self._core.add_after(ref, delay, cause, self._now(), priority=priority, gathers=gathers,
+                                       postponable=postponable)
+            self._available.notify()
             return new
 
     # -- taking and ending --------------------------------------------------------------------------------------
 
-    def get(self, timeout: float = 0.0) -> Work | None:
+    def get(self, timeout: float = 0.0) -> DueLook | None:
         """The next look, waiting up to ``timeout`` seconds; None when there was none, or the queue is closed."""
         with self._lock:
-            work = self._wait_for(self._work, self._take, timeout)
+            look = self._wait_for(self._available, self._take, timeout)
             if self._core.lanes or (self._core.entries and self._watched == math.inf):
-                self._work.notify()  # one wakes the next: for what else is possible now, or to watch the clock
-            return work
+                self._available.notify()  # one wakes the next: for what else is possible now, or to watch the clock
+            return look
 
-    def _take(self) -> tuple[Work | None, float]:
+    def _take(self) -> tuple[DueLook | None, float]:
         return (None, _NEVER) if self._closed else self._core.take(self._now())
 
-    def get_with(self, work: Work, most: int, may: Callable[[Ref], bool]) -> list[Work]:
+    def get_with(self, look: DueLook, most: int, may: Callable[[Ref], bool]) -> list[DueLook]:
         """Up to ``most`` further looks that are due and can share the request of ``work``: of its type and region,
         in order, none that failed before or that ``may`` refuses (it is called under the lock).  Never waits."""
         with self._lock:
-            return [] if self._closed else self._core.take_with(work.ref, most, may)
+            return [] if self._closed else self._core.take_with(look.ref, most, may)
 
-    def done(self, work: Work | Ref, *, shows: Callable[[str], bool] | None = None, under_way: bool = False) -> None:
+    def done(self, look: DueLook | Ref, *, shows: Callable[[str], bool] | None = None, under_way: bool = False) -> None:
         """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
 
         shows: whether the looks so far answer an announced state (:func:`obsvc.observer.looks.policy.answered`).
         under_way: it showed that something is under way (:func:`obsvc.observer.looks.policy.is_under_way`).
         """
-        self._end(lambda now: self._core.done(_ref(work), now, shows=shows, under_way=under_way))
+        self._end(lambda now: self._core.done(_ref(look), now, shows=shows, under_way=under_way))
 
-    def retry(self, work: Work, *, after: float | None = None) -> float:
+    def retry(self, look: DueLook, *, after: float | None = None) -> float:
         """The look failed; answers the seconds until it is made again (the backoff, or ``after`` if longer)."""
-        return self._end(lambda now: self._core.retry(work.ref, now, after=after))
+        return self._end(lambda now: self._core.retry(look.ref, now, after=after))
 
-    def put_back(self, work: Work, *, delay: float) -> None:
+    def put_back(self, look: DueLook, *, delay: float) -> None:
         """The look was not tried; the same again in ``delay`` seconds, without counting a failure."""
-        self._end(lambda now: self._core.put_back(work.ref, now, delay))
+        self._end(lambda now: self._core.put_back(look.ref, now, delay))
 
-    def hold(self, refs: Iterable[Ref]) -> frozenset[Ref]:
-        """Keep looks away from ``refs`` while a listing that covers them is read and reported.
-
-        Answers those that were free and are held now; end each by :meth:`done`.
-        """
-        with self._lock:
-            return self._core.hold(refs)
-
-    def instead(self, ref: Ref) -> bool:
+    def replace_poll(self, ref: Ref) -> bool:
         """Keep looks away from ``ref`` while something is reported that does for its next poll; end it by :meth:`done`.
         False where it is processed already, or waits for more than a poll."""
         with self._lock:
-            return not self._draining and self._core.instead(ref)
+            return not self._closed and self._core.replace_poll(ref)
 
     def _end(self, action: Callable[[float], T]) -> T:
         with self._lock:
             result = action(self._now())
-            self._work.notify()
+            self._available.notify()
             self._ended.notify_all()
             return result
 
@@ -172,33 +162,18 @@ class WorkQueue:
                 self._core.forget(ref)
             self._ended.notify_all()
 
-    def hasten(self, lane: object) -> None:
+    def retry_now(self, lane: object) -> None:
         """A service answers again: what failed there is looked at now, as fast as its budget allows, and not when
         its backoff is over."""
         with self._lock:
-            self._core.hasten(lane, self._now())
-            self._work.notify()
-
-    def drain(self, timeout: float) -> bool:
-        """Take nothing more in, drop what is not due, and wait until all that is due was looked at and ended.
-
-        True when that came about within ``timeout`` seconds.  What a lane that is shut holds never does.
-        """
-        with self._lock:
-            self._draining = True
-            self._core.ripen(self._now())
-            self._core.drop_waiting()
-            return self._wait_for(self._ended, self._drained, timeout) is not None
-
-    def _drained(self) -> tuple[bool | None, float]:
-        self._core.drop_waiting()  # what retries placed meanwhile
-        return (True if self._core.idle() else None), float("inf")
+            self._core.retry_now(lane, self._now())
+            self._available.notify()
 
     def close(self) -> None:
         """Hand out nothing more; every :meth:`get` returns None."""
         with self._lock:
-            self._draining = self._closed = True
-            self._work.notify_all()
+            self._closed = True
+            self._available.notify_all()
             self._ended.notify_all()
 
     def wait_unprocessed(self, concerns: Callable[[Ref], bool], timeout: float) -> bool:
@@ -231,26 +206,20 @@ class WorkQueue:
         with self._lock:
             return len(self._core.entries)
 
-    def plan(self, ref: Ref) -> tuple[bool, tuple[float, Cause] | None]:
+    def next_look(self, ref: Ref) -> tuple[bool, tuple[float, Cause] | None]:
         """Whether a look at ``ref`` is being made now; seconds to the next one (0 or less: it waits for its turn) and
         its cause, None where none is due."""
         with self._lock:
             entry = self._core.entries.get(ref)
             if entry is None:
                 return ref in self._core.processing, None
-            due = entry.when
+            due = entry.due_at
             return ref in self._core.processing, (0.0 if due is None else due - self._now(), entry.cause)
 
     @property
     def processing(self) -> frozenset[Ref]:
         with self._lock:
             return frozenset(self._core.processing)
-
-    @property
-    def coalesced(self) -> int:
-        """Adds that joined what waited already, since the start."""
-        with self._lock:
-            return self._core.coalesced
 
     def _now(self) -> float:
         return self._clock.monotonic()
@@ -279,5 +248,5 @@ class WorkQueue:
             self._watched = math.inf
 
 
-def _ref(work: Work | Ref) -> Ref:
-    return work.ref if isinstance(work, Work) else work
+def _ref(look: DueLook | Ref) -> Ref:
+    return look.ref if isinstance(look, DueLook) else look

@@ -264,12 +264,6 @@ class Holdings:
             return Task(ref, held.grant.partition, held.grant.generation, held_ref.observed, held_ref.look,
                         held_ref.looks_requested)
 
-    def is_current(self, task: Task) -> bool:
-        """Whether the ref of ``task`` is still held_ref under the generation that it began with."""
-        with self._lock:
-            held = self._slot(task.ref)
-            return held is not None and held.grant.generation == task.generation and task.ref in held.refs
-
     def request_look(self, ref: Ref) -> LookState | None:
         """A look at ``ref`` is due for a reason that must not be lost with us.  What the looks so far have left; None
         when it is not observed here."""

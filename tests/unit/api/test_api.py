@@ -6,8 +6,9 @@ import pytest
 
 from obsvc import conf as obsvc_conf
 from obsvc.api.access import auth, policy
-from obsvc.api.access.policy import Caller, Policy
+from obsvc.api.access.policy import Policy
 from obsvc.api.app import make_app
+from obsvc.api.caller import OPERATOR, Caller
 from obsvc.api.context import Api
 from obsvc.api.ring import Ring
 from obsvc.engine_client.contract import CONTRACT_VERSION
@@ -275,7 +276,7 @@ def test_who_is_not_known_gets_a_challenge(api):
     app = api.http.app
     client = falcon.testing.TestClient(app)
     assert client.simulate_get("/v1/stacks").status_code == 200
-    closed = falcon.testing.TestClient(make_app(Api(api.engine, None, None), nobody))
+    closed = falcon.testing.TestClient(make_app(Api(api.engine, None), None, nobody))
     answer = closed.simulate_get("/v1/stacks", headers={"X-Roles": "admin", "X-Project-Id": "p"})
     assert answer.status_code == 401 and answer.json["error"]["code"] == "unauthorized"
     assert answer.headers["www-authenticate"] == "Keystone"
@@ -351,7 +352,7 @@ def test_a_member_is_drained_and_undrained_by_an_operator(api):
     assert api.get("/v1/members").json["members"][0]["drained_at"] == api.clock.time()
     api.caller = project("p1")
     assert api.http.simulate_delete("/v1/members/obs-1/drain").status_code == 403
-    api.caller = policy.OPERATOR
+    api.caller = OPERATOR
     assert api.http.simulate_delete("/v1/members/obs-1/drain").json == {"name": "obs-1", "drained_at": None}
     assert api.get("/v1/members").json["members"][0]["drained_at"] is None
     assert api.http.simulate_put("/v1/members/obs-9/drain").status_code == 404

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from obsvc.api.access.policy import OPERATOR, Caller
+from obsvc.api.caller import OPERATOR, Caller
 from obsvc.api.streaming import feed as feeds
 from obsvc.api.streaming.feed import Feed, Filter
 from obsvc.engine_client.observations import StartItem, StartRequest
@@ -130,7 +130,7 @@ def test_who_waits_for_a_resource_is_woken_by_its_change_alone(api):
         assert two._event.is_set() and not one._event.is_set()
         api.feed.tell(ONE)
         assert one._event.is_set()
-    assert api.feed.waiting == 0
+    assert api.feed.waiters() == 0
 
 
 def test_nobody_waits_and_the_feed_is_let_go(api, monkeypatch):

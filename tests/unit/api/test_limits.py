@@ -8,8 +8,8 @@ import falcon.testing
 import pytest
 
 from obsvc.api.access.limits import Allowance, Limits
-from obsvc.api.access.policy import OPERATOR, Caller
-from obsvc.api.schemas.requests import BODY_LIMIT
+from obsvc.api.caller import OPERATOR, Caller
+from obsvc.api.schemas.bodies import BODY_LIMIT
 from obsvc.exceptions import ConfigError
 from obsvc.process import file_limits
 from obsvc.process.clock import ManualClock

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from obsvc.api import trail as api_trail
+from obsvc.api.caller import OPERATOR
 from obsvc.engine_client.ownership import FollowRequest
 from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail, Trail, TrailEvent
 from obsvc.model import Condition, partition
@@ -27,8 +28,7 @@ def api(monkeypatch):
 def test_without_an_owner_it_says_so(api):
     api.own(*(number for number in range(P) if number != partition(SERVER, P)))
     api.grants[partition(SERVER, P)] = 0
-    from obsvc.api.access import policy
-    api.caller = policy.OPERATOR
+    api.caller = OPERATOR
     found = api.get(PATH).json["trail"]
     assert "nobody owns" in found["why"] and found["owner"] is None and found["events"] == []
 

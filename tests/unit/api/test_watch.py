@@ -119,7 +119,7 @@ def test_a_listing_says_from_where_to_follow(api):
 
 
 def stream_of(api, after):
-    return sse.Stream(api.context.feed, sse.Filter(api.caller), sse.Page([], after), beat=60, lasts=60,
+    return sse.Stream(api.context.feed, sse.Filter(api.caller), sse.Page([], after), heartbeat=60, lasts=60,
                       clock=api.clock, request_id="req-1")
 
 
@@ -142,7 +142,7 @@ def test_a_stream_that_was_left_behind_ends_with_the_error(api):
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_stream_counts_among_those_that_wait_until_it_is_closed(api, begun):
     limits = Limits(max_waiters=1)
-    app = make_app(api.context, api.identify, limits=limits)
+    app = make_app(api.context, api.policy, api.identify, limits=limits)
     statuses = []
     environ = falcon.testing.create_environ("/v1/watch", query_string="since=0")
     body = app(environ, lambda status, headers: statuses.append(status))

@@ -4,7 +4,7 @@ import pytest
 from obsvc.catalog import guess, load
 from obsvc.listeners.decode import Decoder
 from obsvc.messaging import wire
-from obsvc.model import Look, Phase, Ref
+from obsvc.model import Phase, Ref, Urgency
 
 DECODER = Decoder(load(), region="R")
 
@@ -54,7 +54,7 @@ def test_id_and_project_from_the_usual_places(payload, ids, project):
     found = decode("widget.create.end", payload, exchange="kiosk", _context_project_id="caller")
     assert (found.service, found.resource_type) == ("kiosk", "kiosk.widget")
     assert (found.resource_ids, found.project_id, found.phase) == (ids, project, Phase.END)
-    assert found.guessed and found.refs == () and found.look is Look.NONE and found.why_none
+    assert found.guessed and found.refs == () and found.look is Urgency.NONE and found.why_none
 
 
 def test_a_known_services_new_event_about_a_known_type_is_looked_at():
@@ -64,7 +64,7 @@ def test_a_known_services_new_event_about_a_known_type_is_looked_at():
     assert found.guessed and found.resource_type == "load_balancer.loadbalancer" and not found.refs
     found = decode("load_balancer.transmogrify.end", {"id": "z"}, exchange="octavia")
     assert found.refs == (Ref("R", "load_balancer.load_balancer", "z"),)
-    assert (found.guessed, found.look, found.state) == (True, Look.MERGE, None)
+    assert (found.guessed, found.look, found.state) == (True, Urgency.MERGE, None)
 
 
 def test_nobody_known_at_all():

@@ -31,7 +31,7 @@ def message(payload, event_type="network.update.end"):
 
 def test_a_whole_payload_says_what_a_fetch_would_have_said():
     found = decoder("network.network").decode(message({"network": NETWORK}))
-    told = found.told
+    told = found.payload_state
     assert (told.order, told.lacks, told.snapshot.condition, told.snapshot.project_id, told.snapshot.name) == (
         4.0, None, Condition.ACTIVE, "p1", "one")
     assert told.snapshot.attributes["mtu"] == 1500 and "provider:physical_network" not in told.snapshot.attributes
@@ -42,47 +42,48 @@ def test_what_a_glance_knows_is_told_too():
     read = decoder("network.network")
     peeked = read.peek(message({"network": NETWORK}))
     assert read.decode_peeked(peeked) == read.decode(message({"network": NETWORK}))
-    assert read.decode_peeked(peeked).told.lacks is None
+    assert read.decode_peeked(peeked).payload_state.lacks is None
 
 
 def test_nothing_is_read_of_types_that_are_not_trusted():
-    assert decoder().decode(message({"network": NETWORK})).told is None
-    assert decoder("network.port").decode(message({"network": NETWORK})).told is None
+    assert decoder().decode(message({"network": NETWORK})).payload_state is None
+    assert decoder("network.port").decode(message({"network": NETWORK})).payload_state is None
 
 
 @pytest.mark.parametrize("event_type", ["network.delete.end", "network.update.start", "network.exists"])
 def test_deletions_and_beginnings_tell_nothing(event_type):
     payload = {"network": NETWORK, "network_id": "n1", "id": "n1"}
-    assert decoder("network.network").decode(message(payload, event_type)).told is None
+    assert decoder("network.network").decode(message(payload, event_type)).payload_state is None
 
 
 def test_bulk_requests_tell_nothing():
     found = decoder("network.network").decode(message({"networks": [NETWORK, {**NETWORK, "id": "n2"}]},
                                                       "network.create.end"))
-    assert len(found.refs) == 2 and found.told is None
+    assert len(found.refs) == 2 and found.payload_state is None
 
 
 @pytest.mark.parametrize("field", sorted(NETWORK.keys() - {"id"}))
 def test_each_field_of_a_snapshot_must_be_there(field):
-    told = payloads.told(TYPE, {"network": {name: each for name, each in NETWORK.items() if name != field}}, "network")
+    body = {name: value for name, value in NETWORK.items() if name != field}
+    told = payloads.payload_state(TYPE, {"network": body}, "network")
     assert told.lacks == field and told.snapshot is None
 
 
 @pytest.mark.parametrize("order", [None, "soon", True, [], {}, 2 ** 60, "9" * 40])
 def test_without_an_order_nothing_is_told(order):
-    told = payloads.told(TYPE, {"network": {**NETWORK, "revision_number": order}}, "network")
+    told = payloads.payload_state(TYPE, {"network": {**NETWORK, "revision_number": order}}, "network")
     assert told.snapshot is None and "revision_number" in told.lacks
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
 def test_text_that_no_database_holds_is_not_told(text):
-    told = payloads.told(TYPE, {"network": {**NETWORK, "name": text}}, "network")
+    told = payloads.payload_state(TYPE, {"network": {**NETWORK, "name": text}}, "network")
     assert told.snapshot is None and told.lacks
 
 
 @pytest.mark.parametrize("payload", [None, [], "x", {}, {"network": None}, {"network": []}])
 def test_other_shapes_tell_nothing(payload):
-    assert payloads.told(TYPE, payload, "network").lacks == "the resource"
+    assert payloads.payload_state(TYPE, payload, "network").lacks == "the resource"
 
 
 @pytest.mark.parametrize(("value", "same"), [
@@ -109,7 +110,7 @@ if SERVICES:
         catalog = load()
         read = decoder(*(name for name, each in catalog.types.items() if each.payload), catalog=catalog)
         found = [read.decode(json.dumps(each)) for each in SERVICES]
-        told = {one.event_type: one.told for one in found if one.told is not None}
+        told = {one.event_type: one.payload_state for one in found if one.payload_state is not None}
         assert {"network.create.end", "network.update.end", "subnet.create.end", "port.create.end", "port.update.end",
                 "security_group.create.end"} <= told.keys()
         assert {each.lacks for each in told.values()} == {None}
@@ -120,7 +121,7 @@ if SERVICES:
         catalog = load()
         image = catalog.types["image.image"]
         described = msgspec.structs.replace(image, payload=Payload("updated_at"))
-        lacking = [payloads.told(described, each["payload"], ".").lacks for each in SERVICES
+        lacking = [payloads.payload_state(described, each["payload"], ".").lacks for each in SERVICES
                    if each["event_type"] in ("image.update", "image.activate")]
         assert set(lacking) == {"os_hash_value"}
         without = msgspec.structs.replace(
@@ -132,7 +133,8 @@ if SERVICES:
             catalog, services={**catalog.services, "glance": msgspec.structs.replace(glance, events=events)},
             types={**catalog.types, "image.image": without})
         read = decoder("image.image", catalog=changed)
-        found = [read.decode(json.dumps(each)).told for each in SERVICES if each["event_type"] == "image.activate"]
+        found = [read.decode(json.dumps(each)).payload_state for each in SERVICES
+                 if each["event_type"] == "image.activate"]
         assert [each.snapshot.condition for each in found] == [Condition.ACTIVE] * len(found) and found
 
 
@@ -142,5 +144,6 @@ def test_an_event_without_a_body_tells_nothing():
     events = tuple(msgspec.structs.replace(each, body=None) for each in neutron.events)
     without = dataclasses.replace(catalog, services={**catalog.services, "neutron": msgspec.structs.replace(
         neutron, events=events)})
-    assert decoder("network.network", catalog=without).decode(message({"network": copy.deepcopy(NETWORK)})).told is None
+    decoded = decoder("network.network", catalog=without).decode(message({"network": copy.deepcopy(NETWORK)}))
+    assert decoded.payload_state is None
     assert Event("x").body is None

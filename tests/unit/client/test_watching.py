@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from obsvc.client import types
+from obsvc import api_types as types
 from obsvc.client.watching import PAUSE_MAX, Watch, events
 from obsvc.exceptions import FeedTruncated, Forbidden, ObsvcError, TooManyRequests, Unavailable
 

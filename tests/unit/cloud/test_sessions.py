@@ -10,6 +10,7 @@ from keystoneauth1 import exceptions as ks_exceptions
 from keystoneauth1 import token_endpoint
 
 from obsvc import conf as obsvc_conf
+from obsvc.cloud import retry_after
 from obsvc.cloud import sessions as cloud_sessions
 from obsvc.cloud.sessions import CloudSessions, RequestFailed, versioned
 from obsvc.exceptions import ConfigError, NotFound, Unavailable
@@ -35,7 +36,7 @@ def test_a_version_is_put_behind_an_endpoint_that_has_none(endpoint, prefix, ans
     ("soon", None), ("-3", None),
 ])
 def test_retry_after_in_both_forms(value, seconds):
-    assert cloud_sessions._seconds(value, 1000.0) == seconds
+    assert retry_after.seconds(value, 1000.0) == seconds
 
 
 def test_after_a_failure_all_are_told_at_once_for_a_while():

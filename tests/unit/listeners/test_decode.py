@@ -11,7 +11,7 @@ from obsvc.catalog import load
 from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.decode import MAX_REFS, Decoder
 from obsvc.messaging import wire
-from obsvc.model import Family, Look, Notification, Phase, Ref
+from obsvc.model import Family, Notification, Phase, Ref, Urgency
 from tests.support.notifications import SERVER, message, versioned
 from tests.support.shared_data import captured, notification_files
 
@@ -32,7 +32,7 @@ def test_versioned_server_that_announces_a_settled_state():
     found = decode("instance.power_off.end", versioned(SERVER))
     assert found.refs == (Ref("R", "compute.server", "u"),)
     assert (found.family, found.phase, found.project_id) == (Family.VERSIONED, Phase.END, "p")
-    assert (found.state, found.look) == ("SHUTOFF", Look.NOW)
+    assert (found.state, found.look) == ("SHUTOFF", Urgency.NOW)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_versioned_server_that_announces_a_settled_state():
 )
 def test_what_announces_nothing_settled_is_merged(event, change):
     found = decode(event, versioned(SERVER | change))
-    assert (found.state, found.look) == (None, Look.MERGE)
+    assert (found.state, found.look) == (None, Urgency.MERGE)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_what_asks_for_no_look_says_nothing_of_what_is_under_way():
 
 
 def test_exists_asks_for_no_look():
-    assert decode("instance.exists", versioned(SERVER)).look is Look.NONE
-    assert decode("compute.instance.exists", {"instance_id": "u", "state": "active"}).look is Look.NONE
+    assert decode("instance.exists", versioned(SERVER)).look is Urgency.NONE
+    assert decode("compute.instance.exists", {"instance_id": "u", "state": "active"}).look is Urgency.NONE
 
 
 def test_bulk_request_names_each_once():
@@ -94,16 +94,16 @@ def test_a_rule_is_looked_at_through_its_group():
 
 def test_rule_deleted_without_its_group_says_why_there_is_nothing_to_look_at():
     found = decode("security_group_rule.delete.end", {"security_group_rule_id": "r"})
-    assert found.refs == () and found.why_none and found.look is Look.NONE
+    assert found.refs == () and found.why_none and found.look is Urgency.NONE
 
 
 def test_delete_announces_deletion():
     found = decode("network.delete.end", {"network_id": "n", "network": {"id": "n", "status": "ACTIVE"}})
-    assert (found.state, found.look) == ("DELETED", Look.NOW)
+    assert (found.state, found.look) == ("DELETED", Urgency.NOW)
 
 
 def test_nothing_has_changed_at_a_start_of_neutrons():
-    assert decode("network.delete.start", {"network_id": "n"}).look is Look.NONE
+    assert decode("network.delete.start", {"network_id": "n"}).look is Urgency.NONE
 
 
 def test_type_that_cannot_be_fetched_is_named_and_not_looked_at():
@@ -130,7 +130,7 @@ def test_colliding_event_types_are_told_apart(changes, exchange, service, guesse
 
 def test_unknown_event_is_no_error():
     found = decode("new.thing.end", {"id": "x"}, publisher_id="nova-new:host")
-    assert (found.service, found.refs, found.look, found.guessed) == ("nova", (), Look.NONE, True)
+    assert (found.service, found.refs, found.look, found.guessed) == ("nova", (), Urgency.NONE, True)
     assert found.why_none and found.phase is Phase.END
 
 
@@ -208,7 +208,7 @@ def check(body):
         assert error.reason and error.message
     else:
         assert found.refs or found.why_none
-        assert (found.look is not Look.NONE) <= bool(found.refs)
+        assert (found.look is not Urgency.NONE) <= bool(found.refs)
 
 
 def test_mutated_messages_never_crash_the_decoder():

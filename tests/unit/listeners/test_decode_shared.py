@@ -8,7 +8,7 @@ from obsvc.catalog import load
 from obsvc.catalog.matching import Matcher
 from obsvc.cmd.notification import Source, describe, split
 from obsvc.listeners.decode import Decoder
-from obsvc.model import Family, Look
+from obsvc.model import Family, Urgency
 from tests.support.shared_data import SHARED, captured, notification_files
 
 SERVICES = sorted(path.name for path in (SHARED / "notifications").iterdir() if path.is_dir()) if SHARED else []
@@ -91,7 +91,7 @@ if LINES:
         announced = [
             notification.state
             for line in captured("nova-server-life")
-            if (notification := DECODER.decode(line["body"])).look is Look.NOW
+            if (notification := DECODER.decode(line["body"])).look is Urgency.NOW
         ]
         changes = [state for state, before in zip(announced, [None, *announced], strict=False) if state != before]
         assert changes == [

@@ -11,7 +11,7 @@ from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.decode import Decoder
 from obsvc.listeners.peek import Peeked
 from obsvc.messaging import wire
-from obsvc.model import Family, Look, Ref
+from obsvc.model import Family, Ref, Urgency
 from tests.fuzz.corpus import samples
 from tests.fuzz.mutate import mutation
 from tests.support.notifications import SERVER, message, versioned
@@ -48,7 +48,7 @@ def peeked(body, exchange=None):
         return found
     assert expected.refs == (found.ref,) and not expected.guessed
     assert (expected.family is Family.VERSIONED) == found.plan.versioned
-    assert (expected.look is not Look.NONE) == found.plan.asks
+    assert (expected.look is not Urgency.NONE) == found.plan.asks
     assert expected.family is not Family.CADF
     assert DECODER.decode_peeked(found) == expected
     return found

@@ -1,9 +1,10 @@
 """Whatever happens, in the end the engine's copy of every observed ref is what the cloud has (I1, I3, I12).
 
-Members (holdings, agenda, looks, marker, hand-over: the real ones) over the real engine on SQLite, in one thread and
-virtual time.  Hypothesis plays the rest: changes behind notifications that come late and twice, lost answers, an
-engine that is away for one member, deaths, hand-overs before and after a list was read, gaps, starts and stops.
-Nothing polls here: no goal is waited for, so that only what was heard, marked, remembered or resynced is looked at.
+Members (state, schedule and runner of looks, marker, hand-over: the real ones) over the real engine on SQLite, in one
+thread and virtual time.  Hypothesis plays the rest: changes behind notifications that come late and twice, lost
+answers, an engine that is away for one member, deaths, hand-overs before and after a list was read, gaps, starts and
+stops.  Nothing polls here: no goal is waited for, so that only what was heard, marked, remembered or
+resynced is looked at.
 """
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from obsvc.engine_client.ownership import Beat, ClaimReason, ClaimRequest, Membe
 from obsvc.engine_client.reports import ReportRequest
 from obsvc.exceptions import Unavailable
 from obsvc.model import Condition, Snapshot
-from obsvc.observer.fetching.fetched import Fetched, Outcome
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from tests.support.engine_store import new_store
 from tests.support.observer_member import Connected
 from tests.support.observer_state import PARTITIONS, FakeDelivery, notification, ref_in
@@ -46,13 +47,13 @@ class Simulated(Connected):
         began = self.clock.monotonic()
         version = self.world.truth[ref]
         if version is None:
-            return Fetched(ref, Outcome.ABSENT, began, self.clock.time())
+            return FetchResult(ref, FetchOutcome.ABSENT, began, self.clock.time())
         seen = Snapshot(True, Condition.ACTIVE, attributes={"v": version}, fetched_at=self.clock.time())
-        return Fetched(ref, Outcome.FOUND, began, self.clock.time(), seen)
+        return FetchResult(ref, FetchOutcome.FOUND, began, self.clock.time(), seen)
 
     def caught_up(self) -> bool:
         return (
-            self.deliveries.oldest_age() <= 15 and not self.agenda.catching_up and not self.holdings.not_taken_over()
+            self.deliveries.oldest_age() <= 15 and not self.schedule.catching_up and not self.holdings.not_taken_over()
             and not self.marker.pending
         )
 
@@ -69,15 +70,15 @@ class Simulated(Connected):
             self.intake.take(notification(ref), FakeDelivery(self.clock))
 
     def look(self) -> None:
-        if (work := self.queue.get()) is not None:
-            self.looking.look(work)
+        if (look := self.queue.get()) is not None:
+            self.look_runner.run_one(look)
 
     def send(self, *, answer_lost: bool = False) -> None:
         for report in list(self.reports):
             outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
             if not answer_lost:
                 self.reports.remove(report)
-                self.looking.answered(report, outcome)
+                self.look_runner.answered(report, outcome)
         marked, self.marked_soon = self.marked_soon, []
         self.marker.mark_soon(marked)
 
@@ -158,7 +159,7 @@ class World:
         """Its broker lost what it had for this member."""
         member.inbox.clear()
         member.heard_since = self.clock.monotonic()
-        member.agenda.resync("RegionOne", "gap")
+        member.schedule.resync("RegionOne", "gap")
 
     def away(self, member, _ref) -> None:
         member.engine.away = not member.engine.away
@@ -236,7 +237,7 @@ class World:
 
     def rests(self, member) -> bool:
         return not (member.queue.waiting or member.reports or member.holdings.loading() or len(member.deliveries)
-                    or member.marker.pending or member.inbox or member.agenda.catching_up)
+                    or member.marker.pending or member.inbox or member.schedule.catching_up)
 
     def check(self) -> None:
         for ref in REFS:

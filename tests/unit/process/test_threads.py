@@ -5,7 +5,7 @@ from obsvc.process import threads
 from obsvc.process.threads import Loop
 
 
-def crashing(monkeypatch, runs_for, crashes, on_crash=None):
+def crashing(monkeypatch, runs_for, crashes):
     """The pauses of a loop whose target runs for so many seconds and crashes so often."""
     now = [0.0]
     pauses = []
@@ -23,7 +23,7 @@ def crashing(monkeypatch, runs_for, crashes, on_crash=None):
         if len(pauses) < crashes:
             raise ZeroDivisionError("a bug")
 
-    Loop("test", target, on_crash=on_crash)._run()
+    Loop("test", target)._run()
     return pauses
 
 
@@ -33,10 +33,3 @@ def test_a_trouble_that_stays_is_tried_less_and_less_often(monkeypatch):
 
 def test_after_a_good_run_the_pause_begins_anew(monkeypatch):
     assert crashing(monkeypatch, 3600, 4) == [0.5] * 4
-
-
-def test_who_is_told_of_the_crash_cannot_end_the_thread(monkeypatch):
-    def told(error):
-        raise ValueError("another bug")
-
-    assert crashing(monkeypatch, 0.1, 2, told) == [0.5, 1]

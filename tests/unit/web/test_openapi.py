@@ -6,10 +6,16 @@ import inspect
 import textwrap
 
 import falcon.testing
+import msgspec
 import pytest
 
-from obsvc.api import openapi as public
 from obsvc.api import routes
+from obsvc.api.access.guard import Guard
+from obsvc.api.operations import Operation, Route
+from obsvc.api.resources import selectors
+from obsvc.api.routes import ROUTES
+from obsvc.api.schemas.bodies import SelectorBody
+from obsvc.api.schemas.queries import PARAMETERS, SelectorsQuery
 from obsvc.engine import http
 from obsvc.engine.service import EngineService
 from obsvc.engine_client.contract import OPERATIONS
@@ -40,7 +46,7 @@ def test_the_public_document_has_every_route(api):
     document = api.get("/v1/openapi.json").json
     check(document)
     paths = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
-    assert paths == {(route.path, each.method) for route in routes.ROUTES for each in route.operations}
+    assert paths == {(route.path, each.method) for route in ROUTES for each in route.operations}
 
 
 def test_the_application_has_no_route_outside_the_table(api):
@@ -51,7 +57,7 @@ def test_the_application_has_no_route_outside_the_table(api):
         pending.extend(node.children)
         if node.resource is not None:
             found.add(node.uri_template)
-    assert found == {route.path for route in routes.ROUTES} | {"/healthz", "/readyz", "/metrics"}
+    assert found == {route.path for route in ROUTES} | {"/healthz", "/readyz", "/metrics"}
 
 
 def test_the_engines_document_has_every_operation():
@@ -60,31 +66,54 @@ def test_the_engines_document_has_every_operation():
     assert set(document.json["paths"]) == {f"/v1/{name}" for name in OPERATIONS}
 
 
-@pytest.mark.parametrize("route", routes.ROUTES, ids=lambda route: route.path)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_the_parameters_of_each_operation_are_those_that_its_responder_knows(route):
     for operation in route.operations:
-        assert set(operation.query) <= set(public.PARAMETERS)
+        fields = set(operation.query.__struct_fields__) if operation.query is not None else set()
+        assert fields <= set(PARAMETERS)
         if operation.rule is not None:
-            name = f"on_{operation.method.lower()}" + (f"_{route.suffix}" if route.suffix else "")
-            assert known(route.resource, name) == set(operation.query), f"{operation.method} {route.path}"
+            read = parameters_read(getattr(route.resource, route.responder(operation.method)))
+            assert fields - SAME_WHATEVER_IT_IS.get(route.path, set()) == read, f"{operation.method} {route.path}"
 
 
-def known(resource, name):
-    """The parameters that the ``Query`` of a responder names; of what it calls of its class where it makes none."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(getattr(resource, name))))
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    for call in calls:
-        if isinstance(call.func, ast.Name) and call.func.id == "Query":
-            return {argument.value for argument in call.args[1:]}
-    for call in calls:
-        helper = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        if helper.startswith("_") and hasattr(resource, helper) and (found := known(resource, helper)) is not None:
-            return found
-    return None
+#: Parameters that are taken and make no difference.
+SAME_WHATEVER_IT_IS = {"/v1/resources/{resource_type}/{resource_id}/owner": {"region"}}
+
+
+def parameters_read(responder):
+    """What a responder reads of its ``query``, by itself or in a function of its module that it hands it to."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(responder)))
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name) and node.value.id == "query"}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        if any(isinstance(argument, ast.Name) and argument.id == "query" for argument in call.args):
+            read |= parameters_read(inspect.getmodule(responder).__dict__[call.func.id])
+    return read
+
+
+def test_each_parameter_reads_the_type_that_the_queries_say():
+    texts = {"condition": "active", "until": "active", "differs": "true", "trail": "0", "label": "a=b"}
+    kinds = {operation.query for route in ROUTES for operation in route.operations if operation.query is not None}
+    assert len(kinds) > 10
+    for kind in kinds:
+        values = {name: PARAMETERS[name].parse(name, texts.get(name, "7")) for name in kind.__struct_fields__}
+        read = kind(**values)
+        assert msgspec.convert(msgspec.to_builtins(read), kind) == read, kind
+
+
+def test_a_responder_that_does_not_take_what_the_table_says_is_refused():
+    def responders(*operations):
+        return [Route("/v1/selectors", selectors.Selectors, operations)]
+
+    Guard(None, responders(Operation("GET", "", "selector:read", query=SelectorsQuery)))
+    with pytest.raises(ValueError, match="query"):
+        Guard(None, responders(Operation("GET", "", "selector:read")))
+    with pytest.raises(ValueError, match="query"):
+        Guard(None, responders(Operation("POST", "", "selector:start", query=SelectorsQuery, body=SelectorBody)))
 
 
 def test_a_responder_that_the_table_does_not_name_is_refused(api, monkeypatch):
     monkeypatch.setattr(routes, "ROUTES", tuple(
-        routes.Route(route.path, route.resource, route.operations[:1], route.suffix) for route in routes.ROUTES))
+        Route(route.path, route.resource, route.operations[:1], route.suffix) for route in ROUTES))
     with pytest.raises(ValueError, match="as in ROUTES"):
-        routes.add_routes(falcon.App(), None)
+        routes.add_routes(falcon.App(), api.context)

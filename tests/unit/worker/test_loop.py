@@ -5,11 +5,12 @@ import threading
 
 import pytest
 
-from obsvc.cloud import calls
+from obsvc.cloud import calls, retry_after
 from obsvc.engine_client.contract import Empty
 from obsvc.engine_client.jobs import Action, Job, JobClaimReply, JobDone, JobFailed, LeaseReply
 from obsvc.exceptions import Conflict, NotFound, ObsvcError, Unavailable
 from obsvc.model import Condition, Ref
+from obsvc.process.backoff import Backoff
 from obsvc.process.clock import ManualClock
 from obsvc.worker import runner
 from obsvc.worker.clients import CloudClients
@@ -99,10 +100,10 @@ def test_explanations(body, message):
 
 
 def test_retry_after_is_seconds_or_a_date():
-    assert calls.seconds_of("12") == 12.0
-    assert calls.seconds_of("Sun, 06 Nov 1994 08:49:37 GMT", now=784111770.0) == 7.0
-    assert calls.seconds_of("Sun, 06 Nov 1994 08:49:37 GMT", now=784111790.0) == 0.0
-    assert calls.seconds_of("soon") is None and calls.seconds_of(None) is None
+    assert retry_after.seconds("12", 0.0) == 12.0
+    assert retry_after.seconds("Sun, 06 Nov 1994 08:49:37 GMT", 784111770.0) == 7.0
+    assert retry_after.seconds("Sun, 06 Nov 1994 08:49:37 GMT", 784111790.0) == 0.0
+    assert retry_after.seconds("soon", 0.0) is None and retry_after.seconds(None, 0.0) is None
 
 
 def test_version_prefix_only_where_the_endpoint_has_none():
@@ -176,7 +177,7 @@ class Engine:
 def _short_pauses(monkeypatch):
     from obsvc.worker import loop
 
-    monkeypatch.setattr(loop, "ENGINE_PAUSE", 0.001)
+    monkeypatch.setattr(loop, "ENGINE_BACKOFF", Backoff(0.001, 0.001))
     monkeypatch.setattr(loop, "RENEW_TICK", 0.01)
 
 

@@ -115,3 +115,12 @@ def test_more_waiters_than_allowed_are_cut_short(counters, monkeypatch):
         assert waiters.wait({"feed"}, counters.check, 600.0) is None
         assert not first.done()
         waiters.shutdown()
+
+
+def test_no_wait_lasts_longer_than_any_may(counters, monkeypatch):
+    monkeypatch.setattr("obsvc.engine.database.waiters.WAIT_MAX", 0.0)
+    assert counters.waiters.wait({"feed"}, counters.check, 600.0) is None
+
+
+def test_what_was_read_last_is_the_answer_when_the_time_is_over(counters):
+    assert counters.waiters.wait_until({"feed"}, lambda: "still", lambda result: result == "ready", 0.0) == "still"

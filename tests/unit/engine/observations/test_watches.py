@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from obsvc.engine.database import due
 from obsvc.engine.observations import watches
-from obsvc.engine.operations import observations as observation_operations
+from obsvc.engine.operations import changes
 from obsvc.engine.reports import upkeep
 from obsvc.engine.schema import core
 from obsvc.engine.service import EngineService
@@ -419,7 +419,7 @@ def test_deltas_that_are_forgotten_while_the_feed_is_read_are_no_silent_gap(engi
             return self.tx.execute(statement)
 
     with pytest.raises(FeedTruncated):
-        engine.store.run(lambda tx: observation_operations._changes(Between(tx), ChangesRequest(since=1)))
+        engine.store.run(lambda tx: changes.read_page(Between(tx), ChangesRequest(since=1)))
 
 
 def test_changes_that_are_forgotten_while_a_follower_reads_are_no_silent_gap(engine):

@@ -10,9 +10,9 @@ from obsvc import catalog
 from obsvc.cloud.sessions import Answer, RequestFailed
 from obsvc.exceptions import NotFound
 from obsvc.model import Condition, Ref
-from obsvc.observer.fetching.fetched import Outcome
 from obsvc.observer.fetching.fetcher import Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
+from obsvc.observer.fetching.result import FetchOutcome
 from obsvc.process.clock import ManualClock
 
 CATALOG = catalog.load()
@@ -44,7 +44,7 @@ def fetch(answer, ref=SERVER, *, gate=None):
 def test_found():
     fetched, asked = fetch(Answer(200, BODY, request_id="req-1"))
     assert asked == [("R", "compute", "/servers/s1", CATALOG.service_of("compute.server").aliases, "")]
-    assert (fetched.outcome, fetched.began_at, fetched.request_id) == (Outcome.FOUND, 500.0, "req-1")
+    assert (fetched.outcome, fetched.began_at, fetched.request_id) == (FetchOutcome.FOUND, 500.0, "req-1")
     seen = fetched.snapshot
     assert (seen.condition, seen.status, seen.project_id, seen.fetched_at, seen.request_id) == (
         Condition.ACTIVE, "ACTIVE", "p1", 500.0, "req-1")
@@ -64,7 +64,7 @@ def test_an_id_cannot_leave_its_place_in_the_path():
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_absent(status):
-    assert fetch(Answer(status, b"<html>"))[0].outcome is Outcome.ABSENT
+    assert fetch(Answer(status, b"<html>"))[0].outcome is FetchOutcome.ABSENT
 
 
 @pytest.mark.parametrize("answer,reason", [
@@ -82,13 +82,13 @@ def test_absent(status):
 ])
 def test_anything_else_says_nothing(answer, reason):
     fetched, _ = fetch(answer)
-    assert (fetched.outcome, fetched.reason, fetched.snapshot) == (Outcome.FAILED, reason, None)
+    assert (fetched.outcome, fetched.reason, fetched.snapshot) == (FetchOutcome.FAILED, reason, None)
     assert "nova in R" in fetched.error
 
 
 def test_a_type_that_is_not_in_the_catalogue_is_not_asked_for():
     fetched, asked = fetch(Answer(200, b"{}"), Ref("R", "no.such", "x"))
-    assert fetched.outcome is Outcome.UNSUPPORTED and asked == [] and "no.such" in fetched.error
+    assert fetched.outcome is FetchOutcome.UNSUPPORTED and asked == [] and "no.such" in fetched.error
 
 
 def breaker_after(answers):
@@ -125,14 +125,14 @@ def test_503_with_retry_after_concerns_that_ref_alone():
 
 def test_what_strict_json_refuses_is_still_read():
     fetched, _ = fetch(Answer(200, BODY.replace(b'"one"', b"NaN")))
-    assert fetched.outcome is Outcome.FOUND
+    assert fetched.outcome is FetchOutcome.FOUND
 
 
 @pytest.mark.parametrize("name", ["a\\u0000b", "a\\ud800b", "a\\uDFFF"])
 def test_a_text_that_no_database_holds_does_not_reach_the_reporter(name):
     fetched, _ = fetch(Answer(200, BODY.replace(b'"name": "one"', b'"name": "%s"' % name.encode())))
     seen = fetched.snapshot
-    assert fetched.outcome is Outcome.FOUND and "\ufffd" in seen.name and "\0" not in seen.name
+    assert fetched.outcome is FetchOutcome.FOUND and "\ufffd" in seen.name and "\0" not in seen.name
     assert msgspec.json.decode(msgspec.json.encode(seen), type=type(seen)) == seen
 
 

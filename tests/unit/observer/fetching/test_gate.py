@@ -1,13 +1,8 @@
-"""Budget, breaker and gate, in virtual time."""
+"""Breaker and gate, in virtual time."""
 from __future__ import annotations
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from obsvc.model import Cause, Ref
-from obsvc.observer.fetching.breaker import Breaker, State
-from obsvc.observer.fetching.budget import Budget
+from obsvc.observer.fetching.breaker import Breaker, BreakerState
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.process.clock import ManualClock
@@ -19,31 +14,11 @@ def ref(name, kind="compute.server"):
     return Ref("R", kind, str(name))
 
 
-def test_budget_allows_a_burst_then_its_rate():
-    budget = Budget(10.0, 0.0)
-    for _ in range(10):
-        assert budget.wait(0.0) == 0.0
-        budget.take(0.0)
-    assert budget.wait(0.0) == pytest.approx(0.1)
-    assert budget.wait(0.1) == 0.0
-
-
-@given(st.floats(0.1, 200.0), st.lists(st.floats(0.0, 2.0), min_size=1, max_size=60))
-def test_budget_is_never_exceeded(rate, pauses):
-    budget, now, taken = Budget(rate, 0.0), 0.0, 0
-    for pause in pauses:
-        now += pause
-        while budget.wait(now) == 0.0:
-            budget.take(now)
-            taken += 1
-    assert taken <= max(1.0, rate) + rate * now + 1e-6
-
-
 def test_breaker_opens_after_failures_of_different_refs_in_a_row():
     breaker = Breaker(3, 5.0, 60.0)
     assert [breaker.failed(name, 0.0) for name in "aab"] == [None, None, None]
     assert breaker.failed("c", 0.0) == 5.0
-    assert breaker.state(4.9) is State.OPEN and breaker.wait(3.0) == 2.0
+    assert breaker.state(4.9) is BreakerState.OPEN and breaker.wait(3.0) == 2.0
 
 
 def test_one_bad_ref_never_opens_it():
@@ -75,7 +50,7 @@ def test_half_open_lets_one_request_go():
 def test_the_answer_of_the_one_closes_it():
     breaker = half_open()
     assert breaker.succeeded()
-    assert breaker.state(5.0) is State.CLOSED and breaker.wait(5.0) == 0.0
+    assert breaker.state(5.0) is BreakerState.CLOSED and breaker.wait(5.0) == 0.0
 
 
 def test_the_failure_of_the_one_doubles_the_pause_up_to_the_most():
@@ -99,7 +74,7 @@ def test_late_failures_do_not_lengthen_the_pause():
     breaker = Breaker(1, 5.0, 60.0)
     breaker.failed("a", 0.0)
     assert breaker.failed("b", 4.0) is None
-    assert breaker.state(5.0) is State.HALF_OPEN
+    assert breaker.state(5.0) is BreakerState.HALF_OPEN
 
 
 def test_what_the_service_asks_for_lengthens_the_pause():
@@ -163,15 +138,15 @@ def test_a_dead_service_delays_nobody_else():
             queue.add(ref(number), Cause.NOTIFIED)
         queue.add(ref(second, "network.port"), Cause.NOTIFIED)
         seen = []
-        while (work := queue.get()) is not None:
-            seen.append(work.ref)
-            if work.ref.resource_type == "compute.server":
+        while (look := queue.get()) is not None:
+            seen.append(look.ref)
+            if look.ref.resource_type == "compute.server":
                 tried += 1
-                gate.failed(NOVA, work.ref, clock.monotonic())
-                queue.retry(work)
+                gate.failed(NOVA, look.ref, clock.monotonic())
+                queue.retry(look)
             else:
                 gate.answered(NEUTRON, clock.monotonic())
-                queue.done(work)
+                queue.done(look)
         assert ref(second, "network.port") in seen
         clock.advance(1.0)
     assert tried < 25, "a service that is down is left alone"
@@ -219,14 +194,14 @@ def test_when_a_service_is_back_what_failed_there_does_not_wait_for_its_backoff(
     clock = ManualClock()
     gate = ServiceGate(GateSettings(breaker_failures=2, breaker_pause=5.0))
     queue = WorkQueue(clock=clock, lane_of=lambda one: ("R", one.resource_type), gate=gate)
-    gate.on_back = queue.hasten
+    gate.on_back = queue.retry_now
     lane, other = ("R", "compute.server"), ref("port", "network.port")
     for number in range(3):
         queue.add(ref(number), Cause.NOTIFIED)
     for _ in range(2):
-        work = queue.get()
-        gate.failed(lane, work.ref, clock.monotonic())
-        queue.retry(work, after=300.0)
+        look = queue.get()
+        gate.failed(lane, look.ref, clock.monotonic())
+        queue.retry(look, after=300.0)
     queue.add(other, Cause.NOTIFIED)
     queue.retry(queue.get(), after=300.0)
     clock.advance(5.0)
@@ -235,4 +210,4 @@ def test_when_a_service_is_back_what_failed_there_does_not_wait_for_its_backoff(
     gate.answered(lane, clock.monotonic())
     queue.done(probe)
     back = [queue.get(), queue.get()]
-    assert {work.ref for work in back} == {ref(0), ref(1)} and queue.get() is None, "the other service's waits"
+    assert {look.ref for look in back} == {ref(0), ref(1)} and queue.get() is None, "the other service's waits"

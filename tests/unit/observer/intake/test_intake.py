@@ -1,7 +1,7 @@
 """Intake: each fate of a notification, and the races with grants."""
 import pytest
 
-from obsvc.model import Look
+from obsvc.model import Urgency
 from obsvc.observer.intake.intake import Intake
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings, RefStatus
@@ -66,7 +66,7 @@ def test_a_bulk_notification_waits_only_for_ours(owner):
     assert owner.due == [A] and owner.deliveries.refs() == {A} and owner.remembered() == {B, ELSEWHERE}
 
 
-@pytest.mark.parametrize(("refs", "look"), [((), Look.NOW), ((A,), Look.NONE)])
+@pytest.mark.parametrize(("refs", "look"), [((), Urgency.NOW), ((A,), Urgency.NONE)])
 def test_nothing_to_look_at_is_settled_at_once_and_not_remembered(owner, refs, look):
     assert owner.take(*refs, look=look) == 1
     assert owner.due == [] and owner.remembered() == set()

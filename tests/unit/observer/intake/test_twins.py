@@ -1,8 +1,8 @@
 """The other family's copy of a notification: told apart, and answered by the look that answered the first."""
 import pytest
 
-from obsvc.model import Condition, Family, Look, Notification, Snapshot
-from obsvc.observer.fetching.fetched import Fetched, Outcome
+from obsvc.model import Condition, Family, Notification, Snapshot, Urgency
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.intake.twins import EACH, KEPT, Twins
 from tests.support.observer_member import Member, seen
 from tests.support.observer_state import FakeDelivery, grant, ref_in
@@ -11,7 +11,7 @@ A = ref_in(3)
 
 
 def told(event="compute.instance.create.end", family=Family.UNVERSIONED, state="ACTIVE", second="10.100000", **fields):
-    return Notification(event, "nova", family, refs=(A,), look=Look.NOW, state=state,
+    return Notification(event, "nova", family, refs=(A,), look=Urgency.NOW, state=state,
                         timestamp=f"2026-11-22 20:31:{second}", **{"request_id": "req-1"} | fields)
 
 
@@ -97,7 +97,7 @@ def test_a_copy_that_comes_after_the_look_was_answered_costs_none(member):
 
 
 def test_a_copy_that_comes_during_the_look_is_settled_by_its_answer(member):
-    fetch, second = member.looking._fetch, []
+    fetch, second = member.look_runner._fetch, []
 
     def during(ref):
         fetched = fetch(ref)
@@ -105,9 +105,9 @@ def test_a_copy_that_comes_during_the_look_is_settled_by_its_answer(member):
         return fetched
 
     take(member, told())
-    member.looking._fetch = during
+    member.look_runner._fetch = during
     member.step()
-    member.looking._fetch = fetch
+    member.look_runner._fetch = fetch
     assert second[0].settled == 0
     member.answer()
     assert second[0].settled == 1
@@ -115,7 +115,7 @@ def test_a_copy_that_comes_during_the_look_is_settled_by_its_answer(member):
 
 def test_a_copy_whose_firsts_look_fails_waits_for_the_next_try(member):
     take(member, told())
-    member.answers[A] = Fetched(A, Outcome.FAILED, member.clock.monotonic(), error="503")
+    member.answers[A] = FetchResult(A, FetchOutcome.FAILED, member.clock.monotonic(), error="503")
     member.step()
     second = take(member, copy())
     assert second.settled == 0
@@ -141,7 +141,8 @@ def test_a_second_event_is_looked_at_though_the_first_ones_copy_was_lost(member)
 
 def test_a_copy_costs_no_look(member):
     renamed = Snapshot(True, Condition.ACTIVE, "ACTIVE", name="renamed")
-    member.answers[A] = Fetched(A, Outcome.FOUND, member.clock.monotonic() + 0.01, member.clock.time(), renamed)
+    began = member.clock.monotonic() + 0.01
+    member.answers[A] = FetchResult(A, FetchOutcome.FOUND, began, member.clock.time(), renamed)
     take(member, told())
     assert looks(member, 1) == 1
     take(member, copy())
@@ -151,7 +152,7 @@ def test_a_copy_costs_no_look(member):
 def test_a_copy_of_what_was_heard_under_an_earlier_grant_is_looked_at(member):
     take(member, told())
     member.holdings.drop(3)
-    member.agenda.forget([A])
+    member.schedule.forget([A])
     member.holdings.begin(grant(3, 2))
     member.holdings.load({3: 2}, [seen(A, wanted=())])
     member.holdings.complete(3, 2, 1)

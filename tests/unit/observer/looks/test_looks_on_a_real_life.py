@@ -14,16 +14,16 @@ from obsvc import catalog
 from obsvc.catalog.snapshots import snapshot
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.listeners.decode import Decoder
-from obsvc.model import Cause, Look, Ref
-from obsvc.observer.fetching.fetched import Fetched, Outcome
-from obsvc.observer.looks import policy as looks
+from obsvc.model import Cause, Ref, Urgency
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.looks import policy
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.process.clock import ManualClock
 from tests.support.shared_data import captured
 
 CATALOG = catalog.load()
 SERVER_TYPE = CATALOG.types["compute.server"]
-SETTINGS = looks.LookSettings()
+SETTINGS = policy.LookSettings()
 
 #: Seconds of a GET; the answer is what the API showed half way.
 LATENCY = 0.03
@@ -45,7 +45,7 @@ class Life:
             self.messages += 1
             at = self._at(_epoch(line["received_at"]))
             decoded = decoder.decode(line["body"], exchange=line["exchange"], routing_key=line["routing_key"])
-            if decoded.look is not Look.NONE and any(ref.resource_id == self.id for ref in decoded.refs):
+            if decoded.look is not Urgency.NONE and any(ref.resource_id == self.id for ref in decoded.refs):
                 self.notifications.append((at, decoded))
 
     def _at(self, time: float) -> float:
@@ -74,7 +74,7 @@ class Observer:
         self.life, self.clock, self.rng = life, ManualClock(0.0), random.Random(3)
         self.ref = Ref("RegionOne", "compute.server", life.id)
         self.queue = WorkQueue(clock=self.clock, rng=self.rng)
-        self.state = looks.LookState(0.0)
+        self.state = policy.LookState(0.0)
         self.fetches, self.reported = 0, []
 
     def live(self, until: float) -> None:
@@ -89,30 +89,30 @@ class Observer:
             if under_way is not None and under_way[1] + LATENCY <= now:
                 self._looked(*under_way)
                 under_way = None
-            if under_way is None and (work := self.queue.get()) is not None:
-                under_way = work, now
+            if under_way is None and (look := self.queue.get()) is not None:
+                under_way = look, now
             self.clock.advance(0.005)
 
     def _notified(self, notification) -> None:
-        urgent = looks.is_urgent(notification.look, notification.state, self.state)
+        urgent = policy.is_urgent(notification.look, notification.state, self.state)
         self.queue.add(self.ref, Cause.NOTIFIED, announced=notification.state, urgent=urgent)
 
-    def _looked(self, work, began_at: float) -> None:
+    def _looked(self, look, began_at: float) -> None:
         self.fetches += 1
         body = self.life.shown(began_at + LATENCY / 2)
         seen = snapshot(SERVER_TYPE, body) if body is not None else None
-        fetched = Fetched(self.ref, Outcome.FOUND if seen else Outcome.ABSENT, began_at, began_at, seen)
+        fetched = FetchResult(self.ref, FetchOutcome.FOUND if seen else FetchOutcome.ABSENT, began_at, began_at, seen)
         now = self.clock.monotonic()
-        decision = looks.decide(self.state, work, fetched, looks.Moment(now, now), SETTINGS, self.rng)
+        decision = policy.after_fetch(self.state, look, fetched, policy.Moment(now, now), SETTINGS, self.rng)
         self.state = decision.state
         if decision.report is not None:
             self.reported.append(decision.report)
-            self.state, poll = looks.after_outcome(self.state, ReportOutcome(Verdict.ACCEPTED), looks.Moment(now, now),
+            self.state, poll = policy.after_report(self.state, ReportOutcome(Verdict.ACCEPTED), policy.Moment(now, now),
                                                    SETTINGS, self.rng)
             assert poll is None
         if decision.next is not None:
             self.queue.add_after(self.ref, decision.next.delay, decision.next.cause)
-        self.queue.done(work, shows=lambda word: looks.answered(self.state, word))
+        self.queue.done(look, shows=lambda word: policy.answered(self.state, word))
 
     def settled_states(self) -> list[str]:
         found = []

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
-from obsvc.model import Cause, Condition, Look, Ref, Snapshot
+from obsvc.model import Cause, Condition, Ref, Snapshot, Urgency
 from obsvc.observer.fetching.absence import AbsenceWatch
-from obsvc.observer.fetching.fetched import Fetched, Outcome
-from obsvc.observer.looks import policy as looks
-from obsvc.observer.looks.policy import LookSettings, LookState, Moment, Next
-from obsvc.observer.queue.work import Work
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.looks import policy
+from obsvc.observer.looks.policy import LookSettings, LookState, Moment, NextLook
+from obsvc.observer.queue.entry import DueLook
 
 REF = Ref("R", "compute.server", "a")
 SETTINGS = LookSettings(poll_initial=15.0)
@@ -39,16 +39,16 @@ class Scene:
         self.state = LookState(state.pop("known_since", now), **state)
         self.mass_absence = False
 
-    def look(self, outcome, cause=Cause.NOTIFIED, announced=(), *, news=None, age=0.0, calm=False):
+    def look(self, outcome, cause=Cause.NOTIFIED, announced=(), *, news=None, age=0.0, no_change=False):
         """One look now; ``outcome``: a snapshot, ABSENT or FAILED.  age: of the newest notification."""
         snapshot = outcome if isinstance(outcome, Snapshot) else None
-        kind = Outcome.FOUND if snapshot else outcome
+        kind = FetchOutcome.FOUND if snapshot else outcome
         heard = cause in (Cause.NOTIFIED, Cause.STARTED, Cause.TAKEOVER) if news is None else news
-        work = Work(REF, cause, self.now - age, tuple(announced), news=heard, latest=self.now - age,
-                    calm=calm)
-        fetched = Fetched(REF, kind, self.now, self.wall, snapshot, retry_after=None, error="HTTP 503")
-        decision = looks.decide(self.state, work, fetched, Moment(self.now, self.wall, self.mass_absence), SETTINGS,
-                                Middle())
+        look = DueLook(REF, cause, self.now - age, tuple(announced), news=heard, latest=self.now - age,
+                       no_change=no_change)
+        fetched = FetchResult(REF, kind, self.now, self.wall, snapshot, retry_after=None, error="HTTP 503")
+        moment = Moment(self.now, self.wall, self.mass_absence)
+        decision = policy.after_fetch(self.state, look, fetched, moment, SETTINGS, Middle())
         self.state = decision.state
         return decision
 
@@ -73,14 +73,15 @@ def test_a_snapshot_that_shows_the_announced_state_needs_no_other_look():
 def test_a_notification_that_announced_no_state_is_followed_by_one_settle_look():
     scene = Scene(last=ACTIVE)
     first = scene.look(ACTIVE, announced=[None])
-    assert first.report == ACTIVE and first.next == Next(1.0, Cause.SETTLE, movable=True)
+    assert first.report == ACTIVE and first.next == NextLook(1.0, Cause.SETTLE, gathers=True)
     assert scene.follow(first, ACTIVE).next is None
 
 
 def test_the_newest_announcement_decides():
     assert Scene(last=STOPPED).look(ACTIVE, announced=["SHUTOFF", "ACTIVE"]).next is None
     assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", "SHUTOFF"]).next is not None
-    assert Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", None]).next == Next(1.0, Cause.SETTLE, movable=True)
+    decision = Scene(last=STOPPED).look(ACTIVE, announced=["ACTIVE", None])
+    assert decision.next == NextLook(1.0, Cause.SETTLE, gathers=True)
 
 
 def test_an_announced_state_that_is_not_shown_is_looked_for_in_growing_steps_and_not_for_ever():
@@ -89,7 +90,7 @@ def test_an_announced_state_that_is_not_shown_is_looked_for_in_growing_steps_and
     while decision.next is not None:
         delays.append(decision.next.delay)
         decision = scene.follow(decision, ACTIVE)
-    assert delays == list(looks.ANNOUNCED_STEPS) and delays == sorted(delays)
+    assert delays == list(policy.ANNOUNCED_STEPS) and delays == sorted(delays)
 
 
 def test_an_announced_state_is_still_looked_for_when_the_next_operation_begins():
@@ -111,7 +112,7 @@ def test_an_old_state_of_the_same_name_does_not_pass_for_the_announced_one():
     renamed = Snapshot(True, Condition.ACTIVE, "ACTIVE", name="two", project_id="p1")
     scene = Scene(last=ACTIVE)
     first = scene.look(ACTIVE, announced=["ACTIVE"])
-    assert first.next == Next(1.0, Cause.SETTLE, movable=True)
+    assert first.next == NextLook(1.0, Cause.SETTLE, gathers=True)
     assert scene.follow(first, renamed).report == renamed
     assert Scene(last=ACTIVE).look(renamed, announced=["ACTIVE"]).next is None
 
@@ -121,20 +122,20 @@ def test_a_look_that_began_settle_delay_after_the_news_is_its_own_settle_look():
     assert Scene(last=ACTIVE).look(ACTIVE, announced=["ACTIVE"], age=1.0).next is None
     assert Scene(last=ACTIVE).look(ACTIVE, announced=[None], age=0.9).next is not None
     missing = Scene(last=ACTIVE).look(ACTIVE, announced=["SHUTOFF"], age=1.0)
-    assert missing.next == Next(0.15, Cause.SETTLE), "announced and not shown: it is still looked for"
+    assert missing.next == NextLook(0.15, Cause.SETTLE), "announced and not shown: it is still looked for"
 
 
 def test_not_settled_is_not_shown():
-    assert Scene(last=BUILD).look(STOPPING, announced=["ACTIVE"]).next == Next(1.0, Cause.SETTLE, movable=True)
-    assert Scene(last=STOPPED).look(BUILD, announced=["ACTIVE"]).next == Next(0.15, Cause.SETTLE)
+    assert Scene(last=BUILD).look(STOPPING, announced=["ACTIVE"]).next == NextLook(1.0, Cause.SETTLE, gathers=True)
+    assert Scene(last=STOPPED).look(BUILD, announced=["ACTIVE"]).next == NextLook(0.15, Cause.SETTLE)
 
 
 def test_the_first_look_counts_as_made_on_a_notification():
-    assert Scene().look(ACTIVE, Cause.STARTED).next == Next(1.0, Cause.SETTLE, movable=True)
+    assert Scene().look(ACTIVE, Cause.STARTED).next == NextLook(1.0, Cause.SETTLE, gathers=True)
 
 
 def test_a_takeover_look_is_followed_by_one_settle_look():
-    assert Scene(last=ACTIVE).look(ACTIVE, Cause.TAKEOVER).next == Next(1.0, Cause.SETTLE, movable=True)
+    assert Scene(last=ACTIVE).look(ACTIVE, Cause.TAKEOVER).next == NextLook(1.0, Cause.SETTLE, gathers=True)
 
 
 def test_a_poll_is_not_followed_by_a_settle_look():
@@ -151,26 +152,26 @@ def test_a_poll_is_not_followed_by_a_settle_look():
     (Snapshot(True, Condition.ACTIVE, "SHUTOFF", attributes={"name": "active"}), "active", False),
 ])
 def test_shows(snapshot, word, answer):
-    assert looks.shows(snapshot, word) is answer
+    assert policy.shows(snapshot, word) is answer
 
 
 @pytest.mark.parametrize("look,announced,last,urgent", [
-    (Look.NOW, "ACTIVE", BUILD, True),
-    (Look.NOW, "ACTIVE", None, True),
-    (Look.NOW, "ACTIVE", ACTIVE, False),
-    (Look.NOW, None, BUILD, False),
-    (Look.MERGE, "ACTIVE", BUILD, False),
+    (Urgency.NOW, "ACTIVE", BUILD, True),
+    (Urgency.NOW, "ACTIVE", None, True),
+    (Urgency.NOW, "ACTIVE", ACTIVE, False),
+    (Urgency.NOW, None, BUILD, False),
+    (Urgency.MERGE, "ACTIVE", BUILD, False),
 ])
 def test_urgent_is_what_announces_something_new_now(look, announced, last, urgent):
-    assert looks.is_urgent(look, announced, LookState(0.0, last=last)) is urgent
-    assert looks.is_urgent(Look.NOW, "ACTIVE", None)
+    assert policy.is_urgent(look, announced, LookState(0.0, last=last)) is urgent
+    assert policy.is_urgent(Urgency.NOW, "ACTIVE", None)
 
 
 def test_what_is_looked_for_already_is_not_urgent_again():
     scene = Scene(last=STOPPED)
     scene.look(STOPPED, announced=["ACTIVE"])
-    assert not looks.is_urgent(Look.NOW, "active", scene.state)
-    assert looks.is_urgent(Look.NOW, "PAUSED", scene.state)
+    assert not policy.is_urgent(Urgency.NOW, "active", scene.state)
+    assert policy.is_urgent(Urgency.NOW, "PAUSED", scene.state)
 
 
 # -- 404
@@ -178,9 +179,9 @@ def test_what_is_looked_for_already_is_not_urgent_again():
 
 def test_404_becomes_deleted_after_a_second_look():
     scene = Scene(last=ACTIVE)
-    first = scene.look(Outcome.ABSENT, announced=[None])
-    assert first.report is None and first.next == Next(1.0, Cause.SETTLE)
-    second = scene.follow(first, Outcome.ABSENT)
+    first = scene.look(FetchOutcome.ABSENT, announced=[None])
+    assert first.report is None and first.next == NextLook(1.0, Cause.SETTLE)
+    second = scene.follow(first, FetchOutcome.ABSENT)
     assert second.next is None
     assert (second.report.exists, second.report.condition) == (False, Condition.DELETED)
     assert (second.report.project_id, second.report.name) == ("p1", "one"), "tenancy goes by the snapshot's project"
@@ -188,32 +189,32 @@ def test_404_becomes_deleted_after_a_second_look():
 
 def test_a_second_404_before_its_time_confirms_nothing():
     scene = Scene(last=ACTIVE)
-    scene.look(Outcome.ABSENT)
+    scene.look(FetchOutcome.ABSENT)
     scene.advance(0.4)
-    again = scene.look(Outcome.ABSENT, announced=["DELETED"])
+    again = scene.look(FetchOutcome.ABSENT, announced=["DELETED"])
     assert again.report is None and again.next.delay == pytest.approx(0.6)
 
 
 def test_found_again_begins_anew():
     scene = Scene(last=ACTIVE)
-    scene.follow(scene.look(Outcome.ABSENT), ACTIVE)
+    scene.follow(scene.look(FetchOutcome.ABSENT), ACTIVE)
     scene.advance(10.0)
-    assert scene.look(Outcome.ABSENT).report is None
+    assert scene.look(FetchOutcome.ABSENT).report is None
 
 
 def test_a_failure_between_confirms_nothing_and_forgets_nothing():
     scene = Scene(last=ACTIVE)
-    first = scene.look(Outcome.ABSENT)
-    assert scene.follow(first, Outcome.FAILED).report is None
-    assert scene.look(Outcome.ABSENT, Cause.RETRY).report.condition is Condition.DELETED
+    first = scene.look(FetchOutcome.ABSENT)
+    assert scene.follow(first, FetchOutcome.FAILED).report is None
+    assert scene.look(FetchOutcome.ABSENT, Cause.RETRY).report.condition is Condition.DELETED
 
 
 def test_a_ref_never_seen_is_deleted_only_from_appear_timeout():
     scene = Scene()
-    began, decision, delays = scene.now, scene.look(Outcome.ABSENT, Cause.STARTED), []
+    began, decision, delays = scene.now, scene.look(FetchOutcome.ABSENT, Cause.STARTED), []
     while decision.report is None:
         delays.append(decision.next.delay)
-        decision = scene.follow(decision, Outcome.ABSENT)
+        decision = scene.follow(decision, FetchOutcome.ABSENT)
     assert decision.report.condition is Condition.DELETED
     assert scene.now - began == pytest.approx(60.0)
     assert delays[:4] == [1.0, 2.0, 4.0, 8.0] and max(delays) <= 15.0
@@ -221,7 +222,7 @@ def test_a_ref_never_seen_is_deleted_only_from_appear_timeout():
 
 def test_a_ref_that_appears_late_is_found():
     scene = Scene()
-    decision = scene.look(Outcome.ABSENT, Cause.STARTED)
+    decision = scene.look(FetchOutcome.ABSENT, Cause.STARTED)
     decision = scene.follow(decision, ACTIVE)
     assert decision.report == ACTIVE and scene.state.absences == 0
 
@@ -229,32 +230,32 @@ def test_a_ref_that_appears_late_is_found():
 @pytest.mark.parametrize("state,announced", [({"wanted": (Condition.DELETED,)}, ()), ({}, ["DELETED"])])
 def test_a_deletion_that_was_announced_or_is_waited_for_needs_no_appear_timeout(state, announced):
     scene = Scene(**state)
-    first = scene.look(Outcome.ABSENT, announced=announced)
+    first = scene.look(FetchOutcome.ABSENT, announced=announced)
     assert first.next.delay == 1.0
-    assert scene.follow(first, Outcome.ABSENT).report.condition is Condition.DELETED
+    assert scene.follow(first, FetchOutcome.ABSENT).report.condition is Condition.DELETED
 
 
 def test_what_is_deleted_stays_deleted_at_once():
     scene = Scene(last=Snapshot(False, Condition.DELETED, project_id="p1"))
-    decision = scene.look(Outcome.ABSENT)
+    decision = scene.look(FetchOutcome.ABSENT)
     assert decision.report.condition is Condition.DELETED and decision.next is None
 
 
 def test_an_unusual_share_of_404s_is_unknown_and_polled():
     scene = Scene(last=ACTIVE)
     scene.mass_absence = True
-    decision = scene.follow(scene.look(Outcome.ABSENT), Outcome.ABSENT)
+    decision = scene.follow(scene.look(FetchOutcome.ABSENT), FetchOutcome.ABSENT)
     assert (decision.report.exists, decision.report.condition) == (True, Condition.UNKNOWN)
-    assert decision.report.project_id == "p1" and decision.next == Next(15.0, Cause.POLLED, routine=True)
+    assert decision.report.project_id == "p1" and decision.next == NextLook(15.0, Cause.POLLED, postponable=True)
     scene.mass_absence = False
-    assert scene.follow(decision, Outcome.ABSENT).report.condition is Condition.DELETED
+    assert scene.follow(decision, FetchOutcome.ABSENT).report.condition is Condition.DELETED
 
 
 def test_an_announced_deletion_counts_even_among_many():
     scene = Scene(last=ACTIVE)
     scene.mass_absence = True
-    first = scene.look(Outcome.ABSENT, announced=["DELETED", None])
-    assert scene.follow(first, Outcome.ABSENT).report.condition is Condition.DELETED
+    first = scene.look(FetchOutcome.ABSENT, announced=["DELETED", None])
+    assert scene.follow(first, FetchOutcome.ABSENT).report.condition is Condition.DELETED
 
 
 # -- failures
@@ -263,13 +264,13 @@ def test_an_announced_deletion_counts_even_among_many():
 def test_a_failed_look_says_nothing():
     scene = Scene(last=ACTIVE, wanted=(Condition.DELETED,))
     before = scene.state
-    decision = scene.look(Outcome.FAILED, announced=["SHUTOFF"])
+    decision = scene.look(FetchOutcome.FAILED, announced=["SHUTOFF"])
     assert decision.retry and decision.report is None and decision.next is None
     assert scene.state == before
 
 
 def test_what_cannot_be_fetched_is_unknown_and_rests():
-    decision = Scene().look(Outcome.UNSUPPORTED, Cause.STARTED)
+    decision = Scene().look(FetchOutcome.UNSUPPORTED, Cause.STARTED)
     assert decision.report.condition is Condition.UNKNOWN and decision.next is None and not decision.retry
 
 
@@ -290,17 +291,18 @@ def test_polls_until_the_goal_are_sparse_and_grow_to_the_most():
 def test_news_begin_the_polls_anew():
     scene = Scene(last=BUILD, wanted=(Condition.ACTIVE,), polls=9)
     decision = scene.look(BUILD, announced=[None], age=2.0)
-    assert decision.next == Next(15.0, Cause.POLLED, routine=True)
+    assert decision.next == NextLook(15.0, Cause.POLLED, postponable=True)
 
 
 def test_what_only_says_that_something_is_under_way_lets_the_polls_grow_on():
     scene = Scene(last=BUILD, wanted=(Condition.ACTIVE,), polls=1)
-    assert scene.look(BUILD, announced=[None], calm=True).next == Next(24.0, Cause.POLLED, routine=True)
-    assert Scene(last=ACTIVE, polls=1).look(BUILD, announced=[None], calm=True).next.delay == 15.0, "it has begun"
+    assert scene.look(BUILD, announced=[None], no_change=True).next == NextLook(24.0, Cause.POLLED, postponable=True)
+    assert Scene(last=ACTIVE, polls=1).look(BUILD, announced=[None], no_change=True).next.delay == 15.0, "it has begun"
 
 
 def test_what_says_that_something_is_under_way_where_all_seems_settled_has_a_settle_look():
-    assert Scene(last=BUILD).look(ACTIVE, announced=[None], calm=True).next == Next(1.0, Cause.SETTLE, movable=True)
+    decision = Scene(last=BUILD).look(ACTIVE, announced=[None], no_change=True)
+    assert decision.next == NextLook(1.0, Cause.SETTLE, gathers=True)
 
 
 def test_something_under_way_is_polled_without_a_goal():
@@ -321,15 +323,15 @@ def test_a_goal_of_several_is_polled_until_all_are_met():
 def test_the_poll_that_would_pass_the_deadline_is_made_at_the_deadline():
     scene = Scene(last=BUILD, wanted=(Condition.ACTIVE,), deadline=50_004.0)
     decision = scene.look(BUILD, Cause.POLLED)
-    assert decision.next.delay == pytest.approx(4.0 + looks.DEADLINE_MARGIN)
+    assert decision.next.delay == pytest.approx(4.0 + policy.DEADLINE_MARGIN)
     assert scene.follow(decision, BUILD).next.delay > 15.0, "after it, the engine's word decides"
 
 
 @given(st.integers(0, 100), st.randoms(use_true_random=False))
 def test_polls_are_jittered_within_bounds(polls, rng):
     state = LookState(0.0, wanted=(Condition.ACTIVE,), last=BUILD, polls=polls)
-    work, fetched = Work(REF, Cause.POLLED, 0.0), Fetched(REF, Outcome.FOUND, 0.0, 0.0, BUILD)
-    delay = looks.decide(state, work, fetched, Moment(0.0, 0.0), SETTINGS, rng).next.delay
+    look, fetched = DueLook(REF, Cause.POLLED, 0.0), FetchResult(REF, FetchOutcome.FOUND, 0.0, 0.0, BUILD)
+    delay = policy.after_fetch(state, look, fetched, Moment(0.0, 0.0), SETTINGS, rng).next.delay
     middle = min(15.0 * 1.6 ** polls, 300.0)
     assert middle * 0.85 <= delay <= middle * 1.15
 
@@ -338,38 +340,38 @@ def test_polls_are_jittered_within_bounds(polls, rng):
 
 
 def test_what_the_engine_still_waits_for_is_polled():
-    state, following = looks.after_outcome(
+    state, following = policy.after_report(
         LookState(0.0, last=ACTIVE), ReportOutcome(Verdict.ACCEPTED, wanted=(Condition.DELETED,), deadline=9.0),
         Moment(0.0, 0.0), SETTINGS, Middle())
     assert (state.wanted, state.deadline) == ((Condition.DELETED,), 9.0)
-    assert following == Next(9.0 + looks.DEADLINE_MARGIN, Cause.POLLED)
+    assert following == NextLook(9.0 + policy.DEADLINE_MARGIN, Cause.POLLED)
 
 
 def test_polling_ends_when_the_engine_waits_for_nothing():
     before = LookState(0.0, wanted=(Condition.ACTIVE,), last=BUILD)
-    state, following = looks.after_outcome(before, ReportOutcome(Verdict.ACCEPTED), Moment(0.0, 0.0), SETTINGS,
+    state, following = policy.after_report(before, ReportOutcome(Verdict.ACCEPTED), Moment(0.0, 0.0), SETTINGS,
                                            Middle())
     assert state.wanted == () and following is None
 
 
 def gained(moved=True, **fields):
-    return looks.on_gained(ObservedRef(REF, 0.0, **fields), SETTINGS, Middle(), moved=moved)
+    return policy.on_gained(ObservedRef(REF, 0.0, **fields), SETTINGS, Middle(), moved=moved)
 
 
 def test_what_a_grant_brings():
     assert gained(last=ACTIVE) is None
-    assert gained(last=ACTIVE, mark=3) == Next(0.0, Cause.TAKEOVER)
-    assert gained(last=ACTIVE, mark=3, moved=False) == Next(0.0, Cause.MARKED)
-    assert gained(moved=False) == Next(0.0, Cause.STARTED)
-    assert gained(last=ACTIVE, wanted=(Condition.DELETED,)) == Next(2.5, Cause.TAKEOVER), "spread"
-    assert gained(last=BUILD, moved=False) == Next(2.5, Cause.POLLED)
+    assert gained(last=ACTIVE, mark=3) == NextLook(0.0, Cause.TAKEOVER)
+    assert gained(last=ACTIVE, mark=3, moved=False) == NextLook(0.0, Cause.MARKED)
+    assert gained(moved=False) == NextLook(0.0, Cause.STARTED)
+    assert gained(last=ACTIVE, wanted=(Condition.DELETED,)) == NextLook(2.5, Cause.TAKEOVER), "spread"
+    assert gained(last=BUILD, moved=False) == NextLook(2.5, Cause.POLLED)
 
 
 def test_a_new_state_knows_how_long_the_ref_was_observed_before():
     observed = ObservedRef(REF, 940.0, wanted=(Condition.ACTIVE,), deadline=2000.0)
-    state = looks.new_state(observed, Moment(100.0, 1000.0))
+    state = policy.new_state(observed, Moment(100.0, 1000.0))
     assert (state.known_since, state.wanted, state.deadline) == (40.0, (Condition.ACTIVE,), 2000.0)
-    assert looks.new_state(observed, Moment(100.0, 900.0)).known_since == 100.0, "a clock that is behind"
+    assert policy.new_state(observed, Moment(100.0, 900.0)).known_since == 100.0, "a clock that is behind"
 
 
 # -- absences of a service

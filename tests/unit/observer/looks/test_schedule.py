@@ -1,11 +1,11 @@
-"""Agenda and Looking over the real queue, held and unsettled state, in virtual time; fetcher and reporter are lists."""
+"""Schedule and runner of looks over the real queue and state, in virtual time; fetcher and reporter are lists."""
 
 import pytest
 
 from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import Verdict
 from obsvc.model import Cause, Condition
-from obsvc.observer.fetching.fetched import Fetched, Outcome
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from tests.support.observer_member import Member, seen
 from tests.support.observer_state import (
     OTHER,
@@ -24,7 +24,7 @@ def member():
 
 def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
     member.gain()
-    member.agenda.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
+    member.schedule.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A),)), 1))
     assert member.step() == [Cause.STARTED]
     member.answer()
     assert member.step() == []
@@ -35,7 +35,7 @@ def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
 def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
     member.gain(seen(A, wanted=()))
     during = FakeDelivery(member.clock)
-    real = member.looking._fetch
+    real = member.look_runner._fetch
 
     def fetch(ref):  # a second notification comes while the first one's fetch is under way
         fetched = real(ref)
@@ -44,7 +44,7 @@ def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
             during = member.take(A)
         return fetched
 
-    member.looking._fetch = fetch
+    member.look_runner._fetch = fetch
     before = member.take(A)
     member.step()
     assert (before.settled, during.settled) == (0, 0)
@@ -59,7 +59,7 @@ def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
 def test_a_failed_fetch_settles_nothing_and_is_made_again(member):
     member.gain(seen(A, wanted=()))
     delivery = member.take(A)
-    member.answers[A] = Fetched(A, Outcome.FAILED, member.clock.monotonic(), error="503")
+    member.answers[A] = FetchResult(A, FetchOutcome.FAILED, member.clock.monotonic(), error="503")
     member.step()
     assert member.reports == [] and delivery.settled == 0
     del member.answers[A]
@@ -100,7 +100,7 @@ def test_a_mark_that_came_during_the_look_is_looked_at_again(member):
     member.gain(seen(A, wanted=()))
     member.take(A)
     member.step()
-    member.agenda.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
+    member.schedule.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(seen(A, wanted=(), mark=7),)), 1))
     assert member.step() == []
     member.answer()
     assert member.step() and member.reports[0].mark == 7
@@ -127,9 +127,9 @@ def test_the_memory_makes_up_for_a_vanished_owner(member):
     member.clock.advance(3)
     member.gain(seen(A, wanted=()), seen(B, wanted=()), previous_last_beat_at=member.clock.time() - 5, **VANISHED)
     assert member.step() == [Cause.TAKEOVER] and member.fetches == [A]
-    assert member.agenda.catching_up == 1
+    assert member.schedule.catching_up == 1
     member.answer()
-    assert member.agenda.catching_up == 0
+    assert member.schedule.catching_up == 0
 
 
 def test_without_the_memory_every_observed_ref_gets_one_paced_look(member):
@@ -139,7 +139,7 @@ def test_without_the_memory_every_observed_ref_gets_one_paced_look(member):
     member.clock.advance(10)
     assert set(member.step()) == {Cause.TAKEOVER, Cause.SETTLE} and set(member.fetches) == {A, B}
     member.answer()
-    assert member.agenda.catching_up == 0
+    assert member.schedule.catching_up == 0
 
 
 def test_after_a_release_only_marks_and_first_looks_are_due(member):
@@ -160,11 +160,11 @@ def test_what_was_notified_while_loading_is_looked_at(member):
 
 def test_a_gap_gives_every_ref_of_the_region_one_look(member):
     member.gain(seen(A, wanted=()), seen(B, wanted=()))
-    assert member.agenda.resync("elsewhere", "reconnect") == 0
-    assert member.agenda.resync("RegionOne", "reconnect") == 2
+    assert member.schedule.resync("elsewhere", "reconnect") == 0
+    assert member.schedule.resync("RegionOne", "reconnect") == 2
     member.step()
     member.clock.advance(10)
     member.step()
     assert sorted(member.fetches) == sorted([A, B])
     member.answer()
-    assert member.agenda.catching_up == 0
+    assert member.schedule.catching_up == 0

@@ -10,9 +10,9 @@ import pytest
 from obsvc import catalog
 from obsvc.cloud.sessions import Answer, RequestFailed
 from obsvc.model import Cause, Ref
-from obsvc.observer.fetching.fetched import Fetched, Outcome
 from obsvc.observer.fetching.fetcher import TOGETHER_MAX, Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.process.clock import ManualClock
 from tests.support.observer_member import Member, seen
@@ -34,24 +34,24 @@ def queue_of(*refs, gate=None, clock=None):
     return queue
 
 
-def companions(queue, work, most=10, may=lambda ref: True):
-    return [each.ref for each in queue.get_with(work, most, may)]
+def companions(queue, look, most=10, may=lambda ref: True):
+    return [each.ref for each in queue.get_with(look, most, may)]
 
 
 def test_only_what_is_due_of_the_same_type_and_region_rides_along_in_order():
     other_type, other_region = Ref("R", "network.subnet", "s"), Ref("S", "network.port", "p9")
     queue = queue_of(PORTS[0], other_type, PORTS[1], other_region, PORTS[2], PORTS[3])
     queue.add_after(Ref("R", "network.port", "later"), 5.0, Cause.STARTED)
-    work = queue.get()
-    assert companions(queue, work, 2, lambda ref: ref != PORTS[1]) == PORTS[2:]
+    look = queue.get()
+    assert companions(queue, look, 2, lambda ref: ref != PORTS[1]) == PORTS[2:]
     assert queue.processing == {PORTS[0], PORTS[2], PORTS[3]}
     assert [queue.get().ref for _ in range(3)] == [other_type, PORTS[1], other_region]
 
 
 def test_a_companion_is_processed_never_twice_and_what_comes_meanwhile_is_looked_at_after():
     queue = queue_of(*PORTS[:2])
-    work = queue.get()
-    (other,) = queue.get_with(work, 10, lambda ref: True)
+    look = queue.get()
+    (other,) = queue.get_with(look, 10, lambda ref: True)
     queue.add(PORTS[1], Cause.MARKED)
     assert queue.get() is None
     queue.done(other)
@@ -65,20 +65,20 @@ def test_what_failed_is_made_again_alone():
     clock.advance(60.0)
     queue.add(PORTS[0], Cause.STARTED)
     queue.add(PORTS[2], Cause.STARTED)
-    work = queue.get()
-    while work.ref == PORTS[1]:
-        work = queue.get()
-    assert PORTS[1] not in companions(queue, work)
+    look = queue.get()
+    while look.ref == PORTS[1]:
+        look = queue.get()
+    assert PORTS[1] not in companions(queue, look)
 
 
 def test_companions_cost_one_entry_of_the_gate():
     gate = ServiceGate(GateSettings(requests_per_second=2.0, threads=2))
     clock = ManualClock()
     queue = queue_of(*PORTS, gate=gate, clock=clock)
-    work = queue.get()
-    others = queue.get_with(work, 10, lambda ref: True)
+    look = queue.get()
+    others = queue.get_with(look, 10, lambda ref: True)
     assert len(others) == 3
-    for each in [*others, work]:
+    for each in [*others, look]:
         queue.done(each)
     assert gate._inside == 0, "left as often as entered"
     assert gate.enter(LANE, clock.monotonic()) == 0.0, "one request of two was spent"
@@ -114,7 +114,7 @@ def test_one_request_names_every_id_and_what_the_list_lacks_is_left_out():
     assert set(found) == {PORTS[0], PORTS[2]}
     one = found[PORTS[2]]
     assert (one.outcome, one.began_at, one.snapshot.status, one.snapshot.project_id, one.request_id) == (
-        Outcome.FOUND, 500.0, "ACTIVE", "p", "req-1")
+        FetchOutcome.FOUND, 500.0, "ACTIVE", "p", "req-1")
 
 
 def test_an_id_can_not_become_another_parameter():
@@ -135,7 +135,7 @@ def test_what_says_nothing_says_nothing(answer):
 def test_a_service_in_trouble_fails_all_and_the_gate_is_told_once(answer):
     gate = ServiceGate(GateSettings(breaker_failures=2))
     found, _ = fetch(answer, gate=gate)
-    assert {ref: one.outcome for ref, one in found.items()} == dict.fromkeys(PORTS, Outcome.FAILED)
+    assert {ref: one.outcome for ref, one in found.items()} == dict.fromkeys(PORTS, FetchOutcome.FAILED)
     assert all(one.ref == ref for ref, one in found.items()) and gate.open_breakers(500.0) == ()
 
 
@@ -170,7 +170,7 @@ class Lists:
             raise self.error
         began = self.member.clock.monotonic()
         self.member.clock.advance(0.1)
-        return {ref: Fetched(ref, Outcome.FOUND, began, self.member.clock.time(), snapshot()) for ref in refs
+        return {ref: FetchResult(ref, FetchOutcome.FOUND, began, self.member.clock.time(), snapshot()) for ref in refs
                 if ref not in self.lacking}
 
 
@@ -182,7 +182,7 @@ def refs():
 @pytest.fixture
 def member(refs):
     made = Member()
-    made.lists = made.looking._together = Lists(made)
+    made.lists = made.look_runner._together = Lists(made)
     made.gain(*(seen(each) for each in refs))
     while made.step() or made.queue.waiting:
         made.answer()
@@ -212,7 +212,7 @@ def test_one_look_is_made_as_ever(member, refs):
 
 def test_absence_from_a_list_is_confirmed_alone_at_once(member, refs):
     member.lists.lacking = {refs[1]}
-    member.answers[refs[1]] = Fetched(refs[1], Outcome.ABSENT, member.clock.monotonic(), member.clock.time())
+    member.answers[refs[1]] = FetchResult(refs[1], FetchOutcome.ABSENT, member.clock.monotonic(), member.clock.time())
     due(member, refs[:3])
     assert member.lists.asked == [tuple(refs[:3])] and member.fetches == [refs[1]]
     assert refs[1] not in {report.ref for report in member.reports if not report.snapshot.exists}, "404 needs a second"

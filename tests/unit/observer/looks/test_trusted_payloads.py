@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
-from obsvc.model import Cause, Condition, Look, Snapshot, Told
-from obsvc.observer.fetching.fetched import Fetched, Outcome
-from obsvc.observer.looks import policy as looks
+from obsvc.model import Cause, Condition, PayloadState, Snapshot, Urgency
+from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.looks import policy
 from obsvc.observer.looks.policy import LookState
-from obsvc.observer.looks.trusted_payloads import KNOWN, STALE, TAKEN, Telling, judge
+from obsvc.observer.looks.trusted_payloads import KNOWN, STALE, TAKEN, TrustedPayloads, judge
 from tests.support.observer_member import Member
 from tests.support.observer_state import FakeDelivery, notification, observed, ref_in
 
@@ -32,21 +32,21 @@ KNOWS = LookState(0.0, last=body(fetched_at=5.0, request_id="r", updated_at="202
 
 
 @pytest.mark.parametrize(("told", "state", "outcome"), [
-    (Told(body("two"), 6.0), KNOWS, TAKEN),
-    (Told(body("two"), 4.0), KNOWS, STALE),
-    (Told(body(updated_at="2026-01-01T00:00:00.000000"), 5.0), KNOWS, KNOWN),
-    (Told(body("two"), 5.0), KNOWS, "same_order"),
-    (Told(body("two", Condition.PENDING), 6.0), KNOWS, TAKEN),
-    (Told(body("two", Condition.ERROR), 6.0), KNOWS, TAKEN),
-    (Told(body("two", Condition.UNKNOWN), 6.0), KNOWS, "no_condition"),
-    (Told(msgspec.structs.replace(body(), exists=False), 6.0), KNOWS, "no_condition"),
-    (Told(body("two", project_id="another"), 6.0), KNOWS, "other_project"),
-    (Told(lacks="mtu"), KNOWS, "incomplete"),
-    (Told(body("two")), KNOWS, "incomplete"),
-    (Told(body("two"), 6.0), LookState(0.0), "nothing_known"),
-    (Told(body("two"), 6.0), replace(KNOWS, order=None), "nothing_known"),
-    (Told(body("two"), 6.0), replace(KNOWS, absent_since=1.0), "nothing_known"),
-    (Told(body("two"), 6.0), replace(KNOWS, last=Snapshot(False, Condition.DELETED, project_id="p1")),
+    (PayloadState(body("two"), 6.0), KNOWS, TAKEN),
+    (PayloadState(body("two"), 4.0), KNOWS, STALE),
+    (PayloadState(body(updated_at="2026-01-01T00:00:00.000000"), 5.0), KNOWS, KNOWN),
+    (PayloadState(body("two"), 5.0), KNOWS, "same_order"),
+    (PayloadState(body("two", Condition.PENDING), 6.0), KNOWS, TAKEN),
+    (PayloadState(body("two", Condition.ERROR), 6.0), KNOWS, TAKEN),
+    (PayloadState(body("two", Condition.UNKNOWN), 6.0), KNOWS, "no_condition"),
+    (PayloadState(msgspec.structs.replace(body(), exists=False), 6.0), KNOWS, "no_condition"),
+    (PayloadState(body("two", project_id="another"), 6.0), KNOWS, "other_project"),
+    (PayloadState(lacks="mtu"), KNOWS, "incomplete"),
+    (PayloadState(body("two")), KNOWS, "incomplete"),
+    (PayloadState(body("two"), 6.0), LookState(0.0), "nothing_known"),
+    (PayloadState(body("two"), 6.0), replace(KNOWS, order=None), "nothing_known"),
+    (PayloadState(body("two"), 6.0), replace(KNOWS, absent_since=1.0), "nothing_known"),
+    (PayloadState(body("two"), 6.0), replace(KNOWS, last=Snapshot(False, Condition.DELETED, project_id="p1")),
      "nothing_known"),
 ])
 def test_what_becomes_of_a_payload(told, state, outcome):
@@ -61,13 +61,13 @@ class Trusting(Member):
 
     def __init__(self):
         super().__init__()
-        self.telling = Telling(
-            looks.LookSettings(poll_initial=15.0), holdings=self.holdings, queue=self.queue, deliveries=self.deliveries,
-            looking=self.looking, heard=lambda ref: None, wall=self.clock.time, clock=self.clock,
-            rng=random.Random(1),
+        self.trusted_payloads = TrustedPayloads(
+            policy.LookSettings(poll_initial=15.0), holdings=self.holdings, queue=self.queue,
+            deliveries=self.deliveries, look_runner=self.look_runner, heard=lambda ref: None, wall=self.clock.time,
+            clock=self.clock, rng=random.Random(1),
         )
-        self.intake._tell = self.telling.take
-        self.looking._submit = self.submit
+        self.intake._take_payload = self.trusted_payloads.take
+        self.look_runner._submit = self.submit
         self.latest = (1.0, body("one"))
         self.copies = []  # the engine's copy, as each report made it
 
@@ -76,18 +76,18 @@ class Trusting(Member):
         began = self.clock.monotonic()
         self.clock.advance(0.1)
         order, snapshot = self.latest
-        return Fetched(ref, Outcome.FOUND, began, self.clock.time(), snapshot, order)
+        return FetchResult(ref, FetchOutcome.FOUND, began, self.clock.time(), snapshot, order)
 
     def submit(self, report, _answered):
         """Keep the newest report of a ref, as the reporter does."""
         older, self.reports = self.reports, [report]
         for each in older:
-            self.looking.answered(each, None)
+            self.look_runner.answered(each, None)
 
     def change(self, name, condition=Condition.ACTIVE):
         """A change of the resource; the notification of it, not delivered yet."""
         self.latest = (self.latest[0] + 1, body(name, condition))
-        return msgspec.structs.replace(notification(A), told=Told(self.latest[1], self.latest[0]))
+        return msgspec.structs.replace(notification(A), payload_state=PayloadState(self.latest[1], self.latest[0]))
 
     def hear(self, message):
         delivery = FakeDelivery(self.clock)
@@ -112,7 +112,7 @@ def member():
     """One that has looked at A, which exists and is as it shall be."""
     made = Trusting()
     made.gain()
-    made.agenda.applied(made.holdings.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
+    made.schedule.applied(made.holdings.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
     made.settle()
     made.fetches, made.copies = [], []
     return made
@@ -122,7 +122,7 @@ def test_a_newer_payload_is_reported_without_a_fetch_and_settled_by_the_answer(m
     delivery = member.hear(member.change("two"))
     assert member.step() == [] and member.fetches == []
     (report,) = member.reports
-    assert (report.cause, report.snapshot.name, report.mark) == (Cause.TOLD, "two", None)
+    assert (report.cause, report.snapshot.name, report.mark) == (Cause.PAYLOAD, "two", None)
     assert delivery.settled == 0
     member.answer()
     assert delivery.settled == 1 and member.queue.waiting == 0 and not member.queue.processing
@@ -144,11 +144,12 @@ def test_a_late_and_a_doubled_payload_leave_what_is_known(member):
 
 
 @pytest.mark.parametrize("told", [
-    Told(lacks="binding:host_id"), Told(body("x"), 1.0), Told(body("x", Condition.UNKNOWN), 9.0),
+    PayloadState(lacks="binding:host_id"), PayloadState(body("x"), 1.0),
+    PayloadState(body("x", Condition.UNKNOWN), 9.0),
 ])
 def test_what_does_not_do_for_a_snapshot_is_looked_at(member, told):
     member.change("two")
-    delivery = member.hear(msgspec.structs.replace(notification(A), told=told))
+    delivery = member.hear(msgspec.structs.replace(notification(A), payload_state=told))
     member.settle()
     assert member.fetches and member.copies[-1] == "two" and delivery.settled == 1
 
@@ -170,7 +171,7 @@ def test_while_a_look_is_due_a_payload_settles_nothing_of_it(member):
 
 def test_what_is_told_while_a_look_is_under_way_is_looked_at_after_it(member):
     told = []
-    real = member.looking._fetch
+    real = member.look_runner._fetch
 
     def fetch(ref):
         fetched = real(ref)  # the cloud's answer is from before the change
@@ -178,7 +179,7 @@ def test_what_is_told_while_a_look_is_under_way_is_looked_at_after_it(member):
             told.append(member.hear(member.change("two")))
         return fetched
 
-    member.looking._fetch = fetch
+    member.look_runner._fetch = fetch
     member.hear(notification(A))
     member.step()
     member.answer()
@@ -190,7 +191,7 @@ def test_what_is_told_while_a_look_is_under_way_is_looked_at_after_it(member):
 def test_while_a_look_s_report_is_not_answered_nothing_is_told(member):
     """The look's report names a mark and answers for deliveries; one in its place would do neither."""
     member.change("two")
-    waiting = member.hear(notification(A, state="ACTIVE", look=Look.NOW))
+    waiting = member.hear(notification(A, state="ACTIVE", look=Urgency.NOW))
     assert member.step() == [Cause.NOTIFIED] and member.queue.waiting == 0
     told = member.hear(member.change("three"))
     assert [report.cause for report in member.reports] == [Cause.NOTIFIED]
@@ -200,7 +201,7 @@ def test_while_a_look_s_report_is_not_answered_nothing_is_told(member):
 
 def test_a_mark_waits_for_its_look(member):
     member.holdings.marked(A, 7)
-    member.agenda.marked(A)
+    member.schedule.marked(A)
     member.hear(member.change("two"))
     assert member.reports == [] and len(member.step()) == 1
     assert [report.mark for report in member.reports] == [7]
@@ -227,7 +228,7 @@ def test_the_answer_to_an_older_one_settles_none_that_came_after(member):
     first = member.hear(member.change("two"))
     sent, member.reports = member.reports, []
     second = member.hear(member.change("three"))
-    member.looking.answered(sent[0], ReportOutcome(Verdict.ACCEPTED))
+    member.look_runner.answered(sent[0], ReportOutcome(Verdict.ACCEPTED))
     assert (first.settled, second.settled) == (1, 0)
     member.answer()
     assert second.settled == 1
@@ -242,13 +243,13 @@ def test_a_mark_that_is_known_and_whose_look_is_not_due_yet_is_not_cleared(membe
 
 
 def test_a_look_that_is_owed_since_just_now_stays_owed(member):
-    instead = member.queue.instead
+    instead = member.queue.replace_poll
 
     def late(ref):
         member.holdings.request_look(ref)  # by another thread, which has not got to the queue
         return instead(ref)
 
-    member.queue.instead = late
+    member.queue.replace_poll = late
     member.hear(member.change("two"))
     member.answer()
     assert member.copies == ["two"] and member.holdings.awaits_look(A)
@@ -301,11 +302,11 @@ def test_in_whatever_order_and_number_they_come_the_newest_stands(data, count):
     """Any delivery of any subset that has the newest, each up to twice, with looks and answers in between."""
     member = Trusting()
     member.gain()
-    member.agenda.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
+    member.schedule.applied(member.holdings.apply(PartitionChanges(3, 2, changed=(observed(A, mark=1, wanted=()),)), 1))
     member.settle()
     messages = [member.change(f"v{number}") for number in range(count)]
     newest = messages[-1]
-    untold = [notification(A), notification(A, state="ACTIVE", look=Look.NOW)]
+    untold = [notification(A), notification(A, state="ACTIVE", look=Urgency.NOW)]
     some = data.draw(st.lists(st.sampled_from([*messages, *untold]), max_size=12))
     order = data.draw(st.permutations([*some, newest]))
     known = 1.0
@@ -321,6 +322,6 @@ def test_in_whatever_order_and_number_they_come_the_newest_stands(data, count):
         assert state.order >= known, "an older one overwrote a newer"
         known = state.order
     member.settle()
-    assert member.holdings.task(A).look.last.name == newest.told.snapshot.name
-    assert member.copies[-1] == newest.told.snapshot.name
+    assert member.holdings.task(A).look.last.name == newest.payload_state.snapshot.name
+    assert member.copies[-1] == newest.payload_state.snapshot.name
     assert all(each.settled for each in deliveries) and not len(member.deliveries)

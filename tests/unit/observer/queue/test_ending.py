@@ -25,10 +25,10 @@ def test_a_failure_backs_off_exponentially_up_to_the_cap_and_counts_attempts(que
     notify(queue, A, "active")
     delays, since = [], clock.monotonic()
     for attempt in range(1, 9):
-        work = queue.get()
-        assert (work.attempt, work.announced, work.since, work.news) == (attempt, ("active",), since, True)
-        assert work.cause is (Cause.NOTIFIED if attempt == 1 else Cause.RETRY)
-        delays.append(queue.retry(work))
+        look = queue.get()
+        assert (look.attempt, look.announced, look.since, look.news) == (attempt, ("active",), since, True)
+        assert look.cause is (Cause.NOTIFIED if attempt == 1 else Cause.RETRY)
+        delays.append(queue.retry(look))
         assert queue.get() is None
         clock.advance(delays[-1])
     assert delays == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
@@ -60,9 +60,9 @@ def test_success_forgets_failures(queue, clock):
     queue.done(queue.get())
     clock.advance(5)
     notify(queue, A)
-    work = queue.get()
-    assert work.attempt == 1
-    assert queue.retry(work) == 0.5
+    look = queue.get()
+    assert look.attempt == 1
+    assert queue.retry(look) == 0.5
 
 
 def test_a_notification_during_backoff_is_looked_at_within_the_interval(queue, clock):
@@ -80,8 +80,8 @@ def test_put_back_counts_no_failure(queue, clock):
     clock.advance(1.9)
     assert queue.get() is None
     clock.advance(0.1)
-    work = queue.get()
-    assert (work.cause, work.attempt, work.announced) == (Cause.NOTIFIED, 1, ("active",))
+    look = queue.get()
+    assert (look.cause, look.attempt, look.announced) == (Cause.NOTIFIED, 1, ("active",))
 
 
 def test_full_at_the_limit(queue):
@@ -106,10 +106,10 @@ def test_forgotten_refs_are_not_looked_at(queue, clock):
 
 def test_forgotten_while_processed_runs_no_more(queue, clock):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     notify(queue, A)
     queue.forget([A])
-    queue.retry(work)
+    queue.retry(look)
     clock.advance(100)
     assert queue.get() is None
     notify(queue, A)
@@ -118,48 +118,18 @@ def test_forgotten_while_processed_runs_no_more(queue, clock):
 
 def test_added_again_after_it_was_forgotten_while_processed(queue, clock):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     queue.forget([A])
     queue.add(A, Cause.STARTED)
-    queue.done(work)
+    queue.done(look)
     assert queue.get().cause is Cause.STARTED
 
 
-def test_a_held_ref_is_not_looked_at_until_done(queue, clock):
-    notify(queue, A)
-    notify(queue, B)
-    taken = queue.get()
-    assert queue.hold([A, B, C]) == {B, C}
-    queue.done(taken)
-    assert queue.get() is None
-    queue.done(B)
-    assert queue.get().ref == B
-
-
-def test_drain_waits_for_the_queue_and_for_processing(queue, clock):
-    notify(queue, A)
-    notify(queue, B)
-    queue.add_after(C, 1.0, Cause.POLLED)
-    work = queue.get()
-    assert not queue.drain(0.0), "B is due and A is processed"
-    queue.done(queue.get())
-    assert not queue.drain(0.0), "A is processed"
-    queue.done(work)
-    assert queue.drain(0.0)
-    clock.advance(10)
-    assert queue.get() is None, "what was not due is dropped"
-
-
-def test_drain_waits_for_what_is_due_though_nothing_is_processed(queue):
-    notify(queue, A)
-    assert not queue.drain(0.0)
-
-
-def test_nothing_is_taken_in_while_draining(queue):
-    queue.drain(0.0)
+def test_closed_takes_nothing_in(queue):
+    queue.close()
     assert not notify(queue, A)
     assert not queue.add_after(A, 0.0, Cause.POLLED)
-    assert queue.get() is None
+    assert queue.waiting == 0
 
 
 def test_closed_hands_out_nothing_and_does_not_wait(queue):
@@ -170,10 +140,10 @@ def test_closed_hands_out_nothing_and_does_not_wait(queue):
 
 def test_wait_unprocessed(queue):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     assert queue.wait_unprocessed(lambda ref: ref == B, 0.0)
     assert not queue.wait_unprocessed(lambda ref: ref == A, 0.0)
-    queue.done(work)
+    queue.done(look)
     assert queue.wait_unprocessed(lambda ref: ref == A, 0.0)
 
 
@@ -215,14 +185,14 @@ def test_a_shut_lane_holds_nobody_back_and_keeps_its_order(clock):
 def test_a_lane_gives_its_place_back_however_the_look_ends(clock):
     doors = Doors(most=1)
     queue = WorkQueue(clock=clock, lane_of=lambda ref: ref.resource_type, gate=doors)
-    for end in (queue.done, queue.retry, lambda work: queue.put_back(work, delay=9.0)):
+    for end in (queue.done, queue.retry, lambda look: queue.put_back(look, delay=9.0)):
         notify(queue, A)
         notify(queue, B)
-        work = queue.get()
+        look = queue.get()
         assert queue.get() is None, "one at once in this lane"
-        end(work)
+        end(look)
         other = queue.get()
-        assert other is not None and other.ref != work.ref
+        assert other is not None and other.ref != look.ref
         queue.done(other)
         queue.forget([A, B])
     assert doors.inside == {"compute.server": 0}

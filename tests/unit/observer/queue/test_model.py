@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from obsvc.model import Cause, Ref
-from obsvc.observer.queue.work import Patience
+from obsvc.observer.queue.entry import Postponement
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.process.clock import ManualClock
 
@@ -53,7 +53,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(ref=refs, known=st.booleans())
     def under_way(self, ref, known):
-        self.queue.add(ref, Cause.NOTIFIED, patience=Patience(2.0, 6.0, known=known))
+        self.queue.add(ref, Cause.NOTIFIED, postpone=Postponement(2.0, 6.0, known=known))
         self.owed.add(ref)
 
     @rule(ref=refs, cause=st.sampled_from([Cause.STARTED, Cause.MARKED, Cause.TAKEOVER]))
@@ -61,31 +61,31 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.add(ref, cause)
         self.owed.add(ref)
 
-    @rule(ref=refs, delay=delays, routine=st.booleans())
-    def add_after(self, ref, delay, routine):
-        self.queue.add_after(ref, delay, Cause.POLLED, routine=routine)
+    @rule(ref=refs, delay=delays, postponable=st.booleans())
+    def add_after(self, ref, delay, postponable):
+        self.queue.add_after(ref, delay, Cause.POLLED, postponable=postponable)
         self.owed.add(ref)
 
     @rule()
     def get(self):
-        work = self.queue.get()
-        if work is not None:
-            assert work.ref not in self.under_way.keys() | self.instead_of, "I7: processed twice at once"
-            assert work.ref in self.owed, "a look that nobody asked for"
-            assert work.ref.resource_type not in self.gate.closed
-            self.under_way[work.ref] = work
-            self.owed.discard(work.ref)
+        look = self.queue.get()
+        if look is not None:
+            assert look.ref not in self.under_way.keys() | self.instead_of, "I7: processed twice at once"
+            assert look.ref in self.owed, "a look that nobody asked for"
+            assert look.ref.resource_type not in self.gate.closed
+            self.under_way[look.ref] = look
+            self.owed.discard(look.ref)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), shown=states, under_way=st.booleans())
     def done(self, data, shown, under_way):
-        work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
-        self.queue.done(work, shows=lambda state: state == shown, under_way=under_way)
+        look = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
+        self.queue.done(look, shows=lambda state: state == shown, under_way=under_way)
 
     @rule(ref=refs)
     def instead(self, ref):
         waits = self.queue._core.entries.get(ref)
-        taken = self.queue.instead(ref)
+        taken = self.queue.replace_poll(ref)
         free = ref not in self.under_way.keys() | self.instead_of
         assert taken == (free and (waits is None or waits.cause is Cause.POLLED)), "it does for a poll alone"
         if taken:
@@ -102,12 +102,12 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), back=st.booleans())
     def not_made(self, data, back):
-        work = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
+        look = self.under_way.pop(data.draw(st.sampled_from(sorted(self.under_way))))
         if back:
-            self.queue.put_back(work, delay=2.0)
+            self.queue.put_back(look, delay=2.0)
         else:
-            self.queue.retry(work)
-        self.owed.add(work.ref)
+            self.queue.retry(look)
+        self.owed.add(look.ref)
 
     @rule(seconds=delays)
     def wait(self, seconds):
@@ -132,15 +132,15 @@ class QueueMachine(RuleBasedStateMachine):
     def teardown(self):
         """Everything owed is looked at in the end."""
         self.gate.closed.clear()
-        for work in [*self.under_way.values(), *self.instead_of]:
-            self.queue.done(work)
+        for look in [*self.under_way.values(), *self.instead_of]:
+            self.queue.done(look)
         for _ in range(len(REFS)):
             self.clock.advance(60.0)
-            while (work := self.queue.get()) is not None:
-                self.owed.discard(work.ref)
-                self.queue.done(work)
+            while (look := self.queue.get()) is not None:
+                self.owed.discard(look.ref)
+                self.queue.done(look)
         assert not self.owed
-        assert self.queue.drain(0.0)
+        assert not self.queue.processing and self.queue.waiting == 0
 
 
 QueueMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)

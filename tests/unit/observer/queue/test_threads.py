@@ -43,13 +43,13 @@ def test_when_the_one_that_watches_the_clock_has_left_another_one_watches(queue)
     for place, ref in enumerate((A, B, C)):
         queue.add_after(ref, 0.05 * (place + 1), Cause.POLLED)
     _, found = taking(queue, 3)
-    wait_until(lambda: {work.ref for work in found} == {A, B, C})
+    wait_until(lambda: {look.ref for look in found} == {A, B, C})
 
 
 def test_one_of_many_watches_for_the_look_that_is_due_next(queue):
     waits = []
-    wait = queue._work.wait
-    queue._work.wait = lambda timeout: waits.append(timeout) or wait(timeout)
+    wait = queue._available.wait
+    queue._available.wait = lambda timeout: waits.append(timeout) or wait(timeout)
     queue.add_after(A, 100.0, Cause.POLLED)
     taking(queue, 16)
     wait_until(lambda: len(waits) == 16)
@@ -62,14 +62,14 @@ def test_a_look_that_is_due_before_the_one_watched_for_is_not_late(queue):
         queue.add_after(ref, delay, Cause.POLLED)
         wait_until(lambda: queue._watched < time.monotonic() + delay + 1.0)  # noqa: B023 - called here alone
     queue.add_after(C, 0.05, Cause.POLLED)
-    wait_until(lambda: [work.ref for work in found] == [C])
+    wait_until(lambda: [look.ref for look in found] == [C])
 
 
 def test_a_notification_wakes_one_that_waits(queue):
     waits = []
-    wait = queue._work.wait
-    queue._work.wait = lambda timeout: waits.append(timeout) or wait(timeout)
+    wait = queue._available.wait
+    queue._available.wait = lambda timeout: waits.append(timeout) or wait(timeout)
     _, found = taking(queue, 1)
     wait_until(lambda: waits)
     queue.add(A, Cause.NOTIFIED)  # it takes the lock: the thread has let go of it, and waits
-    wait_until(lambda: [work.ref for work in found] == [A])
+    wait_until(lambda: [look.ref for look in found] == [A])

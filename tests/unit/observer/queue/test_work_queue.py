@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from obsvc.model import Cause, Ref
-from obsvc.observer.queue.work import Patience
+from obsvc.observer.queue.entry import Postponement
 from obsvc.observer.queue.work_queue import Priority, QueueSettings, WorkQueue
 from obsvc.process.clock import ManualClock
 from tests.support.queueing import A, B, C, TopJitter, make_queue, notify, refs_due
@@ -34,9 +34,8 @@ def test_a_ref_waits_once_and_adds_are_counted(queue, clock):
     clock.advance(0.1)
     assert not notify(queue, A, None)
     assert not notify(queue, A, "active")
-    work = queue.get()
-    assert (work.ref, work.adds, work.since, work.announced) == (A, 3, began, ("stopped", None, "active"))
-    assert queue.coalesced == 2
+    look = queue.get()
+    assert (look.ref, look.adds, look.since, look.announced) == (A, 3, began, ("stopped", None, "active"))
     assert queue.get() is None
 
 
@@ -48,19 +47,19 @@ def test_a_repeated_announcement_takes_its_latest_place(queue):
 
 def test_never_processed_twice_at_once(queue):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     queue.add(A, Cause.STARTED)
     assert queue.get() is None
-    queue.done(work)
+    queue.done(look)
     assert queue.get().ref == A
 
 
 def test_added_while_processed_runs_once_more(queue, clock):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     notify(queue, A, "active")
     notify(queue, A, "stopped")
-    queue.done(work)
+    queue.done(look)
     clock.advance(1.0)
     again = queue.get()
     assert (again.ref, again.adds) == (A, 2)
@@ -124,16 +123,16 @@ def test_after_the_interval_a_notification_is_looked_at_at_once(queue, clock):
 
 def test_the_settle_look_is_the_same_entry(queue, clock):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     queue.add_after(A, 1.0, Cause.SETTLE)
-    queue.done(work)
+    queue.done(look)
     clock.advance(0.5)
     notify(queue, A, "active")
     assert queue.get() is None
     clock.advance(0.5)
-    work = queue.get()
-    assert (work.cause, work.adds) == (Cause.NOTIFIED, 2)
-    queue.done(work)
+    look = queue.get()
+    assert (look.cause, look.adds) == (Cause.NOTIFIED, 2)
+    queue.done(look)
     clock.advance(100)
     assert queue.get() is None
 
@@ -149,17 +148,17 @@ def test_an_urgent_add_does_not_wait(queue, clock):
 
 def test_an_urgent_add_while_processed_runs_right_after(queue):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     notify(queue, A, "active", urgent=True)
-    queue.done(work, shows=lambda state: state == "stopped")
+    queue.done(look, shows=lambda state: state == "stopped")
     assert queue.get().ref == A
 
 
 def test_an_urgent_add_that_the_look_has_answered_waits_the_interval(queue, clock):
     notify(queue, A)
-    work = queue.get()
+    look = queue.get()
     notify(queue, A, "active", urgent=True)
-    queue.done(work, shows=lambda state: state == "active")
+    queue.done(look, shows=lambda state: state == "active")
     assert queue.get() is None
     clock.advance(1.0)
     assert queue.get().ref == A
@@ -186,8 +185,8 @@ def test_a_notification_lifts_a_polled_ref_to_the_higher_priority(queue):
     queue.add(A, Cause.POLLED)
     queue.add(B, Cause.POLLED)
     notify(queue, B)
-    work = queue.get()
-    assert (work.ref, work.priority, work.cause) == (B, Priority.HIGH, Cause.NOTIFIED)
+    look = queue.get()
+    assert (look.ref, look.priority, look.cause) == (B, Priority.HIGH, Cause.NOTIFIED)
 
 
 def test_a_takeover_look_keeps_its_cause(queue):
@@ -203,7 +202,7 @@ def test_a_waiting_thread_is_woken_by_an_add():
     thread.start()
     notify(queue, A)
     thread.join(20.0)
-    assert [work.ref for work in found] == [A]
+    assert [look.ref for look in found] == [A]
 
 
 @pytest.mark.parametrize("cause", list(Cause))
@@ -225,12 +224,12 @@ def looks_during(queue, clock, notifications, *, every, seconds):
     for step in range(steps + round(5.0 / every)):
         if step < notifications:
             notify(queue, A, "active")
-        while (work := queue.get()) is not None:
+        while (look := queue.get()) is not None:
             now = clock.monotonic()
             looked.append(now - began)
-            if work.news and now < work.latest + 1.0:
-                queue.add_after(A, work.latest + 1.0 - now, Cause.SETTLE, movable=True)
-            queue.done(work)
+            if look.news and now < look.latest + 1.0:
+                queue.add_after(A, look.latest + 1.0 - now, Cause.SETTLE, gathers=True)
+            queue.done(look)
         clock.advance(every)
     return looked
 
@@ -260,33 +259,33 @@ def test_a_poll_and_an_urgent_notification_are_not_moved_on(settling, clock):
     assert settling.get() is not None
 
 
-PATIENCE = Patience(20.0, 60.0)
+POSTPONEMENT = Postponement(20.0, 60.0)
 
 
-def begun_build(queue, patience=None):
+def begun_build(queue, postpone=None):
     """A look that showed a build, and the poll that follows; a notification of it during the look."""
     queue.add(A, Cause.STARTED)
-    work = queue.get()
-    if patience is not None:
-        queue.add(A, Cause.NOTIFIED, patience=patience)
-    queue.add_after(A, 20.0, Cause.POLLED, routine=True)
-    queue.done(work, under_way=True)
+    look = queue.get()
+    if postpone is not None:
+        queue.add(A, Cause.NOTIFIED, postpone=postpone)
+    queue.add_after(A, 20.0, Cause.POLLED, postponable=True)
+    queue.done(look, under_way=True)
 
 
 def times_of_looks(queue, clock, seconds):
     """When looks are due within ``seconds``, by steps of one."""
     began, found = clock.monotonic(), []
     for _ in range(seconds + 1):
-        if (work := queue.get()) is not None:
-            found.append((clock.monotonic() - began, work.cause, work.calm))
-            queue.done(work)
+        if (look := queue.get()) is not None:
+            found.append((clock.monotonic() - began, look.cause, look.no_change))
+            queue.done(look)
         clock.advance(1.0)
     return found
 
 
 def test_what_is_still_under_way_waits_for_the_next_routine_look(queue, clock):
     begun_build(queue)
-    assert not queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    assert not queue.add(A, Cause.NOTIFIED, postpone=POSTPONEMENT)
     assert times_of_looks(queue, clock, 100) == [(20.0, Cause.NOTIFIED, True)]
 
 
@@ -296,7 +295,7 @@ def test_it_puts_the_routine_look_off_but_not_for_ever(queue, clock):
         clock.advance(10.0)
         if queue.get() is not None:
             break
-        queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+        queue.add(A, Cause.NOTIFIED, postpone=POSTPONEMENT)
     assert clock.monotonic() == pytest.approx(ManualClock().monotonic() + 60.0)
 
 
@@ -305,41 +304,41 @@ def test_it_puts_off_nothing_else(queue, clock):
     queue.add_after(A, 30.0, Cause.POLLED)  # a deadline's
     for _ in range(2):
         clock.advance(12.0)
-        queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+        queue.add(A, Cause.NOTIFIED, postpone=POSTPONEMENT)
     assert [at for at, _, _ in times_of_looks(queue, clock, 100)] == [6.0]
 
 
 def test_any_other_notification_ends_the_patience(queue, clock):
     begun_build(queue)
     clock.advance(5.0)
-    queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
+    queue.add(A, Cause.NOTIFIED, postpone=POSTPONEMENT)
     notify(queue, A, "active", urgent=True)
-    work = queue.get()
-    assert (work.announced, work.calm) == ((None, "active"), False)
+    look = queue.get()
+    assert (look.announced, look.no_change) == ((None, "active"), False)
 
 
 def test_where_nothing_is_known_to_be_under_way_there_is_no_patience(queue):
-    queue.add(A, Cause.NOTIFIED, patience=Patience(20.0, 60.0, known=False))
-    assert queue.get().calm
+    queue.add(A, Cause.NOTIFIED, postpone=Postponement(20.0, 60.0, known=False))
+    assert queue.get().no_change
 
 
 def test_what_came_during_a_look_that_showed_the_same_waits_for_the_next(queue, clock):
-    begun_build(queue, Patience(20.0, 60.0, known=False))
+    begun_build(queue, Postponement(20.0, 60.0, known=False))
     assert [at for at, _, _ in times_of_looks(queue, clock, 100)] == [20.0]
 
 
 def test_what_came_during_a_look_that_showed_something_else_waits_the_interval(queue, clock):
     queue.add(A, Cause.STARTED)
-    work = queue.get()
-    queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
-    queue.done(work)
+    look = queue.get()
+    queue.add(A, Cause.NOTIFIED, postpone=POSTPONEMENT)
+    queue.done(look)
     clock.advance(1.0)
     assert queue.get() is not None
 
 
 def test_what_came_during_a_look_that_failed_is_looked_at_with_the_next_try(queue, clock):
     queue.add(A, Cause.STARTED)
-    work = queue.get()
-    queue.add(A, Cause.NOTIFIED, patience=PATIENCE)
-    clock.advance(queue.retry(work))
+    look = queue.get()
+    queue.add(A, Cause.NOTIFIED, postpone=POSTPONEMENT)
+    clock.advance(queue.retry(look))
     assert queue.get().adds == 2

@@ -19,7 +19,7 @@ ANNOUNCED_KEPT = 8
 #: for apart (I10), so that cause is never hidden by another; routine comes last.
 _TELLING = (
     Cause.TAKEOVER, Cause.STARTED, Cause.NOTIFIED, Cause.MARKED, Cause.RETRY, Cause.SETTLE, Cause.RESYNC,
-    Cause.POLLED, Cause.TOLD,
+    Cause.POLLED, Cause.PAYLOAD,
 )
 _RANK = {cause: rank for rank, cause in enumerate(_TELLING)}
 
@@ -43,7 +43,7 @@ _PRIORITY = {
     Cause.TAKEOVER: Priority.LOW,
     Cause.RESYNC: Priority.LOW,
     Cause.POLLED: Priority.LOW,
-    Cause.TOLD: Priority.LOW,  # never in the queue
+    Cause.PAYLOAD: Priority.LOW,  # never in the queue
 }
 
 
@@ -57,7 +57,7 @@ def more_telling(one: Cause, other: Cause) -> Cause:
     return one if _RANK[one] <= _RANK[other] else other
 
 
-class Patience(msgspec.Struct, frozen=True, gc=False):
+class Postponement(msgspec.Struct, frozen=True, gc=False):
     """How long the look may wait that a notification asks for which says no more than that something is under way.
 
     delay: seconds after the newest such notification.  longest: seconds after the look before.
@@ -65,11 +65,11 @@ class Patience(msgspec.Struct, frozen=True, gc=False):
     """
 
     delay: float
-    longest: float
+    limit: float
     known: bool = True
 
 
-class Work(msgspec.Struct, frozen=True, gc=False):
+class DueLook(msgspec.Struct, frozen=True, gc=False):
     """One look to be made now.
 
     cause: the most telling of the causes that asked for it.
@@ -92,7 +92,7 @@ class Work(msgspec.Struct, frozen=True, gc=False):
     news: bool = False
     priority: Priority = Priority.HIGH
     latest: float = 0.0
-    calm: bool = False
+    no_change: bool = False
 
 
 class Entry:
@@ -110,9 +110,9 @@ class Entry:
     heap are told by it.
     """
 
-    __slots__ = ("adds", "after_quiet", "announced", "calm", "cause", "due", "latest", "movable", "movable_since",
-                 "news", "place", "placed_due", "priority", "put_off", "ready", "routine", "routine_since", "since",
-                 "urgent")
+    __slots__ = ("adds", "after_quiet", "announced", "cause", "due", "gather_due", "gather_since", "latest", "news",
+                 "no_change", "place", "placed_due", "poll_due", "poll_since", "postponement", "priority", "ready",
+                 "since", "urgent")
 
     def __init__(self, cause: Cause, since: float, priority: Priority) -> None:
         self.cause = cause
@@ -123,12 +123,12 @@ class Entry:
         self.news = False
         self.latest = 0.0
         self.due: float | None = None
-        self.movable: float | None = None
-        self.movable_since = 0.0
-        self.calm = False
-        self.routine: float | None = None
-        self.routine_since = 0.0
-        self.put_off: Patience | None = None
+        self.gather_due: float | None = None
+        self.gather_since = 0.0
+        self.no_change = False
+        self.poll_due: float | None = None
+        self.poll_since = 0.0
+        self.postponement: Postponement | None = None
         self.after_quiet = False
         self.urgent: list[str | None] = []
         self.ready = False
@@ -136,79 +136,79 @@ class Entry:
         self.placed_due = 0.0
 
     def join(self, cause: Cause, now: float, priority: Priority, announced: tuple[str | None, ...], *,
-             calm: bool) -> None:
+             no_change: bool) -> None:
         """Take in one more request, the newest."""
         self.cause = more_telling(self.cause, cause)
         self.priority = min(self.priority, priority)
         self.announced = joined(self.announced, announced)
         self.adds += 1
         if cause in NEWS:
-            self.news, self.latest, self.calm = True, now, calm
+            self.news, self.latest, self.no_change = True, now, no_change
 
-    def join_older(self, work: Work, cause: Cause) -> None:
+    def join_older(self, look: DueLook, cause: Cause) -> None:
         """Take in a look that was begun before all of this and is to be made (again)."""
         self.cause = more_telling(self.cause, cause)
-        self.since = min(self.since, work.since)
-        self.priority = min(self.priority, work.priority)
-        self.announced = joined(work.announced, self.announced)
-        self.adds += work.adds
-        if work.news and not self.news:
-            self.news, self.calm = True, work.calm
-        self.latest = max(self.latest, work.latest)
+        self.since = min(self.since, look.since)
+        self.priority = min(self.priority, look.priority)
+        self.announced = joined(look.announced, self.announced)
+        self.adds += look.adds
+        if look.news and not self.news:
+            self.news, self.no_change = True, look.no_change
+        self.latest = max(self.latest, look.latest)
 
-    def by(self, due: float) -> None:
+    def no_later_than(self, due: float) -> None:
         """Be looked at no later than ``due``: earliest wins."""
         self.due = due if self.due is None else min(self.due, due)
 
-    def move(self, since: float, due: float) -> None:
+    def gather_until(self, since: float, due: float) -> None:
         """Be looked at by ``due``, or later where a notification moves that on."""
-        if self.movable is None:
-            self.movable, self.movable_since = due, since
+        if self.gather_due is None:
+            self.gather_due, self.gather_since = due, since
         else:
-            self.movable = max(self.movable, due)
+            self.gather_due = max(self.gather_due, due)
 
-    def rest(self, since: float, due: float) -> None:
+    def poll_by(self, since: float, due: float) -> None:
         """Be looked at by ``due``, or later where :meth:`wait` puts that off."""
-        if self.routine is None:
-            self.routine, self.routine_since = due, since
+        if self.poll_due is None:
+            self.poll_due, self.poll_since = due, since
         else:
-            self.routine = min(self.routine, due)
+            self.poll_due = min(self.poll_due, due)
 
-    def wait(self, now: float, patience: Patience) -> None:
+    def postpone_poll(self, now: float, postpone: Postponement) -> None:
         """Something is under way still: a routine look is put off, and answers for this too."""
-        if self.routine is None:
-            self.routine, self.routine_since = now, now
-        self.routine = max(self.routine, min(now + patience.delay, self.routine_since + patience.longest))
+        if self.poll_due is None:
+            self.poll_due, self.poll_since = now, now
+        self.poll_due = max(self.poll_due, min(now + postpone.delay, self.poll_since + postpone.limit))
 
     @property
-    def when(self) -> float | None:
+    def due_at(self) -> float | None:
         """When the look is to be made; None: at once."""
         when = self.due
-        for due in (self.movable, self.routine):
+        for due in (self.gather_due, self.poll_due):
             if due is not None and (when is None or due < when):
                 when = due
         return when
 
-    def resolve(self, now: float, quiet_until: Callable[[Entry], float], shows: Callable[[str], bool] | None, *,
-                under_way: bool) -> None:
+    def place_after_look(self, now: float, quiet_until: Callable[[Entry], float],
+                         shows: Callable[[str], bool] | None, *, under_way: bool) -> None:
         """Fix the due time once the look that ran beside it is over; urgent adds that the look has answered
         already (``shows``) wait out the interval like any other, and so does what was to be put off where the look
         did not show something ``under_way``."""
-        if self.put_off is not None:
+        if self.postponement is not None:
             if under_way:
-                self.wait(now, self.put_off)
+                self.postpone_poll(now, self.postponement)
             else:
                 self.after_quiet = True
-            self.put_off = None
+            self.postponement = None
         if any(state is None or shows is None or not shows(state) for state in self.urgent):
-            self.by(now)
+            self.no_later_than(now)
         elif self.urgent:
             self.after_quiet = True
         self.urgent = []
         if self.after_quiet:
-            self.move(self.latest, quiet_until(self))
+            self.gather_until(self.latest, quiet_until(self))
             self.after_quiet = False
-        if self.when is None:
+        if self.due_at is None:
             self.due = now
 
 

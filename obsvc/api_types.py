@@ -1,9 +1,12 @@
-"""What the API answers, typed.  Fields that this client does not know yet are left out, so that an older client
-works with a newer API.  Times are seconds since the epoch.
+"""The answers of the public API as types: the API's own schemas, and what the client library returns.
 
-Much like the contract with the engine (``obsvc.engine_client``), and apart from it for two reasons: here a ref stands
-as three fields, and what is an enumeration there is text here, so that a newer API may have words that this client
-does not know.  The two change at different times and for different readers."""
+Below both: the client is importable without the server's libraries, and the server does not depend on its client.
+
+A client ignores fields that it does not know yet, so an older client works with a newer API.  Times are seconds since
+the epoch.  The types resemble the contract with the engine (``obsvc.engine_client``) and are separate from it for two
+reasons: here a ref is three fields, and what is an enumeration there is text here, so that a newer API may use words
+that an older client does not know.  The two change at different times and for different readers.
+"""
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,6 @@
-"""Reading requests: query parameters and bodies, refused with the name of what is wrong."""
+"""Bodies of requests: what they may be, and how they are read; refused with the name of what is wrong."""
 from __future__ import annotations
 
-import enum
 import math
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,7 +11,6 @@ from obsvc.exceptions import InvalidInput, TooLarge
 from obsvc.model import Condition
 
 T = TypeVar("T")
-E = TypeVar("E", bound=enum.Enum)
 
 #: Parts of a ref, as the engine takes them: no database holds a NUL.
 ResourceId = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\u0000]*$")]
@@ -24,86 +22,8 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 #: Largest body, bytes: the largest legal template (Heat's max_template_size is 512 KiB) as JSON text, and some room.
 BODY_LIMIT = 2 * 1024 * 1024
 
-#: Largest whole number: what every database takes.
-WHOLE_MAX = 2**63 - 1
-
 #: Most observations that one request starts.
 START_MOST = 1000
-
-#: Largest page.
-LIMIT_MAX = 1000
-
-
-class Query:
-    """The query parameters of one request; any that is not in ``known`` is refused."""
-
-    def __init__(self, req: falcon.Request, *known: str) -> None:
-        self._req = req
-        for name in req.params:
-            if name not in known:
-                raise InvalidInput(f"query parameter {name!r} is not known here: expected {_either(known)}")
-
-    def text(self, name: str) -> str | None:
-        """The parameter's text; None where it is missing."""
-        value = self._req.get_param_as_list(name) or []
-        if len(value) > 1:
-            raise InvalidInput(f"query parameter {name!r}: expected it once, got it {len(value)} times")
-        if value == [""]:
-            raise InvalidInput(f"query parameter {name!r}: expected a value, got none: leave it out")
-        return value[0] if value else None
-
-    def integer(self, name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
-        """A whole number from ``least``; more than ``most`` counts as ``most``."""
-        text = self.text(name)
-        try:
-            value = default if text is None else int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= WHOLE_MAX:
-            raise InvalidInput(f"query parameter {name!r}: expected a whole number from {least}, got {text!r}")
-        return value if most is None else min(value, most)
-
-    def limit(self, default: int = 100) -> int:
-        return self.integer("limit", default, least=1, most=LIMIT_MAX)
-
-    def seconds(self, name: str, default: float, most: float) -> float:
-        """Seconds to wait, from 0; more than ``most`` counts as that."""
-        text = self.text(name)
-        try:
-            value = default if text is None else float(text)
-        except ValueError:
-            value = -1.0
-        if not (value >= 0 and math.isfinite(value)):
-            raise InvalidInput(f"query parameter {name!r}: expected seconds from 0, got {text!r}")
-        return min(value, most)
-
-    def choice(self, name: str, kind: type[E]) -> E | None:
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return kind(text)
-        except ValueError:
-            names = [str(each.value) for each in kind]
-            raise InvalidInput(f"query parameter {name!r}: expected {_either(names)}, got {text!r}") from None
-
-    def label(self) -> tuple[str, str] | None:
-        """The parameter ``label``, ``KEY=VALUE``, as a pair."""
-        text = self.text("label")
-        if text is None:
-            return None
-        name, sign, value = text.partition("=")
-        if not sign or not name:
-            raise InvalidInput(f"query parameter 'label': expected KEY=VALUE, got {text!r}")
-        return name, value
-
-    def boolean(self, name: str) -> bool | None:
-        text = self.text(name)
-        if text is None:
-            return None
-        if text.lower() not in ("true", "false", "1", "0"):
-            raise InvalidInput(f"query parameter {name!r}: expected true or false, got {text!r}")
-        return text.lower() in ("true", "1")
 
 
 class StartBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,7 +138,3 @@ def check_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not (timeout > 0 and math.isfinite(timeout)):
         raise InvalidInput(f"timeout: expected seconds above 0, got {timeout}")
     return timeout
-
-
-def _either(names: Any) -> str:
-    return ", ".join(sorted(names)) or "none"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from obsvc.model import Ref, Snapshot
 
 
-class Outcome(enum.StrEnum):
+class FetchOutcome(enum.StrEnum):
     FOUND = "found"  #: the service answered with the resource: there is a snapshot
     ABSENT = "absent"  #: the service answered 404
     FAILED = "failed"  #: anything else (401, 403, 429, 5xx, no answer, a body that can't be read): says nothing
@@ -15,7 +15,7 @@ class Outcome(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchResult:
     """One fetch.
 
     began_at: monotonic seconds just before the request was sent.  fetched_at: the same in seconds since the
@@ -25,7 +25,7 @@ class Fetched:
     """
 
     ref: Ref
-    outcome: Outcome
+    outcome: FetchOutcome
     began_at: float
     fetched_at: float = 0.0
     snapshot: Snapshot | None = None
