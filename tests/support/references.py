@@ -29,6 +29,8 @@ _MODULE_FILE = re.compile(r"`([\w./]+\.py)`")
 _COMMENT = re.compile(r"(?:^\s*|\s{2})#+:?\s?(.*)")
 _ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc|const):`~?([\w.]+)`")
 _DOTTED = re.compile(r"(?<![\w.@/-])(obsvc(?:\.\w+)+)")
+_NOT_HERE = re.compile(r"\b(?:DESIGN|BASELINES|REVIEW)\b(?: \d)?")
+_INVARIANT = re.compile(r"(?<![\w\"'/.])I(?:1[0-2]|[1-9])\b(?![\"'])")
 _SECTION = re.compile(r"(docs/[\w./-]+\.md)`*,?\s+(?:section\s+)?[\"“]([^\"”]+)[\"”]")
 
 #: What begins as a module of obsvc's would and is none: event types, and the commands' entry points.
@@ -250,10 +252,8 @@ def _set_in(cls: type) -> frozenset[str]:
                      if name.startswith(prefix))
 
 
-def citations(note: str) -> list[str]:
-    """Citations of documents that are not in the repository, and of an invariant by its number alone: whoever reads
-    it must be told where the invariants are listed."""
-    found = re.findall(r"\b(?:DESIGN|BASELINES|REVIEW)\b(?: \d)?", note)
-    if "docs/design.md" not in note:
-        found += re.findall(r"(?<![\w\"'/])I(?:1[0-2]|[1-9])\b(?![\"'])", note)
-    return found
+def citations(text: str, page: str) -> list[str]:
+    """Citations in ``text``, a part of ``page``, of documents that are not in the repository, and of an invariant by
+    its number where the page does not say which document lists them."""
+    found = _NOT_HERE.findall(text)
+    return found if "docs/design.md" in page else found + _INVARIANT.findall(text)

@@ -131,8 +131,9 @@ def test_a_dotted_name():
 
 @pytest.mark.parametrize(("text", "found"), [
     ("as DESIGN 3 has it", ["DESIGN 3"]), ("(BASELINES)", ["BASELINES"]), ("see REVIEW", ["REVIEW"]),
-    ("never twice (I7)", ["I7"]), ("I1, I12 of docs/design.md", []), ("I am", []), ("redesigned", []),
+    ("never twice (I7)", ["I7"]), ("I1, I12 of docs/design.md", []),
+    ("I1 (docs/design.md) and DESIGN 2", ["DESIGN 2"]), ("I am", []), ("redesigned", []),
     ('findings.expect("I3")', []), ("I13", []),
 ])
 def test_a_citation_of_what_is_not_in_the_repository(text, found):
-    assert references.citations(text) == found
+    assert references.citations(text, text) == found
