@@ -74,7 +74,7 @@ class Demonstration:
         self._bus = f"filesystem://{folder}/bus"
         self._cloud = f"http://127.0.0.1:{cloud}"
         self._cloud_port = cloud
-        options = {
+        options: dict[str, dict[str, object]] = {
             **OPTIONS,
             "bus:cloud": {"url": self._bus, "exchanges": EXCHANGES},
             "emit": {"url": self._bus},
@@ -237,10 +237,11 @@ class Demonstration:
         return request(self._tree.api_url + path, method=method, body=body)
 
     def _nodes(self) -> list[dict[str, Any]]:
-        return self._api(f"/v1/stacks/{STACK}/resources")["resources"]
+        nodes: list[dict[str, Any]] = self._api(f"/v1/stacks/{STACK}/resources")["resources"]
+        return nodes
 
     def _partitions(self) -> list[dict[str, Any]]:
-        found = self._api("/v1/partitions")["partitions"]
+        found: list[dict[str, Any]] = self._api("/v1/partitions")["partitions"]
         self._partition_count = len(found)
         for each in found:
             if each.get("since"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import falcon
@@ -32,7 +32,7 @@ def operator() -> Actor:
 
 def truth_of(resource: Resource) -> dict[str, Any]:
     """A resource as it truly is.  name: a floating IP's is its address."""
-    body = resource.last_body
+    body = resource.body
     return {
         "type": resource.type, "id": resource.id, "status": resource.status, "exists": not resource.gone,
         "name": body.get("name", body.get("floating_ip_address")), "project_id": resource.project_id,
@@ -54,7 +54,7 @@ class Control:
         self.behind = behind
         self.replays = Replays(cloud)
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         for name in ("stats", "calls", "fetches", "notifications", "dials", "truth", "behind", "tokens", "replay"):
             app.add_route(f"/sim/v1/{name}", self, suffix=name)
         app.add_route("/sim/v1/replay/{replay_id}", self, suffix="one_replay")
@@ -142,7 +142,7 @@ class Control:
         resp.media = self.replays.status(replay_id)
 
 
-def _answer_list(resp: falcon.Response, key: str, entries: list[msgspec.Struct]) -> None:
+def _answer_list(resp: falcon.Response, key: str, entries: Sequence[msgspec.Struct]) -> None:
     resp.content_type = falcon.MEDIA_JSON
     resp.data = msgspec.json.encode({key: entries})
 

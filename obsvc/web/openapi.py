@@ -50,7 +50,8 @@ class Schemas:
         """The schema of a type, or of a tuple of alternatives."""
         if isinstance(kind, tuple):
             return {"anyOf": [self.of(each) for each in kind]}
-        return self._found[kind]
+        schema: dict[str, Any] = self._found[kind]
+        return schema
 
     def content(self, kind: Any) -> dict[str, Any]:
         return {"application/json": {"schema": self.of(kind)}}

@@ -64,7 +64,7 @@ class Compute:
         self.volumes = volumes
         self.life = ServerLife(cloud)
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         app.add_route("/compute", self, suffix="versions")
         app.add_route("/compute/v2.1", self, suffix="version")
         app.add_route("/compute/v2.1/servers", self, suffix="servers")
@@ -152,7 +152,7 @@ class Compute:
 
     def _deleted(self, actor: Actor, *, everyone: bool) -> dict[str, tuple[Resource, Mapping[str, Any]]]:
         """Deleted servers, which ``changes-since`` lists too."""
-        return {each.id: (each, {**each.last_body, "status": "DELETED", "updated": iso(each.revisions[-1].time)})
+        return {each.id: (each, {**each.body, "status": "DELETED", "updated": iso(each.revisions[-1].time)})
                 for each in self.cloud.world.everything()
                 if each.type == TYPE and each.gone and each.seen(self.cloud.now) is None
                 and (everyone or each.project_id == actor.project_id)}
@@ -192,7 +192,7 @@ class Compute:
         world = self.cloud.world
         with world.lock:
             server = world.add(TYPE, body, project_id=actor.project_id)
-            image_id = image["id"] if image else ""
+            image_id = image["id"] if isinstance(image, dict) else ""
             server.hidden |= {"flavor": flavor, "image_id": image_id, "image_name": self.images.name_of(image_id),
                               "networks": networks}
             fails = world.draw_failure(name)
@@ -266,18 +266,19 @@ class Compute:
         actor: Actor = req.context.actor
         with self.cloud.world.lock:
             server, _ = self._found(id, actor)
-            server.hidden["old_name"] = server.last_body["name"]
-            allowed = {key: asked[key] for key in ("name", "description", "accessIPv4", "accessIPv6") if key in asked}
+            server.hidden["old_name"] = server.body["name"]
+            allowed: Mapping[str, Any] = {
+                key: asked[key] for key in ("name", "description", "accessIPv4", "accessIPv6") if key in asked}
             self._changed(server, allowed, actor)
-            resp.media = {"server": self._shown(server, server.last_body, req)}
+            resp.media = {"server": self._shown(server, server.body, req)}
 
     def on_post_metadata(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         asked = read_json(req, "metadata")
         actor: Actor = req.context.actor
         with self.cloud.world.lock:
             server, _ = self._found(id, actor)
-            self._changed(server, {"metadata": {**server.last_body["metadata"], **asked}}, actor)
-            resp.media = {"metadata": server.last_body["metadata"]}
+            self._changed(server, {"metadata": {**server.body["metadata"], **asked}}, actor)
+            resp.media = {"metadata": server.body["metadata"]}
 
     def _changed(self, server: Resource, updates: Mapping[str, Any], actor: Actor) -> None:
         """A change that is no course of its own: saved at once, told in both families; nothing under way stops."""
@@ -304,7 +305,9 @@ class Compute:
             self.life.run(server, course, actor, on_saved=on_saved)
         resp.status = falcon.HTTP_202
 
-    def _prepared(self, server: Resource, action: str, options: Any, course: str) -> tuple[str, Callable | None]:
+    def _prepared(
+        self, server: Resource, action: str, options: Any, course: str
+    ) -> tuple[str, Callable[[str], None] | None]:
         """The course, and what follows its saves."""
         if action == "reboot" and isinstance(options, dict) and options.get("type") == "HARD":
             return "reboot_hard", None

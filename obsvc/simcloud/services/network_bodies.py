@@ -48,7 +48,7 @@ def _network(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
 
 
 def _subnet(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
-    network_id = existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network")
+    network_id = existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network").id
     try:
         net = ipaddress.ip_network(str(asked.get("cidr")))
     except ValueError as error:
@@ -69,7 +69,7 @@ def _subnet(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
 
 
 def port(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
-    network_id = existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network")
+    network_id = existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network").id
     groups = asked.get("security_groups")
     for group in groups or ():
         existing(world, "network.security_group", group, "SecurityGroupNotFound", "Security group")
@@ -102,11 +102,12 @@ MAKERS = {"network.network": _network, "network.subnet": _subnet, "network.port"
           "network.security_group": _security_group}
 
 
-def existing(world: World, resource_type: str, resource_id: Any, kind: str, word: str) -> str:
-    """The id itself, of a resource that is there; Fault 404 otherwise."""
-    if resource_id is None or world.get(resource_type, str(resource_id)) is None:
+def existing(world: World, resource_type: str, resource_id: Any, kind: str, word: str) -> Resource:
+    """The resource, which is there; Fault 404 otherwise."""
+    resource = None if resource_id is None else world.get(resource_type, str(resource_id))
+    if resource is None:
         raise refuse(404, kind, f"{word} {resource_id} could not be found.")
-    return str(resource_id)
+    return resource
 
 
 def addresses_left(world: World, network_id: str, asked: Any, *,

@@ -40,7 +40,7 @@ def ports_of(world: World, device_id: str, *owners: str) -> list[Resource]:
 
 
 def _external(world: World, network_id: Any, what: str) -> str:
-    network = world.get("network.network", existing(world, "network.network", network_id, "NetworkNotFound", "Network"))
+    network = existing(world, "network.network", network_id, "NetworkNotFound", "Network")
     if not network.body["router:external"]:
         raise refuse(400, "BadRequest", f"Bad {what} request: Network {network_id} is not a valid external network.")
     return network.id
@@ -72,31 +72,33 @@ def change_router(world: World, router: Resource, asked: Asked) -> dict[str, Any
 
 def _gateway(world: World, router_id: str, asked: Asked | None) -> dict[str, Any] | None:
     """Plug the router into an external network, or out of the present one; its ``external_gateway_info``."""
-    network_id = _external(world, asked.get("network_id"), "router") if asked else None
     held = ports_of(world, router_id, GATEWAY)
-    kept = held[:1] if asked and held and held[0].body["network_id"] == network_id \
-        and not asked.get("external_fixed_ips") else []
-    plugged = kept or ([own_port(world, router_id, GATEWAY, network_id, asked.get("external_fixed_ips"))]
-                       if asked else [])
-    for each in held:
-        if each not in plugged:
-            world.remove(each)
+    if not asked:
+        for gateway in held:
+            world.remove(gateway)
+        return None
+    network_id = _external(world, asked.get("network_id"), "router")
+    wanted = asked.get("external_fixed_ips")
+    kept = bool(held) and held[0].body["network_id"] == network_id and not wanted
+    plugged = held[0] if kept else own_port(world, router_id, GATEWAY, network_id, wanted)
+    for gateway in held:
+        if gateway is not plugged:
+            world.remove(gateway)
     return {"network_id": network_id, "enable_snat": asked.get("enable_snat", True),
-            "external_fixed_ips": plugged[0].body["fixed_ips"]} if asked else None
+            "external_fixed_ips": plugged.body["fixed_ips"]}
 
 
 def add_interface(world: World, router: Resource, asked: Asked) -> dict[str, Any]:
     """Plug the router into a subnet, by a port of neutron's own or the one that is given; the answer."""
     if asked.get("port_id"):
-        found = world.get(PORT, existing(world, PORT, asked["port_id"], "PortNotFound", "Port"))
+        found = existing(world, PORT, asked["port_id"], "PortNotFound", "Port")
         if found.body["device_id"]:
             raise refuse(409, "PortInUse", f"Unable to complete operation on port {found.id} for network "
                                            f"{found.body['network_id']}. Port already has an attached device "
                                            f"{found.body['device_id']}.")
         world.change(found, {"device_id": router.id, "device_owner": INTERFACE, "status": "ACTIVE"})
     elif asked.get("subnet_id"):
-        subnet = world.get("network.subnet", existing(world, "network.subnet", asked["subnet_id"], "SubnetNotFound",
-                                                      "Subnet"))
+        subnet = existing(world, "network.subnet", asked["subnet_id"], "SubnetNotFound", "Subnet")
         if _interface_on(world, router.id, subnet.id) is not None:
             raise refuse(400, "BadRequest", f"Bad router request: Router already has a port on subnet {subnet.id}.")
         address = {"subnet_id": subnet.id, "ip_address": subnet.body["gateway_ip"]}
@@ -167,7 +169,7 @@ def _association(world: World, network_id: str, asked: Asked, own: Resource | No
     """The fields that say which port a floating IP leads to."""
     if not asked.get("port_id"):
         return {"port_id": None, "fixed_ip_address": None, "router_id": None}
-    found = world.get(PORT, existing(world, PORT, asked["port_id"], "PortNotFound", "Port"))
+    found = existing(world, PORT, asked["port_id"], "PortNotFound", "Port")
     wanted = asked.get("fixed_ip_address")
     fixed = next((each for each in found.body["fixed_ips"] if wanted in (None, each["ip_address"])
                   and ipaddress.ip_address(each["ip_address"]).version == 4), None)

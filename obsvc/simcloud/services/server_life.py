@@ -52,7 +52,7 @@ class ServerLife:
 
         def run() -> None:
             server.hidden["last_step"] = step
-            server.hidden["before"] = (server.last_body[STATE], server.last_body[POWER])
+            server.hidden["before"] = (server.body[STATE], server.body[POWER])
             if step.kind == "update":
                 self.save(server, step)
             elif step.kind == "create" and step.state == "building":
@@ -71,7 +71,7 @@ class ServerLife:
             filled = self._filled(server, step)
             make = nova_payloads.versioned if family == "versioned" else nova_payloads.unversioned
             payload = make(step.kind, server, filled, actor, self._cloud.now)
-            host = server.last_body["OS-EXT-SRV-ATTR:host"] or "unplaced"
+            host = server.body["OS-EXT-SRV-ATTR:host"] or "unplaced"
             topic = "versioned_notifications" if family == "versioned" else "notifications"
             self._cloud.notify("nova", publisher(step.sender, family, step.kind, host), event_type, payload,
                                actor=actor, resource_id=server.id, priority=step.priority, topic=topic)
@@ -90,9 +90,9 @@ class ServerLife:
     def save(self, server: Resource, step: sequences.Step) -> None:
         """Nova's save before an update notification: state, task and time."""
         now = self._cloud.now
-        body = server.last_body
-        state = body[STATE] if step.state == "same" else step.state
-        updates = {STATE: state, TASK: step.task, "status": sequences.server_status(state, step.task),
+        body = server.body
+        state = str(body[STATE] if step.state == "same" else step.state)
+        updates: dict[str, Any] = {STATE: state, TASK: step.task, "status": sequences.server_status(state, step.task),
                    "updated": iso(now)}
         if step.power:
             updates[POWER] = nova_payloads.POWER[step.power]
