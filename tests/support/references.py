@@ -156,6 +156,12 @@ def _names(body: Iterable[ast.stmt], prefix: str) -> Iterator[str]:
 # -- Python sources
 
 
+def texts_in(source: str) -> list[str]:
+    """The literal texts of a Python file; what an f-string has between its braces is left out of it."""
+    return [node.value for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
 def notes_of(source: str) -> list[Note]:
     """The comments and docstrings of a Python file; comments that follow one another are one.
 

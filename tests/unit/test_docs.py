@@ -100,6 +100,29 @@ def test_every_page_is_reached_from_the_front_pages():
     assert [_name(page) for page in PAGES if page.parent != ROOT and page not in reached] == []
 
 
+def test_the_layout_names_every_package_and_room():
+    layout = (ROOT / "docs" / "development.md").read_text()
+    folders = {name.removesuffix("__init__.py") for name in FILES
+               if re.fullmatch(r"obsvc/\w+/(\w+/)?__init__\.py", name)}
+    modules = {name for name in FILES if re.fullmatch(r"obsvc/[a-z]\w*\.py", name)}
+    assert sorted(name for name in folders | modules if f"`{name}`" not in layout) == []
+
+
+def test_the_log_lines_of_the_documents_are_written():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = page[page.index("| line | meaning | do |"):]
+    texts = [text for name in SOURCES if name.startswith("obsvc/")
+             for text in references.texts_in((ROOT / name).read_text())]
+    lines = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    assert len(lines) >= 5
+    assert [line for line in lines if not any(_written(line, text) for text in texts)] == []
+
+
+def _written(line: str, text: str) -> bool:
+    """Whether a log's format has the parts of ``line``, in their order; … stands for whatever is between them."""
+    return re.search(".*".join(re.escape(part.strip()) for part in line.split("…")), text) is not None
+
+
 def _in_notes(find: Callable[[references.Note, str, str], list[str]]) -> list[str]:
     """What ``find(note, source, module)`` says of the comments and docstrings of every Python file."""
     said = []
