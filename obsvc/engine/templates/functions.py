@@ -39,7 +39,7 @@ class Place:
 class Facts:
     """What is known of one resource: its id, and the attributes of its last snapshot."""
 
-    resource_id: str
+    resource_id: str | None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -153,7 +153,7 @@ class Resolver:
         rest = self.resolve(path[1:], place)
         return _follow(self._parameters[path[0]], rest, place, f"parameter {path[0]}")
 
-    def _get_resource(self, argument: str, place: Place) -> str:
+    def _get_resource(self, argument: str, place: Place) -> str | None:
         return self._known(argument, place).resource_id
 
     def _get_attr(self, argument: list[Any], place: Place) -> Any:
