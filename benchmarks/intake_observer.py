@@ -18,6 +18,7 @@ from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process import gc_tuning
 from obsvc.process.clock import SystemClock
@@ -47,8 +48,10 @@ class Member:
             ScheduleSettings(), policy.LookSettings(), holdings=self.holdings, memory=memory,
             deliveries=self.deliveries, queue=self.queue, engine_time=clock.time, heard_since=lambda: None, clock=clock,
         )
-        self.intake = Intake(holdings=self.holdings, memory=memory,
-                             notified=schedule.notified, mark_soon=lambda ref: None)
+        self.intake = Intake(
+            holdings=self.holdings, memory=memory, deliveries=self.deliveries, listener=schedule,
+            marks=MarkRequests(deliveries=self.deliveries, clock=clock),
+        )
         self.listener = BusListener(
             dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
             on_gap=lambda bus, reason: None, bury=self._bury, skip_reason=self._skip_reason,

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.ownership import (
@@ -14,20 +15,25 @@ from obsvc.engine_client.ownership import (
 from obsvc.engine_client.reports import ReportOutcome, ReportRequest, Verdict
 from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, MemberId, Ref
-from obsvc.observer.engine_link.lists import Follower, Loader
+from obsvc.observer import member
+from obsvc.observer.engine_link.lists import ListFollower, ListLoader
 from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from obsvc.observer.hand_over import HandOver
+from obsvc.observer.hand_over import HandOver, HandOverRequests, PartitionLooks
 from obsvc.observer.intake.intake import Intake
 from obsvc.observer.looks import policy
+from obsvc.observer.looks.recall import Recall
 from obsvc.observer.looks.runner import LookRunner
 from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.trail import Trails
+from obsvc.observer.member import LookTriggers
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
-from obsvc.process.clock import ManualClock
+from obsvc.process.clock import Clock, ManualClock
 from tests.support.observer_state import (
     PARTITIONS,
     FakeDelivery,
@@ -41,35 +47,44 @@ from tests.support.observer_state import (
 class Member:
     """One member's state and its decisions; ``step`` makes what is due, ``answer`` plays the engine."""
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or ManualClock()
         settings = policy.LookSettings(poll_initial=15.0)
         moment = lambda: policy.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
         self.holdings = Holdings(PARTITIONS, new_look=lambda one: policy.new_state(one, moment()),
                                  renewed_look=policy.renewed)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
         self.deliveries = UnsettledDeliveries(clock=self.clock)
+        self.mark_requests = MarkRequests(deliveries=self.deliveries, clock=self.clock)
         self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
                                      since=float("-inf"))
         self.heard_since = self.clock.monotonic() - 1000
         self.schedule = LookSchedule(
             ScheduleSettings(), settings, holdings=self.holdings, memory=self.memory, deliveries=self.deliveries,
             queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
-            rng=random.Random(1), mark_later=lambda ref: self.marked_later.append(ref),
+            rng=random.Random(1), mark_later=self.mark_requests.mark_later,
         )
-        self.marked_soon, self.stale, self.fetches, self.reports, self.marked_later = [], [], [], [], []
+        self.stale, self.fetches, self.reports = [], [], []
+        self.triggers = LookTriggers(
+            schedule=self.schedule, trails=Trails(self.clock.time),
+            recall=Recall(grace=60.0, window=600.0, service_of=str, clock=self.clock),
+        )
         self.intake = Intake(
-            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self.schedule.notified,
-            mark_soon=self.marked_soon.append, clock=self.clock,
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, marks=self.mark_requests,
+            listener=self.triggers, clock=self.clock,
         )
         self.answers = {}
         self.look_runner = LookRunner(
             settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule, deliveries=self.deliveries,
             absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=lambda report, _answered: self.reports.append(report), mark_soon=self.marked_soon.extend,
+            submit=lambda report, _answered: self.reports.append(report), mark_soon=self.mark_requests.mark_soon,
             stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
             rng=random.Random(1),
         )
+
+    @property
+    def marked_soon(self) -> list[Ref]:
+        return self.mark_requests.soon(1000)
 
     def fetch(self, ref: Ref) -> FetchResult:
         self.fetches.append(ref)
@@ -121,34 +136,47 @@ class Away:
         return getattr(self._engine, name)
 
 
+class NothingElse:
+    """The parts of a member that play no role here: its buses are consumed, it has no reporter and no beats."""
+
+    def consuming(self):
+        return True
+
+    def withdraw(self, number, generation):
+        return 0
+
+    def fields(self):
+        return {}
+
+
 class Connected(Member):
     """A member whose lists, marks and reports are the engine's; claims are made by the test."""
 
     def __init__(self, service, clock, name="obs-1"):
-        super().__init__()
-        self.clock = self.memory._clock = self.deliveries._clock = self.queue._clock = clock
-        self.schedule._clock = self.look_runner._clock = clock
-        self.schedule._engine_time = self.look_runner._wall = clock.time
+        super().__init__(clock)
         self.engine = Away(LocalEngine(service))
         self.member = MemberId(name, "aa")
         self.released, self.lost, self.asked = [], [], []
         self.marker = Marker(
             engine=self.engine, member=self.member, holdings=self.holdings, deliveries=self.deliveries,
-            due=self.schedule.marked, mark_after=10.0, clock=clock,
+            requests=self.mark_requests, listener=self.triggers, mark_after=10.0, clock=clock,
         )
-        self.loader = Loader(
-            engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
-            completed=self.schedule.completed,
+        self.loader = ListLoader(
+            engine=self.engine, member=self.member, holdings=self.holdings, ownership=self, listener=self.triggers,
         )
-        self.follower = Follower(
-            engine=self.engine, member=self.member, holdings=self.holdings, owner=lambda: self,
-            applied=self.schedule.applied, reload=self.loader.wake,
+        self.follower = ListFollower(
+            engine=self.engine, member=self.member, holdings=self.holdings, ownership=self, listener=self.triggers,
+            trails=NothingElse(), newly_complete=self.loader.newly_complete,
         )
+        self.asked_for_here = HandOverRequests()
         self.hand_over = HandOver(
-            partitions=PARTITIONS, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
-            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
-            withdraw=lambda *_: 0, owner=lambda: self,
-            ready=lambda: True, status=dict, drain_timeout=0.0, clock=clock,
+            requests=self.asked_for_here, holdings=self.holdings, deliveries=self.deliveries,
+            looks=PartitionLooks(queue=self.queue, runner=self.look_runner, schedule=self.schedule, clock=clock),
+            marker=self.marker, owner=self, drain_timeout=0.0, clock=clock,
+        )
+        self.worker = member.Member(
+            holdings=self.holdings, deliveries=self.deliveries, marks=self.mark_requests, hand_over=self.asked_for_here,
+            schedule=self.schedule, reporter=NothingElse(), buses=NothingElse(), beat=NothingElse(),
         )
         self.heard_since = clock.monotonic() - 1000
 
@@ -156,17 +184,22 @@ class Connected(Member):
     def claim(self, number=3, reason=ClaimReason.VACANT):
         claim = ClaimRequest(self.member, f"{self.member}-{self.clock.time()}", (PartitionClaim(number, reason),))
         for granted in self.engine.claim(claim).grants:
-            self.hand_over.granted(granted)
+            self.worker.granted(granted)
         self.loader.load(dict(self.holdings.loading()))
 
     def release(self, number, generation, *, taken=True):
         self.released.append((number, generation))
         self.engine.release(ReleaseRequest(self.member, ((number, generation),), () if taken else (number,)))
 
+    def give(self, number, stop=None):
+        """Hand the partition over, as another member asks."""
+        self.worker.asked(number)
+        self.hand_over.hand_over(self.asked_for_here.take(), stop or threading.Event())
+
     def lost_by_engine(self, numbers, known=None):
         for number in numbers:
             self.lost.append(number)
-            self.hand_over.lost(number, known[number], "test")
+            self.worker.lost(number, known[number], "test")
 
     def asked_for(self, numbers):
         self.asked += numbers

@@ -16,7 +16,10 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 
+from oslo_config import cfg
+
 from obsvc import metrics
+from obsvc.catalog import Catalog
 from obsvc.engine_client.duties import SWEPT, RecallCount
 from obsvc.model import Cause, Ref
 from obsvc.process.clock import Clock
@@ -45,6 +48,15 @@ class Recall:
         self._origin: RecencyMap[Ref, bool | None] = RecencyMap(KEPT)  # of the look that a settle look follows
         self._waiting: RecencyMap[Ref, list[float]] = RecencyMap(KEPT)  # changes found without a notification
         self._counted: deque[tuple[float, str, str, bool]] = deque(maxlen=COUNTED_MAX)
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts, catalog: Catalog, clock: Clock) -> Recall:
+        """As ``[sweep]`` says."""
+        services = {name: catalog.service_of(name).service for name in catalog.types}
+        return cls(
+            grace=conf.sweep.grace, window=conf.sweep.recall_window, clock=clock,
+            service_of=lambda name: services.get(name, name),
+        )
 
     def notified(self, ref: Ref) -> None:
         """A notification that asks for a look at ``ref``, which is observed here, has arrived."""

@@ -11,6 +11,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Notification, Ref
@@ -23,6 +24,9 @@ from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 
+#: Share of a service's request budget that a resync may take.
+RESYNC_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class ScheduleSettings:
@@ -31,6 +35,11 @@ class ScheduleSettings:
 
     allowed_lag: float = 15.0
     resync_rate: float = 75.0
+
+    @classmethod
+    def from_conf(cls, conf: Any) -> ScheduleSettings:
+        """Read ``[observer]`` and ``[cloud]`` of an oslo.config ConfigOpts."""
+        return cls(conf.observer.allowed_lag, RESYNC_SHARE * conf.cloud.requests_per_second)
 
 
 class LookSchedule:

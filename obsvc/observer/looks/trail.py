@@ -15,10 +15,12 @@ from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
 from obsvc.model import Cause, Notification, Ref
+from obsvc.observer.fetching.gate import ServiceGate
 from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import Decision
 from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.holdings import Holdings, RefStatus, Task
+from obsvc.process.clock import Clock
 from obsvc.process.recency_map import RecencyMap
 
 #: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
@@ -128,11 +130,16 @@ def judged(task: Task, outcome: ReportOutcome) -> str:
 
 
 class TrailAnswers:
-    """Tells the trails that ``follow`` asks for.  shut: the services that are left alone now."""
+    """Tells the trails that ``follow`` asks for.  wall: the engine's clock as well as it is known."""
 
-    def __init__(self, trails: Trails, *, holdings: Holdings, queue: WorkQueue, wall: Callable[[], float],
-                 shut: Callable[[], Sequence[str]]) -> None:
-        self._trails, self._holdings, self._queue, self._wall, self._shut = trails, holdings, queue, wall, shut
+    def __init__(self, trails: Trails, *, holdings: Holdings, queue: WorkQueue, gate: ServiceGate,
+                 wall: Callable[[], float], clock: Clock) -> None:
+        self._trails = trails
+        self._holdings = holdings
+        self._queue = queue
+        self._gate = gate
+        self._wall = wall
+        self._clock = clock
 
     def tell(self, refs: Sequence[Ref]) -> tuple[ToldTrail, ...]:
         """The trail of each of ``refs`` whose partition is held."""
@@ -146,7 +153,7 @@ class TrailAnswers:
     def _trail(self, ref: Ref) -> Trail:
         processing, due = self._queue.next_look(ref)
         sentence = why(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
-                       shut=self._shut())
+                       shut=self._gate.open_breakers(self._clock.monotonic()))
         now = self._wall()
         return Trail(now, sentence, None if due is None else now + max(0.0, due[0]),
                      None if due is None else due[1].value, self._trails.events(ref))

@@ -87,6 +87,8 @@ class Holdings:
 
     partitions: P.  new_look: the look state that a ref begins with; renewed_look: as it is after its observations
     changed.  Both are called under the lock and touch nothing.
+
+    to_load: set when the list of a partition is to be read.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Holdings:
         self._renewed_look = renewed_look
         self._lock = threading.Lock()
         self._slots: list[_HeldPartition | None] = [None] * partitions
+        self.to_load = threading.Event()
 
     # -- what a notification asks
 
@@ -138,6 +141,7 @@ class Holdings:
             if known is not None and known.grant.generation >= grant.generation:
                 return
             self._slots[grant.partition] = _HeldPartition(grant)
+        self.to_load.set()
 
     def loading(self) -> list[tuple[PartitionId, Generation]]:
         """The partitions whose list is to be read, ascending."""
@@ -213,6 +217,7 @@ class Holdings:
                 return applied
             if changes.reload:
                 held.complete, held.loading = False, {}
+                self.to_load.set()
                 return applied
             if changes.version <= held.version:
                 return applied

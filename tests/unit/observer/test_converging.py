@@ -9,8 +9,6 @@ resynced is looked at.
 """
 from __future__ import annotations
 
-import threading
-
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +53,7 @@ class Simulated(Connected):
     def caught_up(self) -> bool:
         return (
             self.deliveries.oldest_age() <= 15 and not self.schedule.catching_up and not self.holdings.not_taken_over()
-            and not self.marker.pending
+            and not self.mark_requests.pending
         )
 
     def beat(self) -> None:
@@ -80,24 +78,15 @@ class Simulated(Connected):
             if not answer_lost:
                 self.reports.remove(report)
                 self.look_runner.answered(report, outcome)
-        marked, self.marked_soon = self.marked_soon, []
-        self.marker.mark_soon(marked)
 
     def claim_only(self, number: int, reason: ClaimReason) -> None:
         claim = ClaimRequest(self.member, f"{self.member}-{self.world.tick()}", (PartitionClaim(number, reason),))
         for grant in self.engine.claim(claim).grants:
             self.world.granted(grant)
-            self.hand_over.granted(grant)
+            self.worker.granted(grant)
 
     def load(self) -> None:
         self.loader.load(dict(self.holdings.loading()))
-
-    def give(self, number: int) -> None:
-        if number not in self.holdings.generations():
-            return
-        self.hand_over.asked(number)
-        asked, self.hand_over._asked = self.hand_over._asked, {}
-        self.hand_over._hand_over(asked, threading.Event())
 
 
 class World:
@@ -238,7 +227,7 @@ class World:
 
     def rests(self, member) -> bool:
         return not (member.queue.waiting or member.reports or member.holdings.loading() or len(member.deliveries)
-                    or member.marker.pending or member.inbox or member.schedule.catching_up)
+                    or member.mark_requests.pending or member.inbox or member.schedule.catching_up)
 
     def check(self) -> None:
         for ref in REFS:

@@ -8,8 +8,9 @@ from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import MarkReply
 from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, Condition, Snapshot, Urgency
-from obsvc.observer.engine_link.marks import LATER_AFTER, Marker
+from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.state.mark_requests import LATER_AFTER
 from tests.support.observer_member import Member, seen
 from tests.support.observer_state import MEMBER, FakeDelivery, notification, observed, ref_in
 
@@ -50,8 +51,7 @@ class Building(Showing):
         super().__init__(BUILD)
         self.engine = Engine()
         self.marker = Marker(engine=self.engine, member=MEMBER, holdings=self.holdings, deliveries=self.deliveries,
-                             due=self.schedule.marked, mark_after=10.0, clock=self.clock)
-        self.schedule._mark_later = self.marker.mark_later
+                             requests=self.mark_requests, listener=self.triggers, mark_after=10.0, clock=self.clock)
         self.gain(observed(A))
         self.step()
         self.answer(wanted=(Condition.ACTIVE,))

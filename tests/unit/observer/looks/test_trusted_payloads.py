@@ -66,7 +66,7 @@ class Trusting(Member):
             deliveries=self.deliveries, look_runner=self.look_runner, heard=lambda ref: None, wall=self.clock.time,
             clock=self.clock, rng=random.Random(1),
         )
-        self.intake._take_payload = self.trusted_payloads.take
+        self.intake._payloads = self.trusted_payloads
         self.look_runner._submit = self.submit
         self.latest = (1.0, body("one"))
         self.copies = []  # the engine's copy, as each report made it
