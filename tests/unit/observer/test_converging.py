@@ -1,4 +1,5 @@
-"""Whatever happens, in the end the engine's copy of every observed ref is what the cloud has (I1, I3, I12).
+"""Whatever happens, in the end the engine's copy of every observed ref is what the cloud has (I1, I3 and I12 of
+docs/design.md).
 
 Members (state, schedule and runner of looks, marker, hand-over: the real ones) over the real engine on SQLite, in one
 thread and virtual time.  Hypothesis plays the rest: changes behind notifications that come late and twice, lost

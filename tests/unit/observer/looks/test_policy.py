@@ -1,4 +1,4 @@
-"""The policy of looks: each rule of DESIGN 3 as a test on plain values."""
+"""The policy of looks: each of its rules as a test on plain values."""
 from __future__ import annotations
 
 import random
