@@ -13,13 +13,14 @@ import dataclasses
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from obsvc import metrics
+from obsvc.catalog import Catalog
 from obsvc.catalog.payloads import order_of
 from obsvc.catalog.schema import ResourceType, Service
 from obsvc.catalog.snapshots import snapshot
@@ -45,14 +46,14 @@ _STRANGE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 class Sessions(Protocol):
     """What the fetcher needs of :class:`obsvc.cloud.sessions.CloudSessions`."""
 
-    def get(self, region: str, service_type: str, path: str, *, aliases: Any = (), version_prefix: str = "",
-            microversion: str | None = None, headers: Any = None) -> Answer: ...
+    def get(self, region: str, service_type: str, path: str, *, aliases: Sequence[str] = (), version_prefix: str = "",
+            microversion: str | None = None, headers: Mapping[str, str] | None = None) -> Answer: ...
 
 
 class Fetcher:
     """catalog: of :func:`obsvc.catalog.load`.  gate: told of each answer; None: nobody is."""
 
-    def __init__(self, catalog: Any, sessions: Sessions, *, gate: ServiceGate | None = None,
+    def __init__(self, catalog: Catalog, sessions: Sessions, *, gate: ServiceGate | None = None,
                  clock: Clock | None = None) -> None:
         self._catalog = catalog
         self._sessions = sessions

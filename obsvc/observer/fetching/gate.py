@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from obsvc import metrics
+from obsvc.catalog import Catalog
 from obsvc.model import Ref
 from obsvc.observer.fetching.breaker import Breaker, BreakerState
 from obsvc.process.token_bucket import TokenBucket
@@ -164,7 +165,7 @@ class ServiceGate:
         return service
 
 
-def lanes_of(catalog: Any) -> Callable[[Ref], ServiceLane]:
+def lanes_of(catalog: Catalog) -> Callable[[Ref], ServiceLane]:
     """The lane of a ref: ``(region, service name)``; its type's own where the catalogue does not know the type."""
     services = {name: catalog.service_of(name).service for name in catalog.types}
 
