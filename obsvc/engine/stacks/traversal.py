@@ -83,7 +83,7 @@ def broken_nodes(tx: Transaction, rows: Iterable[Any]) -> set[str]:
     found = set()
     for some in batches(list(keys)):
         for row in tx.execute(sa.select(core.resource).where(core.resource.c.ref_key.in_(some))):
-            snapshot = load_head(row)
+            snapshot = load_head(row.snapshot)
             if snapshot is not None and has_failed(snapshot, Condition.ACTIVE):
                 found.add(keys[row.ref_key])
     return found
