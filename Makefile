@@ -30,7 +30,7 @@ test: venv servers keystone lint
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests $(ARGS)
 
 test-unit: venv
-	$(BIN)/pytest -q tests/unit $(ARGS)
+	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile quick tests/unit $(ARGS)
 
 test-functional: venv servers keystone
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests/functional $(ARGS)
@@ -43,7 +43,7 @@ test-long: venv servers keystone
 SEEDS ?= $(shell seq 1 20)
 MINUTES ?= 3
 chaos: venv servers
-	OBSVC_CONVERGENCE_EXAMPLES=2000 nice $(BIN)/pytest -q --timeout 7200 tests/unit/engine/stacks/test_convergence.py
+	nice $(BIN)/pytest -q --hypothesis-profile chaos --timeout 7200 tests/unit/engine/stacks/test_convergence.py
 	nice $(BIN)/python -m tests.chaos $(addprefix --seed ,$(SEEDS)) --minutes $(MINUTES) $(ARGS)
 
 # A million mutations through decoder and listener; goes on where it was ended with ARGS="--first N".

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from obsvc import api_types as types
-from obsvc.client.transport import PAGE, Transport, typed
+from obsvc.client.transport import PAGE, Transport, typed_list
 from obsvc.client.watching import Source, Watch
 from obsvc.exceptions import NotFound, ObsvcError, Unavailable
 from obsvc.process.batches import batched
@@ -52,27 +52,27 @@ class Client(Transport):
 
     def start_stack_observations(self, stack: str, *, goal: str | None = None) -> tuple[types.Observation, ...]:
         """Observe every resource that the stack has now."""
-        answer = self.call("POST", "/v1/observations", dict, body={"stack": stack, "goal": goal})
-        return typed(answer["observations"], tuple[types.Observation, ...])
+        answer = self.call("POST", "/v1/observations", dict[str, Any], body={"stack": stack, "goal": goal})
+        return tuple(typed_list(answer["observations"], types.Observation))
 
     def start_observations(self, items: Iterable[Mapping[str, Any]]) -> tuple[types.Started, ...]:
         """Observe many, each as ``start_observation`` takes it; one result for each, in order: it, or its error."""
         found: list[types.Started] = []
         for some in batched(items, BULK):
-            answer = self.call("POST", "/v1/observations/start", dict, body={"observations": some})
-            found += typed(answer["results"], list[types.Started])
+            answer = self.call("POST", "/v1/observations/start", dict[str, Any], body={"observations": some})
+            found += typed_list(answer["results"], types.Started)
         return tuple(found)
 
     def stop_observations(self, observation_ids: Iterable[str]) -> tuple[types.Stopped, ...]:
         """Stop many; one result for each, in order."""
         found: list[types.Stopped] = []
         for some in batched(observation_ids, BULK):
-            answer = self.call("POST", "/v1/observations/stop", dict, body={"observation_ids": some})
-            found += typed(answer["results"], list[types.Stopped])
+            answer = self.call("POST", "/v1/observations/stop", dict[str, Any], body={"observation_ids": some})
+            found += typed_list(answer["results"], types.Stopped)
         return tuple(found)
 
     def stop_observation(self, observation_id: str) -> None:
-        self.call("DELETE", f"/v1/observations/{_part(observation_id)}", None)
+        self.call_without_answer("DELETE", f"/v1/observations/{_part(observation_id)}")
 
     def observation(self, observation_id: str) -> types.Observation:
         return self.call("GET", f"/v1/observations/{_part(observation_id)}", types.Observation)
@@ -116,7 +116,7 @@ class Client(Transport):
         return self.pages("/v1/selectors", "selectors", types.Selector, filters)
 
     def stop_selector(self, selector_id: str) -> None:
-        self.call("DELETE", f"/v1/selectors/{_part(selector_id)}", None)
+        self.call_without_answer("DELETE", f"/v1/selectors/{_part(selector_id)}")
 
     # resources
 
@@ -141,15 +141,16 @@ class Client(Transport):
         found: list[types.Resource] = []
         version, marker = None, None
         while version is None or marker is not None:
-            answer = self.call("GET", "/v1/resources", dict,
+            answer = self.call("GET", "/v1/resources", dict[str, Any],
                                 params={**filters, "since": since, "marker": marker, "limit": PAGE})
-            found += typed(answer["resources"], list[types.Resource])
+            found += typed_list(answer["resources"], types.Resource)
             version, marker = answer["version"] if version is None else version, answer["marker"]
         return types.Listing(tuple(found), version)
 
     def check(self, resource_type: str, resource_id: str, *, region: str | None = None) -> dict[str, Any]:
         """Have its owner look at it now; answers the mark's number and the version before that look."""
-        return self.call("POST", _ref_path(resource_type, resource_id) + "/check", dict, params={"region": region})
+        path = _ref_path(resource_type, resource_id) + "/check"
+        return self.call("POST", path, dict[str, Any], params={"region": region})
 
     def owner(self, resource_type: str, resource_id: str) -> types.Owner:
         """Which observer owns it, and why."""
@@ -190,8 +191,9 @@ class Client(Transport):
         an API that can't be reached is asked again for PATIENCE seconds.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
-        there = any(each.goal == until and each.stack_id is None and region in (None, each.region) for each in
-                    self.observations(resource_type=resource_type, resource_id=resource_id))
+        there = any(
+            observation.goal == until and observation.stack_id is None and region in (None, observation.region)
+            for observation in self.observations(resource_type=resource_type, resource_id=resource_id))
         started, heard_at = None, time.monotonic()
         try:
             while True:
@@ -242,8 +244,8 @@ class Client(Transport):
     ) -> tuple[types.PlannedNode, ...]:
         """What an update to this goal would do to each node; nothing is begun."""
         body = {"template": template, "parameters": dict(parameters or {})}
-        answer = self.call("POST", f"/v1/stacks/{_part(stack)}/preview", dict, body=body)
-        return typed(answer["nodes"], tuple[types.PlannedNode, ...])
+        answer = self.call("POST", f"/v1/stacks/{_part(stack)}/preview", dict[str, Any], body=body)
+        return tuple(typed_list(answer["nodes"], types.PlannedNode))
 
     def rollback_stack(self, stack: str) -> types.Stack:
         """Back to the last goal that was reached; Conflict where it is there."""
@@ -275,25 +277,25 @@ class Client(Transport):
         return self.call("DELETE", f"/v1/stacks/{_part(stack)}", types.Stack)
 
     def stack_nodes(self, stack: str) -> tuple[types.Node, ...]:
-        answer = self.call("GET", f"/v1/stacks/{_part(stack)}/resources", dict)
-        return typed(answer["resources"], tuple[types.Node, ...])
+        answer = self.call("GET", f"/v1/stacks/{_part(stack)}/resources", dict[str, Any])
+        return tuple(typed_list(answer["resources"], types.Node))
 
     def stack_events(
         self, stack: str, *, after: int = 0, wait: float = 0.0, limit: int = PAGE
     ) -> tuple[types.StackEvent, ...]:
         """Events after the one with id ``after``; ``wait``: at most one long poll for the first."""
         params = {"after": after, "wait": wait or None, "limit": limit}
-        answer = self.call("GET", f"/v1/stacks/{_part(stack)}/events", dict, params=params, wait=wait)
-        return typed(answer["events"], tuple[types.StackEvent, ...])
+        answer = self.call("GET", f"/v1/stacks/{_part(stack)}/events", dict[str, Any], params=params, wait=wait)
+        return tuple(typed_list(answer["events"], types.StackEvent))
 
     # the cluster
 
     def members(self) -> tuple[types.Member, ...]:
-        return typed(self.call("GET", "/v1/members", dict)["members"], tuple[types.Member, ...])
+        return tuple(typed_list(self.call("GET", "/v1/members", dict[str, Any])["members"], types.Member))
 
     def drain_member(self, name: str, *, drained: bool = True) -> dict[str, Any]:
         """Have a member hand over what it owns and take nothing, until ``drained=False``; NotFound without one."""
-        return self.call("PUT" if drained else "DELETE", f"/v1/members/{_part(name)}/drain", dict)
+        return self.call("PUT" if drained else "DELETE", f"/v1/members/{_part(name)}/drain", dict[str, Any])
 
     def status(self) -> types.Status:
         """How the cluster stands: one sentence, what needs attention, and numbers."""
@@ -301,27 +303,29 @@ class Client(Transport):
 
     def duties(self) -> tuple[types.Duty, ...]:
         """What one member does for all of them, with its leader and its runs."""
-        return typed(self.call("GET", "/v1/duties", dict)["duties"], tuple[types.Duty, ...])
+        return tuple(typed_list(self.call("GET", "/v1/duties", dict[str, Any])["duties"], types.Duty))
 
     def partitions(self, *, owner: str | None = None, differs: bool | None = None) -> tuple[types.Partition, ...]:
         """owner: granted to or proposed for that member.  differs: whether proposal and grant differ."""
         params = {"owner": owner, "differs": None if differs is None else str(differs).lower()}
-        return typed(self.call("GET", "/v1/partitions", dict, params=params)["partitions"], tuple[types.Partition, ...])
+        answer = self.call("GET", "/v1/partitions", dict[str, Any], params=params)
+        return tuple(typed_list(answer["partitions"], types.Partition))
 
     def partition(self, number: int) -> types.Partition:
         return self.call("GET", f"/v1/partitions/{number}", types.Partition)
 
     def dead_letters(self, *, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
         """Messages that could not be read, newest first; without their bodies."""
-        return self.call("GET", "/v1/dead-letters", dict, params={"limit": limit, "before": before})["letters"]
+        answer = self.call("GET", "/v1/dead-letters", dict[str, Any], params={"limit": limit, "before": before})
+        return typed_list(answer["letters"], dict[str, Any])
 
     def dead_letter(self, letter_id: int) -> dict[str, Any]:
         """One of them with its redacted body, where that was kept."""
-        return self.call("GET", f"/v1/dead-letters/{letter_id}", dict)
+        return self.call("GET", f"/v1/dead-letters/{letter_id}", dict[str, Any])
 
     def replay_dead_letter(self, letter_id: int) -> dict[str, Any]:
         """Read it again and have what it names looked at; Conflict, with the reason, where it still can't be read."""
-        return self.call("POST", f"/v1/dead-letters/{letter_id}/replay", dict)
+        return self.call("POST", f"/v1/dead-letters/{letter_id}/replay", dict[str, Any])
 
 
 def _until(once: Callable[[float], T], enough: Callable[[T], bool], timeout: float | None) -> T:

@@ -44,25 +44,27 @@ class Transport:
         marker: str | None = None
         while True:
             answer = self.call("GET", path, dict, params={**filters, "marker": marker, "limit": PAGE})
-            yield from typed(answer[key], tuple[kind, ...])  # type: ignore[valid-type]
+            yield from typed_list(answer[key], kind)
             marker = answer["marker"]
             if marker is None:
                 return
 
     def call(
-        self, method: str, path: str, kind: Any, *, body: Any = None, params: Mapping[str, Any] | None = None,
+        self, method: str, path: str, kind: type[T], *, body: object = None, params: Mapping[str, Any] | None = None,
         wait: float = 0.0,
-    ) -> Any:
-        """The answer as ``kind``; None: whatever it is.  wait: seconds that the request asks the API to wait."""
+    ) -> T:
+        """The answer as ``kind``.  wait: seconds that the request asks the API to wait."""
         url = self._at(path, params or {})
         response = self._request(method, url, body, wait)
-        if kind is None:
-            return None
         try:
             return msgspec.json.decode(response.data, type=kind)
         except msgspec.MsgspecError as error:
             raise ObsvcError(f"expected an answer of the obsvc API from {url}, got another ({error}): check the URL"
                              ) from error
+
+    def call_without_answer(self, method: str, path: str) -> None:
+        """A request whose answer has no body."""
+        self._request(method, self._at(path, {}), None, 0.0)
 
     def stream(self, path: str, params: Mapping[str, Any], *, silence: float) -> Stream:
         """Server-sent events, yet to be read.  silence: seconds without any after which the stream is given up."""
@@ -79,7 +81,7 @@ class Transport:
         return f"{self._url}{path}?{query}" if query else f"{self._url}{path}"
 
     def _request(
-        self, method: str, url: str, body: Any, wait: float, *, stream: bool = False
+        self, method: str, url: str, body: object, wait: float, *, stream: bool = False
     ) -> urllib3.BaseHTTPResponse:
         """An answer below 400; stream: its body is yet to be read.  Raises what the API's error stands for."""
         response = self._send(method, url, body, wait, stream=stream)
@@ -89,7 +91,7 @@ class Transport:
             raise _error(response)
         return response
 
-    def _send(self, method: str, url: str, body: Any, wait: float, *, stream: bool) -> urllib3.BaseHTTPResponse:
+    def _send(self, method: str, url: str, body: object, wait: float, *, stream: bool) -> urllib3.BaseHTTPResponse:
         headers = {"User-Agent": f"obsvc/{obsvc.__version__} (client)", "Accept": "application/json",
                    **self._auth.headers()}
         data = None
@@ -143,8 +145,9 @@ def _error(response: urllib3.BaseHTTPResponse) -> ObsvcError:
     return known(message, code=code)
 
 
-def typed(value: Any, kind: Any) -> Any:
-    return msgspec.convert(value, kind)
+def typed_list(value: object, kind: type[T]) -> list[T]:
+    """What a page has under one key, as its types."""
+    return msgspec.convert(value, list[kind])  # type: ignore[valid-type]  # a type made at run time
 
 
 def _brief(error: Exception) -> str:

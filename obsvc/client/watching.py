@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -30,7 +30,10 @@ _BACKOFF = Backoff(PAUSE_INITIAL, PAUSE_MAX)
 #: ``cause`` of what a listing told in place of the feed.
 LISTED = "listed"
 
-_decoders = {"change": msgspec.json.Decoder(types.Delta), "heartbeat": msgspec.json.Decoder(types.Position)}
+T = TypeVar("T")
+
+_CHANGE = msgspec.json.Decoder(types.Delta)
+_HEARTBEAT = msgspec.json.Decoder(types.Position)
 
 
 class Event(NamedTuple):
@@ -53,7 +56,8 @@ def events(pieces: Iterable[bytes]) -> Iterator[Event]:
 
     Lines end by LF alone, as our API writes them; comments and fields of other names are passed over.
     """
-    rest, name, data = b"", "message", []
+    rest, name = b"", "message"
+    data: list[bytes] = []
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
@@ -117,12 +121,12 @@ class Watch:
             for event in () if self._closed else events(source):
                 self._heard_at, self._failures = time.monotonic(), 0
                 if event.name == "change":
-                    delta = _read(event)
+                    delta = _read(event, _CHANGE)
                     if self.position is None or delta.version > self.position:
                         self.position = delta.version
                         yield delta
                 elif event.name == "heartbeat":
-                    self.position = _read(event).next
+                    self.position = _read(event, _HEARTBEAT).next
                 elif event.name == "error":
                     raise error_of(event.data)
         finally:
@@ -153,9 +157,9 @@ class Watch:
         self._sleep(wait + _BACKOFF.delay(self._failures))
 
 
-def _read(event: Event) -> Any:
+def _read(event: Event, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return _decoders[event.name].decode(event.data)
+        return decoder.decode(event.data)
     except msgspec.MsgspecError as error:
         raise ObsvcError(f"expected a {event.name} of the obsvc API, got another ({error}): check the URL") from error
 

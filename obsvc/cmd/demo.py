@@ -8,9 +8,14 @@ import shutil
 import signal
 import tempfile
 import threading
+from collections.abc import Mapping
+from importlib import resources
 
 from cliff.command import Command
 
+from obsvc.cmd.demo_processes import DemoProcesses
+from obsvc.cmd.demo_run import Demonstration
+from obsvc.cmd.demo_view import View
 from obsvc.exceptions import ConfigError
 
 
@@ -26,7 +31,7 @@ class Demo(Command):
         parser.add_argument("--json", action="store_true", help="Print the summary as one JSON object, last.")
         parser.add_argument("--keep", action="store_true", help="Leave everything running until interrupted.")
         parser.add_argument("--template", type=pathlib.Path, metavar="FILE",
-                            help="HOT template of the stack. Default: etc/examples/tiers.yaml.")
+                            help="HOT template of the stack. Default: one of three tiers that comes with obsvc.")
         parser.add_argument("--folder", type=pathlib.Path,
                             help="Where the database, the bus and the logs are. Default: a temporary folder, removed "
                                  "at the end unless something failed.")
@@ -35,9 +40,6 @@ class Demo(Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        from obsvc.cmd.demo_run import Demonstration
-        from obsvc.cmd.demo_view import View
-
         if parsed_args.observers < 2 or parsed_args.workers < 1:
             raise ConfigError("expected --observers of at least 2 (one is killed) and --workers of at least 1")
         template = _template(parsed_args.template)
@@ -45,7 +47,8 @@ class Demo(Command):
         interrupted = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
         view = View(to_stderr=parsed_args.json)
-        demonstration = Demonstration(folder, template, parsed_args.observers, parsed_args.workers, view, interrupted)
+        processes = DemoProcesses(folder, parsed_args.observers, parsed_args.workers)
+        demonstration = Demonstration(processes, template, view, interrupted)
         try:
             with view:
                 summary = demonstration.run()
@@ -56,21 +59,23 @@ class Demo(Command):
         except KeyboardInterrupt:
             return 130
         finally:
-            demonstration.stop()
+            processes.stop()
         if summary["ok"] and parsed_args.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             view.line(f"logs: {folder}")
         return 0 if summary["ok"] else 1
 
-    def _show(self, summary: dict, view, parsed_args: argparse.Namespace) -> None:
+    def _show(self, summary: Mapping[str, object], view: View, parsed_args: argparse.Namespace) -> None:
         view.summary(summary)
         if parsed_args.json:
             self.app.stdout.write(json.dumps(summary) + "\n")
             self.app.stdout.flush()
 
+
 def _template(path: pathlib.Path | None) -> str:
-    path = path or pathlib.Path(__file__).parents[2] / "etc" / "examples" / "tiers.yaml"
+    if path is None:
+        return resources.files("obsvc.cmd").joinpath("data/tiers.yaml").read_text()
     try:
         return path.read_text()
     except OSError as error:

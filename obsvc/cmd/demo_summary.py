@@ -24,10 +24,10 @@ def looks(calls: Iterable[Mapping[str, Any]]) -> list[Call]:
     """The looks of observers in the simulated cloud's call log: each GET of one resource, and of a list by ids one
     for each id that it answered."""
     return [
-        Call(call["time"], call["caller"], each)
+        Call(call["time"], call["caller"], resource_id)
         for call in calls
         if call["method"] == "GET" and call["caller"].startswith("observer ")
-        for each in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
+        for resource_id in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
     ]
 
 
@@ -83,7 +83,7 @@ def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> i
         value
         for process in samples
         for sample, value in process.items()
-        if sample.partition("{")[0] == name and all(each in sample for each in wanted)
+        if sample.partition("{")[0] == name and all(label in sample for label in wanted)
     ))
 
 
@@ -96,3 +96,18 @@ def by_label(samples: Iterable[Mapping[str, float]], name: str, label: str) -> d
             if sample.partition("{")[0] == name and match and value:
                 found[match[1]] = found.get(match[1], 0) + int(value)
     return found
+
+
+def counted(members: Sequence[Mapping[str, float]], fetches: int, state_changes: int) -> dict[str, Any]:
+    """The part of the summary that the observers' counters tell.  fetches: as the cloud counted them."""
+    return {
+        "notifications_seen": total(members, "obsvc_notifications_total"),
+        "notifications_discarded": sum(
+            total(members, "obsvc_notifications_fate_total", fate=fate) for fate in DISCARDED),
+        "notifications_coalesced": total(members, "obsvc_notifications_fate_total", fate="coalesced"),
+        "fetches": fetches,
+        "fetches_by_cause": by_label(members, "obsvc_looks_total", "cause"),
+        "state_changes": state_changes,
+        "fetches_per_state_change": round(fetches / max(state_changes, 1), 2),
+        "takeover_looks": total(members, "obsvc_looks_total", cause="takeover"),
+    }

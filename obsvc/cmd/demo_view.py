@@ -38,13 +38,13 @@ class View:
     def __enter__(self) -> View:
         if self._console.is_terminal:
             self._live = Live(self._render(), console=self._console, refresh_per_second=8, transient=True)
-            self._live.__enter__()
+            self._live.start(refresh=True)
         return self
 
     def __exit__(self, *error: object) -> None:
         live, self._live = self._live, None
         if live is not None:
-            live.__exit__(*error)
+            live.stop()
             for line in self._story:
                 self._console.print(line)
 

@@ -18,7 +18,7 @@ from obsvc.cmd.base import ApiCommand
 _WHOLE = ("json", "yaml")
 
 
-class Instant(columns.FormattableColumn):
+class Instant(columns.FormattableColumn[float | None]):
     """Seconds since the epoch; shown in UTC."""
 
     def human_readable(self) -> str:
@@ -28,7 +28,7 @@ class Instant(columns.FormattableColumn):
         return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
-class Brief(columns.FormattableColumn):
+class Brief(columns.FormattableColumn[Any]):
     """None as nothing, objects and lists on one line, numbers with few digits."""
 
     def human_readable(self) -> str:
@@ -43,11 +43,11 @@ class Brief(columns.FormattableColumn):
             return ", ".join(f"{key}={each if isinstance(each, str) else json.dumps(each)}"
                              for key, each in value.items())
         if isinstance(value, list | tuple):
-            return ", ".join(each if isinstance(each, str) else json.dumps(each) for each in value)
+            return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
         return str(value)
 
 
-def cell(name: str, value: Any) -> columns.FormattableColumn:
+def cell(name: str, value: Any) -> columns.FormattableColumn[Any]:
     """A value as its name wants it shown."""
     instant = name == "since" or name == "at" or name == "deadline" or name.endswith("_at")
     return Instant(value) if instant and isinstance(value, int | float) else Brief(value)
@@ -55,7 +55,7 @@ def cell(name: str, value: Any) -> columns.FormattableColumn:
 
 def fields(thing: Any) -> dict[str, Any]:
     """A typed answer as what JSON would say; an owner as its name and incarnation, beside each other."""
-    found = msgspec.to_builtins(thing)
+    found: dict[str, Any] = msgspec.to_builtins(thing)
     if "owner" in found:
         owner = found["owner"] or {"name": None, "incarnation": None}
         found |= {"owner": owner["name"], "incarnation": owner["incarnation"]}

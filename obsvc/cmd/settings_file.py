@@ -7,13 +7,19 @@ import pathlib
 from collections.abc import Mapping
 
 
+class _CaseSensitive(configparser.RawConfigParser):
+    """Option names stay as they are: oslo.config tells upper from lower case."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def write(path: pathlib.Path, options: Mapping[str, Mapping[str, object]]) -> pathlib.Path:
     """Write ``{group: {option: value}}`` as an oslo.config file, readable by its owner only; returns ``path``.
 
     Lists are written comma separated, None is left out.  URLs in it can hold passwords, hence the mode.
     """
-    parser = configparser.RawConfigParser(default_section="")
-    parser.optionxform = str
+    parser = _CaseSensitive(default_section="")
     for group, values in options.items():
         parser[group] = {
             name: ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

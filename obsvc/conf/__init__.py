@@ -1,7 +1,8 @@
 """Every option of obsvc, one module a group, each with the reason for its default (oslo.config).
 
 ``load(argv)`` makes a fresh ``ConfigOpts``: nothing here is global, so tests and several configurations in one
-process do not disturb each other.  ``list_opts`` is what ``oslo-config-generator`` reads (see setup.py).
+process do not disturb each other.  ``list_opts`` is what ``oslo-config-generator`` reads (see the
+entry points in pyproject.toml).
 """
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.process.threads import Loop
 from obsvc.web import metrics_sharing
-from obsvc.web.basic_auth import BasicAuth
+from obsvc.web.basic_auth import BasicAuth, check_user_file
 from obsvc.web.serving import long_poll_slots, serve
 from obsvc.web.sockets import check_bind
 
@@ -49,7 +49,7 @@ def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
     options = conf.engine
     check_bind(options.auth_strategy, options.bind_host)
     if options.auth_strategy == "http_basic":
-        BasicAuth(None, options.http_basic_auth_user_file)
+        check_user_file(options.http_basic_auth_user_file)
     _check_database(conf)
     child = DueChild(child_arguments)
     services: list[EngineService] = []

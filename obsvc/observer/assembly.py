@@ -1,17 +1,16 @@
 """One observer, put together: which part talks to which, and in what order they begin and end.
 
-The parts know each other only by the callables handed to them here.  ``Ownership`` and the listeners are the two ends:
-the one says what is ours, the others bring what happened.  Everything in between is state (``holdings``, ``memory``,
-``deliveries``, ``queue``) and loops over it.
+Nothing is decided here.  Each part is made after those that it calls, and gets them by its constructor; what the parts
+decide together stands in :mod:`obsvc.observer.member`.  State comes first (``holdings``, ``memory``, ``deliveries``,
+``marks``, ``queue``): what is written down there wakes the loops that work on it.  ``ownership`` says what is ours,
+``buses`` bring what happened; the buses are made early, since so much asks how they are, and connected last.
 
 :meth:`Observer.start`, :meth:`Observer.drain` and :meth:`Observer.stop` are for one thread; the rest for any.
 """
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
-from typing import Any
 
 from oslo_config import cfg
 
@@ -19,46 +18,53 @@ from obsvc import catalog as catalogs
 from obsvc import metrics
 from obsvc.cloud.sessions import CloudSessions
 from obsvc.engine_client.contract import EngineInfo, MemberApi
-from obsvc.engine_client.ownership import ObservedRef
-from obsvc.engine_client.reports import BuryRequest, DeadLetter
-from obsvc.exceptions import ObsvcError
-from obsvc.model import MemberId, Notification, Ref
+from obsvc.model import MemberId
 from obsvc.observer.duties import leader
 from obsvc.observer.duties.assemble import make_leader
-from obsvc.observer.engine_link.lists import Follower, Loader
+from obsvc.observer.engine_link.dead_letters import DeadLetters
+from obsvc.observer.engine_link.lists import ListFollower, ListLoader
 from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.engine_link.reporter import Reporter
 from obsvc.observer.engine_link.selector_matches import SelectorMatcher
 from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.fetcher import Fetcher
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
-from obsvc.observer.hand_over import HandOver
+from obsvc.observer.hand_over import HandOver, HandOverRequests, PartitionLooks
 from obsvc.observer.intake.buses import Buses
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy
+from obsvc.observer.looks.catch_up import CatchUp
+from obsvc.observer.looks.history import LookHistory
+from obsvc.observer.looks.policy import LookPolicy, with_observation
 from obsvc.observer.looks.recall import Recall
+from obsvc.observer.looks.reports import LookReports
 from obsvc.observer.looks.runner import LookRunner
-from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.looks.takeover import TakeoverEvidence, Takeovers
 from obsvc.observer.looks.trail import TrailAnswers, Trails
 from obsvc.observer.looks.trusted_payloads import TrustedPayloads
+from obsvc.observer.looks.values import LookSettings
+from obsvc.observer.loops import Loops
+from obsvc.observer.member import (
+    Backlog,
+    BeatStatus,
+    BudgetShare,
+    GapResponse,
+    LookTriggers,
+    Member,
+    Progress,
+    Readiness,
+)
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
-from obsvc.observer.rates import Rates
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.engine_clock import EngineClock
-from obsvc.observer.state.holdings import AppliedChanges, Holdings, RefStatus
+from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
-from obsvc.partitioning.membership import Membership, MembershipView
+from obsvc.partitioning.membership import Membership
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
 from obsvc.process.clock import Clock, SystemClock
-from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
-
-#: Seconds that each thread is given to end.
-JOIN = 5.0
-
-#: Share of a service's request budget that a resync may take.
-RESYNC_SHARE = 0.5
 
 
 class Observer:
@@ -72,266 +78,209 @@ class Observer:
         self, conf: cfg.ConfigOpts, *, name: str, user_agent: str, engine: MemberApi, info: EngineInfo, host: str = "",
         address: str = "", clock: Clock | None = None,
     ) -> None:
-        options = conf.observer
-        self._options = options
-        self._clock = clock or SystemClock()
+        self._conf = conf
+        self._options = conf.observer
         self._engine = engine
+        self._partitions = info.partitions
         self.member = MemberId(name, secrets.token_hex(4))
-        self._wall = EngineClock(engine, info, self._clock)
-        self._look_settings = policy.LookSettings.from_conf(conf)
-        catalog = catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
-        self._state(info.partitions)
-        self._cloud(conf, catalog, user_agent)
-        self._counting(conf, catalog)
-        self._decisions(conf.cloud.requests_per_second)
-        self._carriers(info.partitions)
-        self.buses = Buses(
-            conf, member_name=name, catalog=catalog, take=self.intake.take, on_gap=self._gap, bury=self._bury,
-            may_take=self.may_take, clock=self._clock, skip_reason=self.intake.skip_reason,
-        )
-        coordination = conf.coordination
-        self.membership = Membership(
-            coordination.backend_urls, coordination.group, self.member, lease=coordination.lease,
-            beat_interval=coordination.beat_interval, clock=self._clock,
-        )
-        self.membership.subscribe(self._shared)
-        self.ownership = Ownership(
-            engine, self.membership, self.member, info.partitions, self.hand_over, self._clock,
-            OwnershipSettings.from_conf(conf, host=host, address=address),
-        )
-        self.duties = make_leader(
-            conf, engine=engine, member=self.member, catalog=catalog, sessions=self._sessions, gate=self.gate,
-            kinds=lambda: self.holdings.kinds() | self.selector_matcher.kinds(), leads=self.ownership.leads,
-            heard=self.buses.hears, wall=self._wall.time, clock=self._clock,
-        )
-        self._loops = self._make_loops()
-        self._rates = Rates(self._clock)
+        self._clock = clock or SystemClock()
+        self._engine_clock = EngineClock(engine, info, self._clock)
+        self._catalog = catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
+        self._look_policy = LookPolicy(LookSettings.from_conf(conf), clock=self._clock,
+                                       engine_clock=self._engine_clock)
+        self._buses = Buses(conf, clock=self._clock)
+        self._loops = Loops()
+        self._make_state()
+        self._make_cloud(user_agent)
+        self._make_schedule()
+        self._make_ownership(host, address)
+        self._make_looks()
+        self._make_engine_link()
+        self._make_hand_over()
+        self._make_duties()
+        self._connect_buses()
+        self._add_loops()
 
     # -- putting it together
 
-    def _state(self, partitions: int) -> None:
+    def _make_state(self) -> None:
+        """What this member knows."""
         options = self._options
-        self.holdings = Holdings(partitions, new_look=self._new_look, renewed_look=policy.renewed)
-        self.memory = TakeoverMemory(
-            window=options.memory_window, limit=options.memory_limit, partitions=partitions, clock=self._clock
-        )
-        self.deliveries = UnsettledDeliveries(clock=self._clock)
-        self.trails = Trails(self._wall.time)
-        metrics.UNSETTLED.set_function(lambda: len(self.deliveries))
+        self._holdings = Holdings(
+            self._partitions, new_look=self._look_policy.new_state, renewed_look=with_observation)
+        self._memory = TakeoverMemory(
+            window=options.memory_window, limit=options.memory_limit, partitions=self._partitions, clock=self._clock)
+        self._deliveries = UnsettledDeliveries(clock=self._clock)
+        self._marks = MarkRequests(deliveries=self._deliveries, clock=self._clock)
+        self._trails = Trails(self._engine_clock.time)
+        metrics.UNSETTLED.set_function(self._deliveries.__len__)
 
-    def _new_look(self, observed: ObservedRef) -> policy.LookState:
-        return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._wall.time()))
-
-    def _cloud(self, conf: cfg.ConfigOpts, catalog: Any, user_agent: str) -> None:
+    def _make_cloud(self, user_agent: str) -> None:
+        """What asks the services, and the queue of what they are to be asked."""
         options = self._options
-        self.gate = ServiceGate(GateSettings.from_conf(conf))
-        self._sessions = CloudSessions.from_conf(conf, user_agent, pool=options.fetch_threads + leader.THREADS)
-        self.fetcher = Fetcher(catalog, self._sessions, gate=self.gate, clock=self._clock)
-        self.queue = WorkQueue(
+        self._gate = ServiceGate(GateSettings.from_conf(self._conf))
+        self._sessions = CloudSessions.from_conf(self._conf, user_agent, pool=options.fetch_threads + leader.THREADS)
+        self._fetcher = Fetcher(self._catalog, self._sessions, gate=self._gate, clock=self._clock)
+        self._queue = WorkQueue(
             QueueSettings(coalesce_interval=options.coalesce_interval, limit=options.backlog_limit,
                           settle_delay=options.settle_delay),
-            clock=self._clock, lane_of=self.fetcher.lane_of, gate=self.gate,
+            clock=self._clock, lane_of=self._fetcher.lane_of, gate=self._gate,
         )
-        self.gate.on_back = self.queue.retry_now
+        self._gate.on_back = self._queue.retry_now
 
-    def _counting(self, conf: cfg.ConfigOpts, catalog: Any) -> None:
-        self.recall = Recall(
-            grace=conf.sweep.grace, window=conf.sweep.recall_window, clock=self._clock,
-            service_of=lambda name: catalog.service_of(name).service if name in catalog.types else name,
+    def _make_schedule(self) -> None:
+        """What makes looks due."""
+        self._selectors = SelectorMatcher(
+            engine=self._engine, holdings=self._holdings, memory=self._memory, deliveries=self._deliveries,
+            clock=self._clock,
         )
-
-    def _notified(self, ref: Ref, notification: Notification) -> bool:
-        self.recall.notified(ref)
-        due = self.schedule.notified(ref, notification)
-        self.trails.notified(ref, notification, due=due)
-        return due
-
-    def _marked(self, ref: Ref) -> None:
-        self.trails.note(ref, "marked", "no look was reported in time: a mark was stored")
-        self.schedule.marked(ref)
-
-    def _applied(self, applied: AppliedChanges) -> None:
-        self.trails.observed((*applied.new, *applied.widened), "an observation was started")
-        self.trails.observed(applied.marked, "it was marked")
-        self.schedule.applied(applied)
-
-    def _decisions(self, requests_per_second: float) -> None:
-        options = self._options
-        self.schedule = LookSchedule(
-            ScheduleSettings(allowed_lag=options.allowed_lag, resync_rate=RESYNC_SHARE * requests_per_second),
-            self._look_settings,
-            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, queue=self.queue,
-            engine_time=self._wall.ask, heard_since=lambda: self.buses.heard_since(), clock=self._clock,
-            share=lambda: self.gate.rate / requests_per_second, mark_later=lambda ref: self.marker.mark_later(ref),
-            wall=self._wall.time, wants=lambda ref: self.selector_matcher.wants(ref),
-            found=lambda refs: self.selector_matcher.found(refs),
+        self._catch_up = CatchUp(queue=self._queue, holdings=self._holdings, budget=self._gate,
+                                 spread=self._options.takeover_spread)
+        self._schedule = LookSchedule(
+            policy=self._look_policy, queue=self._queue, holdings=self._holdings, deliveries=self._deliveries,
+            memory=self._memory, marks=self._marks, catch_up=self._catch_up,
         )
-        self.marker = Marker(
-            engine=self._engine, member=self.member, holdings=self.holdings, deliveries=self.deliveries,
-            due=self._marked, mark_after=options.mark_after, clock=self._clock,
+        takeovers = Takeovers(
+            policy=self._look_policy,
+            evidence=TakeoverEvidence(memory=self._memory, buses=self._buses, engine_clock=self._engine_clock,
+                                      allowed_lag=self._options.allowed_lag, clock=self._clock),
+            holdings=self._holdings, schedule=self._schedule, catch_up=self._catch_up, selectors=self._selectors,
         )
-        self.selector_matcher = SelectorMatcher(engine=self._engine, deliveries=self.deliveries, dropped=self._dropped,
-                                   clock=self._clock)
-        self.intake = Intake(
-            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, notified=self._notified,
-            mark_soon=lambda ref: self.marker.mark_soon([ref]), clock=self._clock,
-            take_payload=lambda ref, payload_state, delivery: self.trusted_payloads.take(
-                ref, payload_state, delivery),
-            wants=self.selector_matcher.wants, found=self.selector_matcher.found,
-        )
-        self.reporter = Reporter(
+        self._recall = Recall.from_conf(self._conf, self._catalog, self._clock)
+        self._triggers = LookTriggers(schedule=self._schedule, takeovers=takeovers, trails=self._trails,
+                                      recall=self._recall)
+
+    def _make_ownership(self, host: str, address: str) -> None:
+        """What says which partitions are ours, and what is told of it."""
+        options, coordination = self._options, self._conf.coordination
+        self._reporter = Reporter(
             self._engine, self.member, clock=self._clock, batch=options.report_batch, age=options.report_age,
             limit=options.backlog_limit,
         )
-        self.look_runner = LookRunner(
-            self._look_settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
-            deliveries=self.deliveries, absences=AbsenceWatch(), lane_of=self.fetcher.lane_of,
-            fetch=self.fetcher.fetch, together=self.fetcher,
-            submit=self.reporter.submit, mark_soon=self.marker.mark_soon,
-            stale=lambda number, generation: self.ownership.stale(number, generation), wall=self._wall.time,
-            clock=self._clock, recall=self.recall, note=self.trails.note,
+        self._backlog = Backlog(queue=self._queue, reporter=self._reporter, deliveries=self._deliveries,
+                                limit=options.backlog_limit)
+        progress = Progress(
+            buses=self._buses, deliveries=self._deliveries, catch_up=self._catch_up, holdings=self._holdings,
+            marks=self._marks, allowed_lag=options.allowed_lag,
         )
-        self.trusted_payloads = TrustedPayloads(
-            self._look_settings, holdings=self.holdings, queue=self.queue, deliveries=self.deliveries,
-            look_runner=self.look_runner, heard=self.recall.notified, wall=self._wall.time, clock=self._clock,
+        beat = BeatStatus(progress=progress, backlog=self._backlog, buses=self._buses, recall=self._recall,
+                          gate=self._gate, clock=self._clock)
+        self._hand_over_requests = HandOverRequests()
+        member = Member(
+            holdings=self._holdings, deliveries=self._deliveries, marks=self._marks, schedule=self._schedule,
+            hand_over=self._hand_over_requests, reporter=self._reporter, buses=self._buses, beat=beat,
+        )
+        membership = Membership(
+            coordination.backend_urls, coordination.group, self.member, lease=coordination.lease,
+            beat_interval=coordination.beat_interval, clock=self._clock,
+        )
+        membership.subscribe(BudgetShare(gate=self._gate, member=self.member, clock=self._clock).on_view)
+        self._ownership = Ownership(
+            self._engine, membership, self.member, self._partitions, member, self._clock,
+            OwnershipSettings.from_conf(self._conf, host=host, address=address),
+        )
+        beat.show_errors_of(self._reporter, self._buses, self._ownership, self._loops)
+        self._readiness = Readiness(buses=self._buses, ownership=self._ownership)
+
+    def _make_looks(self) -> None:
+        """What makes the looks that are due, and what takes trusted payloads in their place."""
+        history = LookHistory(trails=self._trails, recall=self._recall)
+        self._look_reports = LookReports(
+            policy=self._look_policy, holdings=self._holdings, deliveries=self._deliveries, schedule=self._schedule,
+            reporter=self._reporter, marks=self._marks, ownership=self._ownership, history=history,
+        )
+        self._look_runner = LookRunner(
+            policy=self._look_policy, queue=self._queue, holdings=self._holdings, fetcher=self._fetcher,
+            absences=AbsenceWatch(), schedule=self._schedule, reports=self._look_reports, history=history,
+        )
+        self._trusted_payloads = TrustedPayloads(
+            policy=self._look_policy, queue=self._queue, holdings=self._holdings, deliveries=self._deliveries,
+            reports=self._look_reports, recall=self._recall, clock=self._clock,
         )
 
-    def _carriers(self, partitions: int) -> None:
-        self.trail_answers = TrailAnswers(
-            self.trails, holdings=self.holdings, queue=self.queue, wall=self._wall.time,
-            shut=lambda: self.gate.open_breakers(self._clock.monotonic()),
+    def _make_engine_link(self) -> None:
+        """What keeps the lists of observed refs true, and what writes marks."""
+        self._loader = ListLoader(
+            engine=self._engine, member=self.member, holdings=self._holdings, ownership=self._ownership,
+            listener=self._triggers,
         )
-        self.loader = Loader(
-            engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
-            completed=self._completed,
+        self._follower = ListFollower(
+            engine=self._engine, member=self.member, holdings=self._holdings, ownership=self._ownership,
+            listener=self._triggers, newly_complete=self._loader.newly_complete,
+            trails=TrailAnswers(trails=self._trails, holdings=self._holdings, queue=self._queue, breakers=self._gate,
+                                policy=self._look_policy),
         )
-        self.follower = Follower(
-            engine=self._engine, member=self.member, holdings=self.holdings, owner=lambda: self.ownership,
-            applied=self._applied, reload=self.loader.wake, explain=self.trail_answers.tell,
-        )
-        self.hand_over = HandOver(
-            partitions=partitions, holdings=self.holdings, queue=self.queue, schedule=self.schedule,
-            deliveries=self.deliveries, marker=self.marker, loader=self.loader, look_runner=self.look_runner,
-            withdraw=self.reporter.withdraw, owner=lambda: self.ownership, ready=lambda: self.buses.consuming(),
-            status=self.status, drain_timeout=self._options.drain_timeout, clock=self._clock,
+        self._marker = Marker(
+            engine=self._engine, member=self.member, holdings=self._holdings, deliveries=self._deliveries,
+            requests=self._marks, listener=self._triggers, mark_after=self._options.mark_after, clock=self._clock,
         )
 
-    def _dropped(self) -> list[Ref]:
-        """What was heard lately in our partitions and is not observed, as far as it is remembered."""
-        remembered = self.memory.recall({number: float("-inf") for number, _, _ in self.holdings.to_follow()})
-        return [ref for refs in remembered.values() for ref in refs
-                if self.holdings.ref_status(ref) is RefStatus.NOT_OBSERVED]
+    def _make_hand_over(self) -> None:
+        """What hands over the partitions that others wait for."""
+        self._hand_over = HandOver(
+            requests=self._hand_over_requests, holdings=self._holdings, deliveries=self._deliveries,
+            looks=PartitionLooks(queue=self._queue, reports=self._look_reports, schedule=self._schedule,
+                                 clock=self._clock),
+            marker=self._marker, owner=self._ownership, drain_timeout=self._options.drain_timeout, clock=self._clock,
+        )
 
-    def _completed(self, completed: list[Any]) -> None:
-        for one in completed:
-            moved = f"partition {one.grant.partition} is held under generation {one.grant.generation}"
-            self.trails.observed(one.applied.new, moved)
-        self.schedule.completed(completed)
-        self.follower.completed()
+    def _make_duties(self) -> None:
+        """What carries out the duties that this member leads."""
+        self._duties = make_leader(
+            self._conf, engine=self._engine, member=self.member, catalog=self._catalog, sessions=self._sessions,
+            gate=self._gate, kinds=(self._holdings, self._selectors), leads=self._ownership.leads,
+            consumes=self._buses.consumes, wall=self._engine_clock.time, clock=self._clock,
+        )
 
-    def _make_loops(self) -> list[Loop]:
-        loops = [
-            Loop("loader", self.loader.run), Loop("follow-steady", self.follower.run_steady),
-            Loop("follow-fresh", self.follower.run_fresh), Loop("marker", self.marker.run),
-            Loop("hand-over", self.hand_over.run), Loop("follow-selectors", self.selector_matcher.run_follow),
-            Loop("discover", self.selector_matcher.run),
-            *(Loop(f"duties-{place}", self.duties.run) for place in range(leader.THREADS)),
-        ]
-        return loops + [Loop(f"fetch-{place}", self.look_runner.run) for place in range(self._options.fetch_threads)]
+    def _connect_buses(self) -> None:
+        """What takes each notification."""
+        intake = Intake(
+            holdings=self._holdings, memory=self._memory, deliveries=self._deliveries, marks=self._marks,
+            listener=self._triggers, payloads=self._trusted_payloads, selectors=self._selectors, clock=self._clock,
+        )
+        self._buses.connect(
+            intake, member_name=self.member.name, catalog=self._catalog, room=self._backlog,
+            gaps=GapResponse(catch_up=self._catch_up, duties=self._duties), dead_letters=DeadLetters(self._engine),
+        )
 
-    def _shared(self, view: MembershipView) -> None:
-        """Divide the cluster's request budget by the members in the view; a view without us does not count us out.
-        Without a view (no coordination) the last share stands."""
-        self.gate.share(len({*view.names, self.member.name}), self._clock.monotonic())
+    def _add_loops(self) -> None:
+        add = self._loops.add
+        add("loader", self._loader.run)
+        add("follow-steady", self._follower.run_steady, long_poll=True)
+        add("follow-fresh", self._follower.run_fresh, long_poll=True)
+        add("follow-selectors", self._selectors.run_follow, long_poll=True)
+        add("discover", self._selectors.run_discover)
+        add("marker", self._marker.run)
+        add("hand-over", self._hand_over.run)
+        for number in range(leader.THREADS):
+            add(f"duties-{number}", self._duties.run)
+        for number in range(self._options.fetch_threads):
+            add(f"fetch-{number}", self._look_runner.run)
 
     # -- life
 
     def start(self) -> None:
         """Begin: listen first, then join."""
-        self.reporter.start()
-        for loop in self._loops:
-            loop.start()
-        self.buses.start()
-        self.ownership.start()
-        LOG.info("member %s listens on %s", self.member, ", ".join(self.buses.names))
+        self._reporter.start()
+        self._loops.start()
+        self._buses.start()
+        self._ownership.start()
+        LOG.info("member %s listens on %s", self.member, ", ".join(self._buses.names))
 
     def drain(self, timeout: float) -> bool:
         """Hand every partition over; True when that was done within ``timeout`` seconds."""
-        done = self.ownership.drain(timeout)
-        with contextlib.suppress(ObsvcError):  # what slipped in at the last moment
-            while self.marker.pending and self.marker.mark_batch():
-                pass
-        if not done:
-            LOG.warning("member %s ends with %d partitions held: the others take them when its lease is over",
-                        self.member, len(self.holdings.generations()))
-        return done
+        return self._hand_over.drain(timeout)
 
     def stop(self) -> None:
         """End every thread and connection; what is not settled stays in the broker."""
-        self.ownership.stop()
-        self.buses.stop()
-        self.queue.close()
-        for loop in self._loops:
-            loop.stop()
-        self.loader.wake()
-        self.follower.completed()
-        self.reporter.stop()
-        for loop in self._loops:
-            if not loop.name.startswith("follow") and not loop.join(JOIN):
-                LOG.warning("thread %s did not end within %.0f s", loop.name, JOIN)
-
-    # -- what others ask
+        self._ownership.stop()
+        self._buses.stop()
+        self._queue.close()
+        self._loops.stop()
+        self._loader.wake()
+        self._reporter.stop()
+        self._loops.join()
 
     def not_ready(self) -> str | None:
         """Why this member does not do its work (yet); None when it does."""
-        if not self.buses.consuming():
-            return f"does not consume every bus: {', '.join(self.buses.missing())}"
-        if self.ownership.state.value == "joining":
-            return "has not joined the group yet"
-        return self.ownership.last_error
-
-    def may_take(self) -> bool:
-        """Whether there is room for more notifications."""
-        return not (self.queue.full or self.reporter.full or len(self.deliveries) >= self._options.backlog_limit)
-
-    def caught_up(self) -> bool:
-        """Whether all that was published, but for the last ``allowed_lag`` seconds, has come here and is settled."""
-        return (
-            self.buses.consuming()
-            and self.buses.drained_within(self._options.allowed_lag)
-            and self.deliveries.oldest_age() <= self._options.allowed_lag
-            and not self.schedule.catching_up
-            and not self.holdings.not_taken_over()
-            and not self.marker.pending
-        )
-
-    def status(self) -> dict[str, Any]:
-        """The fields of a beat that only the process knows."""
-        oldest = self.deliveries.oldest_age()
-        return {
-            "caught_up": self.caught_up(),
-            "backlog": self.queue.depth,
-            "unsettled": len(self.deliveries),
-            "oldest_unsettled": round(oldest, 3),
-            "buses": self.buses.statuses(),
-            "rates": self._rates.read(),
-            "recall": self.recall.read(),
-            "open_breakers": self.gate.open_breakers(self._clock.monotonic()),
-            "last_error": self._last_error(),
-        }
-
-    def _last_error(self) -> str | None:
-        crashed = next((f"thread {loop.name}: {loop.last_error}" for loop in self._loops if loop.last_error), None)
-        return self.reporter.last_error or self.buses.last_error() or self.ownership.last_error or crashed
-
-    # -- what the listeners tell
-
-    def _gap(self, bus: str, reason: str) -> None:
-        """Notifications of ``bus`` may have been missed."""
-        region = self.buses.region(bus)
-        if not self.schedule.resync(region, f"bus {bus}: {reason}"):
-            LOG.info("bus %s: %s; nothing is held of %s", bus, reason, region)
-        self.duties.request(region, f"bus {bus}: {reason}")
-
-    def _bury(self, letter: DeadLetter) -> None:
-        self._engine.bury(BuryRequest((letter,)))
+        return self._readiness.not_ready()

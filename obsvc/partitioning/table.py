@@ -4,6 +4,7 @@ Everything is computed from fixed names, so that the table is the same on every 
 """
 from __future__ import annotations
 
+import functools
 import statistics
 import sys
 from collections import Counter
@@ -23,6 +24,11 @@ ROWS = (3, 4, 5, 7, 10, 15, 20, 25, 30, 35, 40, 45, 50)
 #: As many members join, one at a time, and about as many leave, spread over all.
 CHANGES = 8
 
+HEAD = (
+    "| members | most / mean | moved by a join / ideal | moved by a leave / ideal |",
+    "| ---: | ---: | ---: | ---: |",
+)
+
 
 class Step(msgspec.Struct, frozen=True):
     """What happens at one size of one family.
@@ -36,6 +42,7 @@ class Step(msgspec.Struct, frozen=True):
     left: tuple[float, ...]
 
 
+@functools.cache  # each size of ROWS is a part of the last row as well
 def step(family: str, size: int, partitions: int = DEFAULT_PARTITIONS) -> Step:
     """``size`` members, and one more or less."""
     names = [family.format(number) for number in range(size + CHANGES)]
@@ -55,15 +62,15 @@ def step(family: str, size: int, partitions: int = DEFAULT_PARTITIONS) -> Step:
 
 def render(partitions: int = DEFAULT_PARTITIONS) -> str:
     """The table in Markdown: means over FAMILIES and changes, the worst in brackets; the last row is over 3 to 50."""
-    lines = [
-        "| members | most / mean | moved by a join / ideal | moved by a leave / ideal |",
-        "| ---: | ---: | ---: | ---: |",
-    ]
-    for size in ROWS:
-        lines.append(_row(str(size), [step(family, size, partitions) for family in FAMILIES]))
+    lines = [*HEAD, *(row(size, partitions) for size in ROWS)]
     everything = [step(family, size, partitions) for family in FAMILIES for size in range(3, 51)]
     lines.append(_row("3 to 50", everything))
     return "\n".join(lines) + "\n"
+
+
+def row(size: int, partitions: int = DEFAULT_PARTITIONS) -> str:
+    """The row of one size."""
+    return _row(str(size), [step(family, size, partitions) for family in FAMILIES])
 
 
 def _moved(before: Sequence[str], after: Sequence[str]) -> int:

@@ -21,10 +21,14 @@ RESTART = Backoff(0.5, 30.0, jitter=(1.0, 1.0))
 
 
 class Loop:
-    """One named daemon thread that runs ``target(stop)`` until stopped."""
+    """One named daemon thread that runs ``target(stop)`` until stopped.
+
+    last_error: ``TYPE: TEXT`` of the newest error that it raised; None when it never did.
+    """
 
     def __init__(self, name: str, target: Callable[[threading.Event], None]) -> None:
         self.name = name
+        self.last_error: str | None = None
         self._target = target
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -59,7 +63,8 @@ class Loop:
             try:
                 self._target(self._stop)
                 return
-            except Exception:  # the one place where an error must not end its thread
+            except Exception as error:  # the one place where an error must not end its thread
+                self.last_error = f"{type(error).__name__}: {error}"
                 # where it ran well in between it is not the same trouble over and over
                 failures = 1 if time.monotonic() - began > RESTART.most else failures + 1
                 pause = RESTART.delay(failures)

@@ -18,13 +18,13 @@ from obsvc.exceptions import ObsvcError
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud
 from obsvc.simcloud.control import Control
-from obsvc.simcloud.services.compute import Compute
+from obsvc.simcloud.services.cinder.snapshots import Snapshots
+from obsvc.simcloud.services.cinder.volumes import Volumes
 from obsvc.simcloud.services.identity import Identity, Tokens
 from obsvc.simcloud.services.image import Images
-from obsvc.simcloud.services.network import Network
+from obsvc.simcloud.services.neutron.network import Network
+from obsvc.simcloud.services.nova.servers import Compute
 from obsvc.simcloud.services.plain import Plain
-from obsvc.simcloud.services.snapshot import Snapshots
-from obsvc.simcloud.services.volume import Volumes
 from obsvc.simcloud.stats import caller_of
 
 LOG = logging.getLogger(__name__)
@@ -75,7 +75,9 @@ class Gate:
         elif req.path.rstrip("/") not in _OPEN and req.path != "/":
             raise faults.unauthorized()
 
-    def process_resource(self, req: falcon.Request, resp: falcon.Response, resource: Any, params: dict) -> None:
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, params: dict[str, Any]
+    ) -> None:
         req.context.template = req.uri_template
         resource_id = params.get("id")
         req.context.resource_id = resource_id
@@ -96,7 +98,7 @@ class Gate:
                                     resource_id, shown, context.request_id, context.listed)
 
 
-def _answer_fault(req: falcon.Request, resp: falcon.Response, fault: faults.Fault, params: dict) -> None:
+def _answer_fault(req: falcon.Request, resp: falcon.Response, fault: faults.Fault, params: dict[str, Any]) -> None:
     resp.status = fault.status
     for name, value in fault.headers.items():
         resp.set_header(name, value)
@@ -107,11 +109,11 @@ def _answer_fault(req: falcon.Request, resp: falcon.Response, fault: faults.Faul
         resp.media = fault.body
 
 
-def _answer_error(req: falcon.Request, resp: falcon.Response, error: ObsvcError, params: dict) -> None:
+def _answer_error(req: falcon.Request, resp: falcon.Response, error: ObsvcError, params: dict[str, Any]) -> None:
     _answer_fault(req, resp, faults.plain(error.http_status, error.message), params)
 
 
-def _answer_crash(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict) -> None:
+def _answer_crash(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
     LOG.error("%s %s failed", req.method, req.path, exc_info=error)
     _answer_fault(req, resp, faults.nova(500, f"The simulated cloud failed: {type(error).__name__}"), params)
 
@@ -121,7 +123,7 @@ class Health:
         resp.media = {"status": "ok"}
 
 
-def make_app(cloud: Cloud) -> falcon.App:
+def make_app(cloud: Cloud) -> falcon.App[falcon.Request, falcon.Response]:
     """The whole cloud as one falcon application."""
     tokens = Tokens(cloud)
     app = falcon.App(middleware=[Gate(cloud, tokens)])
@@ -147,9 +149,9 @@ def make_app(cloud: Cloud) -> falcon.App:
     return app
 
 
-def _answer_http(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict) -> None:
+def _answer_http(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]) -> None:
     resp.status = error.status
-    for name, value in (error.headers or {}).items():
+    for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
     resp.media = {"error": {"code": resp.status_code, "title": error.title,
                             "message": error.description or f"{req.method} {req.path} is not served here."}}

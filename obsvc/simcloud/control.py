@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import falcon
@@ -32,16 +32,16 @@ def operator() -> Actor:
 
 def truth_of(resource: Resource) -> dict[str, Any]:
     """A resource as it truly is.  name: a floating IP's is its address."""
-    body = resource.last_body
+    body = resource.body
     return {
         "type": resource.type, "id": resource.id, "status": resource.status, "exists": not resource.gone,
         "name": body.get("name", body.get("floating_ip_address")), "project_id": resource.project_id,
         "metadata": body.get("metadata") or {}, "properties": body.get("properties"),
         "description": body.get("description"),
         "created": resource.created, "task_state": body.get("OS-EXT-STS:task_state"),
-        "revisions": [{"number": each.number, "time": each.time, "visible_at": each.visible_at, "status": each.status,
-                       "task_state": each.task_state}
-                      for each in resource.revisions],
+        "revisions": [{"number": revision.number, "time": revision.time, "visible_at": revision.visible_at,
+                       "status": revision.status, "task_state": revision.task_state}
+                      for revision in resource.revisions],
     }
 
 
@@ -54,7 +54,7 @@ class Control:
         self.behind = behind
         self.replays = Replays(cloud)
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         for name in ("stats", "calls", "fetches", "notifications", "dials", "truth", "behind", "tokens", "replay"):
             app.add_route(f"/sim/v1/{name}", self, suffix=name)
         app.add_route("/sim/v1/replay/{replay_id}", self, suffix="one_replay")
@@ -101,8 +101,9 @@ class Control:
         kind, resource_id = req.get_param("type"), req.get_param("id")
         with self.cloud.world.lock:
             resp.media = {"time": self.cloud.now, "resources": [
-                truth_of(each) for each in self.cloud.world.everything()
-                if (deleted or not each.gone) and kind in (None, each.type) and resource_id in (None, each.id)]}
+                truth_of(resource) for resource in self.cloud.world.everything()
+                if (deleted or not resource.gone) and kind in (None, resource.type)
+                and resource_id in (None, resource.id)]}
 
     # behind everybody's back
 
@@ -142,7 +143,7 @@ class Control:
         resp.media = self.replays.status(replay_id)
 
 
-def _answer_list(resp: falcon.Response, key: str, entries: list[msgspec.Struct]) -> None:
+def _answer_list(resp: falcon.Response, key: str, entries: Sequence[msgspec.Struct]) -> None:
     resp.content_type = falcon.MEDIA_JSON
     resp.data = msgspec.json.encode({key: entries})
 

@@ -229,6 +229,9 @@ class Notifier:
 
     def loop(self, stop: threading.Event) -> None:
         """Send what is due until ``stop``; a failed send is tried again, so a message may arrive twice."""
+        send = self._send
+        if send is None:  # nothing is ever published
+            return
         while not stop.is_set():
             message = self.take()
             if message is None:
@@ -238,7 +241,7 @@ class Notifier:
                         self._changed.wait(min(wait, 0.5))
                 continue
             try:
-                self._send(message.exchange, message.routing_key, message.body)
+                send(message.exchange, message.routing_key, message.body)
             except Exception as error:  # noqa: BLE001 - whatever the broker's failure, the cloud goes on
                 self.counts.failures += 1
                 self._outage.failed(error)

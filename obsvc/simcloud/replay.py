@@ -14,12 +14,13 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud
-from obsvc.simcloud.services.flavors import FLAVORS
-from obsvc.simcloud.services.server_life import TYPE
+from obsvc.simcloud.services.nova.flavors import FLAVORS
+from obsvc.simcloud.services.nova.life import TYPE
 from obsvc.simcloud.world import Resource
 
 #: Seconds between the start and the first moment of the record.
@@ -67,7 +68,8 @@ def read_answers(bodies: Iterable[str], timeline: Iterable[str], last: float | N
     deletions = [epoch(entry["at"]) for entry in map(json.loads, timeline)
                  if entry.get("kind") == "step" and entry.get("step") == "delete"]
     end = deletions[-1] if deletions else last
-    if answers and end is not None and answers[-1].server["OS-EXT-STS:task_state"] == "deleting":
+    last_server = answers[-1].server if answers else None
+    if last_server is not None and end is not None and last_server["OS-EXT-STS:task_state"] == "deleting":
         answers.append(Answer(max(end, answers[-1].at), None))
     return answers
 
@@ -113,19 +115,18 @@ class Replays:
 
     def _plan(self, messages: list[Message], answers: list[Answer], speed: float) -> dict[str, Any]:
         world = self._cloud.world
-        first = min(entry.at for entry in [*messages, *answers])
+        first = min(*(message.at for message in messages), *(answer.at for answer in answers), float("inf"))
         replay = _Replay(str(next(self._numbers)), speed)
         replay.messages, replay.answers = len(messages), len(answers)
         with world.lock:
             replay.started = self._cloud.now + LEAD
-            if answers:
+            if answers and answers[0].server is not None:
                 server = self._server(answers[0].server)
                 replay.server_id = server.id
                 for answer in answers:
-                    moment = LEAD + (answer.at - first) / speed
-                    world.after(moment, lambda each=answer: self._show(replay, server, each))
+                    world.after(LEAD + (answer.at - first) / speed, partial(self._show, replay, server, answer))
             for message in messages:
-                world.after(LEAD + (message.at - first) / speed, lambda each=message: self._publish(replay, each))
+                world.after(LEAD + (message.at - first) / speed, partial(self._publish, replay, message))
             self._replays[replay.id] = replay
         return replay.described(self._cloud.now)
 
@@ -151,7 +152,7 @@ class Replays:
         replay.published += 1
 
     def all(self) -> list[dict[str, Any]]:
-        return [each.described(self._cloud.now) for each in self._replays.values()]
+        return [replay.described(self._cloud.now) for replay in self._replays.values()]
 
     def status(self, replay_id: str) -> dict[str, Any]:
         if replay_id not in self._replays:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import falcon
-from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
@@ -25,6 +24,7 @@ from obsvc.simcloud.app import make_app
 from obsvc.simcloud.cloud import Cloud, Settings
 from obsvc.simcloud.dials import Dials
 from obsvc.simcloud.notify import Send
+from obsvc.web.serving import GunicornApplication
 
 LOG = logging.getLogger(__name__)
 
@@ -74,21 +74,6 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-class _Server(BaseApplication):
-    def __init__(self, options: dict, load: Callable[[], falcon.App]) -> None:
-        self._options = options
-        self._load = load
-        super().__init__()
-
-    def load_config(self) -> None:
-        for key, value in self._options.items():
-            if key in self.cfg.settings:  # control_socket_disable is there in newer versions only
-                self.cfg.set(key, value)
-
-    def load(self) -> falcon.App:
-        return self._load()
-
-
 def serve(serving: Serving, settings: Settings, dials: Dials, *, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; ready is called with the base URL once the address is bound.
 
@@ -100,7 +85,7 @@ def serve(serving: Serving, settings: Settings, dials: Dials, *, ready: Callable
     host, port = sock.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def load() -> falcon.App:
+    def load() -> falcon.App[falcon.Request, falcon.Response]:
         # In the worker, after the fork: threads do not survive one.
         clock = SystemClock()
         send: Send | None = BusSender(serving.bus) if serving.bus is not None else None
@@ -129,4 +114,4 @@ def serve(serving: Serving, settings: Settings, dials: Dials, *, ready: Callable
         "loglevel": "warning", "accesslog": None, "proc_name": "obsvc-simcloud", "control_socket_disable": True,
         "post_worker_init": leave_at_once, "child_exit": worker_gone,
     }
-    _Server(options, load).run()
+    GunicornApplication(load, options).run()

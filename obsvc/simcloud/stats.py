@@ -90,11 +90,11 @@ class Stats:
                 self._gets_by_caller[caller] += 1
                 if resource_id is not None:
                     self._gets_by_resource[resource_id][caller] += 1
-                if revision is not None:
-                    self._gets_by_revision[resource_id, revision][caller] += 1
-                for each, number in listed:
-                    self._gets_by_resource[each][caller] += 1
-                    self._gets_by_revision[each, number][caller] += 1
+                    if revision is not None:
+                        self._gets_by_revision[resource_id, revision][caller] += 1
+                for listed_id, number in listed:
+                    self._gets_by_resource[listed_id][caller] += 1
+                    self._gets_by_revision[listed_id, number][caller] += 1
 
     def totals(self) -> dict[str, Any]:
         """All counters as one object."""

@@ -39,36 +39,27 @@ class Revision:
 class Resource:
     """One resource; guarded by the world's lock.
 
-    body: what is true now (None: gone); the API may still show an older revision.  marker: the metadata, name or
-    description by which its creator recognises it.  step: raised when a new course of events begins, so that what
-    an older course still has pending does nothing.  hidden: facts that no API shows.
+    body: what is true now, or was true last once it is gone; the API may still show an older revision.  step: raised
+    when a new course of events begins, so that what an older course still has pending does nothing.  hidden: facts
+    that no API shows.
     """
 
     type: str
     id: str
     project_id: str
-    body: Body | None
+    body: Body
     created: float
     status_field: str = "status"
     step: int = 0
+    gone: bool = False
     hidden: dict[str, Any] = field(default_factory=dict)
     revisions: list[Revision] = field(default_factory=list)
     #: The revision that the API shows, and those that it does not show yet, with their bodies (None: gone).
     _shown: list[tuple[Revision, Body | None]] = field(default_factory=list)
-    _last_body: Body = field(default_factory=dict)
-
-    @property
-    def gone(self) -> bool:
-        return self.body is None
 
     @property
     def status(self) -> str:
-        return "DELETED" if self.body is None else str(self.body.get(self.status_field) or "ACTIVE")
-
-    @property
-    def last_body(self) -> Body:
-        """The body, or the last one that it had."""
-        return self._last_body
+        return "DELETED" if self.gone else str(self.body.get(self.status_field) or "ACTIVE")
 
     def seen_revision(self, now: float) -> tuple[Revision, Body | None]:
         """The newest revision that the API shows at ``now``, and its body (None: gone)."""
@@ -81,10 +72,10 @@ class Resource:
         return self.seen_revision(now)[1]
 
     def revise(self, body: Body | None, now: float, visible_at: float) -> None:
-        """The true state is ``body`` from now on; the API shows it from ``visible_at`` on."""
-        self.body = body
+        """The true state is ``body`` (None: gone) from now on; the API shows it from ``visible_at`` on."""
+        self.gone = body is None
         if body is not None:
-            self._last_body = body
+            self.body = body
         task_state = None if body is None else body.get("OS-EXT-STS:task_state")
         revision = Revision(len(self.revisions) + 1, now, visible_at, self.status, task_state)
         self.revisions.append(revision)
@@ -130,13 +121,13 @@ class World:
     def change(self, resource: Resource, updates: Body, *, at_once: bool = False, whole: bool = False) -> None:
         """Change fields (``whole``: the entire body); the API shows it ``api_behind`` later unless ``at_once``."""
         with self.lock:
-            if resource.body is not None:
+            if not resource.gone:
                 self._revise(resource, updates if whole else {**resource.body, **updates}, at_once=at_once)
 
     def remove(self, resource: Resource, *, at_once: bool = False) -> None:
         """The resource is gone; harmless when it already is."""
         with self.lock:
-            if resource.body is not None:
+            if not resource.gone:
                 resource.step += 1
                 self._revise(resource, None, at_once=at_once)
 
@@ -170,18 +161,18 @@ class World:
         """All that the API shows of the type, oldest first."""
         with self.lock:
             now = self.clock.time()
-            found = ((each, each.seen(now)) for each in self._resources.get(resource_type, {}).values())
-            return [(resource, body) for resource, body in found if body is not None]
+            shown = ((resource, resource.seen(now)) for resource in self._resources.get(resource_type, {}).values())
+            return [(resource, body) for resource, body in shown if body is not None]
 
     def live(self, resource_type: str) -> list[Resource]:
         """All of the type that truly are there."""
         with self.lock:
-            return [each for each in self._resources.get(resource_type, {}).values() if not each.gone]
+            return [resource for resource in self._resources.get(resource_type, {}).values() if not resource.gone]
 
     def everything(self) -> Iterator[Resource]:
         """Every resource there ever was, a snapshot of the list."""
         with self.lock:
-            return iter([each for of_type in self._resources.values() for each in of_type.values()])
+            return iter([resource for of_type in self._resources.values() for resource in of_type.values()])
 
     def find(self, resource_id: str) -> Resource | None:
         """The resource of any type with this id, gone or not."""

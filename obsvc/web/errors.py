@@ -31,7 +31,7 @@ def error_body(error: ObsvcError) -> dict[str, Any]:
     return {"error": body | ({"request_id": request_id} if request_id else {})}
 
 
-def add_error_handlers(app: falcon.App) -> None:
+def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     """Every error of ``app`` is answered in the one shape; what nobody expected is logged with its traceback."""
 
     def known(req: falcon.Request, resp: falcon.Response, error: ObsvcError, _params: Any) -> None:

@@ -49,14 +49,14 @@ class _Metrics:
         resp.data = metrics_sharing.exposition()
 
 
-def add_health_routes(app: falcon.App, ready: Ready) -> None:
+def add_health_routes(app: falcon.App[falcon.Request, falcon.Response], ready: Ready) -> None:
     """``/healthz`` (the process is up), ``/readyz`` (``ready()``: None, or why not), ``/metrics``."""
     app.add_route("/healthz", _Healthz())
     app.add_route("/readyz", _Readyz(ready))
     app.add_route("/metrics", _Metrics())
 
 
-def health_app(ready: Ready) -> falcon.App:
+def health_app(ready: Ready) -> falcon.App[falcon.Request, falcon.Response]:
     """An application of the health routes alone."""
     app = falcon.App()
     add_health_routes(app, ready)

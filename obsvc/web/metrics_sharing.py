@@ -39,7 +39,7 @@ def exposition() -> bytes:
     registry = prometheus_client.REGISTRY
     if VARIABLE in os.environ:
         registry = prometheus_client.CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus-client's
     return prometheus_client.generate_latest(registry)
 
 
@@ -48,4 +48,4 @@ def ended(pid: int) -> None:
     from prometheus_client import multiprocess
 
     if VARIABLE in os.environ:
-        multiprocess.mark_process_dead(pid)
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus-client's

@@ -9,8 +9,10 @@ import ctypes
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 import gunicorn.app.base
 import gunicorn.glogging
@@ -31,7 +33,7 @@ KEEPALIVE = 75
 TCP_USER_TIMEOUT = 60
 
 
-class _Logger(gunicorn.glogging.Logger):
+class _Logger(gunicorn.glogging.Logger):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's log, through the process's own logging; no access log."""
 
     def setup(self, cfg: Any) -> None:
@@ -42,8 +44,10 @@ class _Logger(gunicorn.glogging.Logger):
         return
 
 
-class _Application(gunicorn.app.base.BaseApplication):
-    def __init__(self, make_app: Callable[[], Any], options: dict[str, Any]) -> None:
+class GunicornApplication(gunicorn.app.base.BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn with options of ours in place of its command line; ``make_app`` is called in each worker."""
+
+    def __init__(self, make_app: Callable[[], WSGIApplication], options: Mapping[str, object]) -> None:
         self._make_app = make_app
         self._options = options
         super().__init__()
@@ -53,12 +57,12 @@ class _Application(gunicorn.app.base.BaseApplication):
             if name in self.cfg.settings:  # a few are known to newer versions of gunicorn only
                 self.cfg.set(name, value)
 
-    def load(self) -> Any:
+    def load(self) -> WSGIApplication:
         return self._make_app()
 
 
 def serve(
-    make_app: Callable[[], Any],
+    make_app: Callable[[], WSGIApplication],
     *,
     host: str,
     port: int,
@@ -81,29 +85,33 @@ def serve(
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections have it from the socket that accepts them
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT * 1000)
 
-    def post_worker_init(worker: Any) -> None:
-        graceful = signal.getsignal(signal.SIGTERM)
-
-        def ends(number: int, frame: Any) -> None:
-            graceful(number, frame)  # type: ignore[operator]
-            if on_stop is not None:
-                on_stop()
-
-        signal.signal(signal.SIGTERM, ends)
-        gc_tuning.freeze_gc()
-
     options = {
         "bind": f"fd://{bound.fileno()}", "workers": processes, "threads": threads, "worker_class": web_worker.Worker,
         "worker_connections": threads * 2 + 1000, "limit_request_line": web_worker.LINE_MAX,
         "keepalive": KEEPALIVE, "graceful_timeout": GRACEFUL_TIMEOUT,
         "timeout": 120, "accesslog": None, "logger_class": _Logger, "proc_name": "obsvc",
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None, "control_socket_disable": True,
-        "post_fork": lambda arbiter, worker: die_with_parent(), "post_worker_init": post_worker_init,
+        "post_fork": lambda arbiter, worker: die_with_parent(),
+        "post_worker_init": lambda worker: _worker_ready(on_stop),
         "when_ready": lambda arbiter: on_ready(port) if on_ready else None,
         "child_exit": lambda arbiter, worker: metrics_sharing.ended(worker.pid),
         "on_exit": lambda arbiter: on_exit() if on_exit else None,
     }
-    _Application(make_app, options).run()
+    GunicornApplication(make_app, options).run()
+
+
+def _worker_ready(on_stop: Callable[[], None] | None) -> None:
+    """Last in a worker's start: from now on SIGTERM also calls ``on_stop``, after gunicorn's own handler."""
+    graceful = signal.getsignal(signal.SIGTERM)
+
+    def ends(number: int, frame: FrameType | None) -> None:
+        if callable(graceful):
+            graceful(number, frame)
+        if on_stop is not None:
+            on_stop()
+
+    signal.signal(signal.SIGTERM, ends)
+    gc_tuning.freeze_gc()
 
 
 def long_poll_slots(threads: int) -> int:

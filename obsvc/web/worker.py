@@ -26,7 +26,7 @@ LINE_MAX = 8190
 TAKEN_WITHIN = 5.0
 
 
-class Worker(ThreadWorker):
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """See the module."""
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:

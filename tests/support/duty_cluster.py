@@ -65,6 +65,13 @@ class PlayedNova:
         return Answer(200, json.dumps(page).encode())
 
 
+class Servers:
+    """Servers are what is held."""
+
+    def kinds(self) -> set[tuple[str, str]]:
+        return {(REGION, TYPE)}
+
+
 class Member:
     """One member's leader, run by hand."""
 
@@ -74,10 +81,10 @@ class Member:
         lister = Lister(CATALOG, cluster.nova, ServiceGate(GateSettings()), wall=clock.time, clock=clock)
         sweeper = Sweeper(engine=engine, member=self.node.member, catalog=CATALOG, lister=lister, pace=PACE,
                           overlap=60.0)
-        self.heard = True
+        self.consumes = True
         self.leader = Leader(
             LeaderSettings(PACE), engine=engine, catalog=CATALOG, sweeper=sweeper,
-            kinds=lambda: {(REGION, TYPE)}, leads=self.node.ownership.leads, heard=lambda _region: self.heard,
+            kinds=(Servers(),), leads=self.node.ownership.leads, consumes=lambda _region: self.consumes,
             clock=clock,
         )
 

@@ -16,7 +16,7 @@ from obsvc.engine.stacks.preview import plan
 from obsvc.engine.stacks.rollback import resume, roll_back, stop
 from obsvc.engine.stacks.traversal import Traversal
 from obsvc.engine.stacks.updating import retarget, store_goal
-from obsvc.engine.stacks.views import as_stack, find_stack, stack_row
+from obsvc.engine.stacks.views import find_stack, read_stack
 from obsvc.engine_client import stacks
 from obsvc.engine_client.stacks import StackAction, StackStatus
 from obsvc.exceptions import Conflict
@@ -40,7 +40,7 @@ class GoalOperations:
         template, values = self._goals.read(request)
 
         def work(traversal: Traversal) -> None:
-            if traversal.value("status") == StackStatus.DELETE_COMPLETE:
+            if traversal.row.status is StackStatus.DELETE_COMPLETE:
                 raise Conflict(f"stack {traversal.row.name!r} is deleted: create it anew")
             traversal.set(timeout=request.timeout, disable_rollback=request.disable_rollback)
             target = store_goal(traversal.tx, traversal.stack_id, request.template, template, values)
@@ -55,7 +55,7 @@ class GoalOperations:
         """
 
         def work(traversal: Traversal) -> None:
-            if traversal.value("status") not in (StackStatus.DELETE_IN_PROGRESS, StackStatus.DELETE_COMPLETE):
+            if traversal.row.status not in (StackStatus.DELETE_IN_PROGRESS, StackStatus.DELETE_COMPLETE):
                 start_delete(traversal)
 
         answer = self._change(request.stack, request.project_id, work)
@@ -71,7 +71,7 @@ class GoalOperations:
         """Stop a creation, update or rollback, and with ``rollback`` go back; Conflict unless one is in progress."""
 
         def work(traversal: Traversal) -> None:
-            status = traversal.value("status")
+            status = traversal.row.status
             if traversal.deleting or not traversal.in_progress:
                 raise Conflict(f"stack {traversal.row.name!r} is {status}: expected a creation, an update or a "
                                "rollback in progress; there is nothing to cancel")
@@ -103,6 +103,6 @@ class GoalOperations:
         def change(tx: Transaction) -> stacks.Stack:
             with locked(tx, find_stack(tx, stack, project_id).stack_id) as traversal:
                 work(traversal)
-            return as_stack(tx, stack_row(tx, traversal.stack_id))
+            return read_stack(tx, traversal.stack_id)
 
         return self._store.run(change)

@@ -9,19 +9,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from obsvc.engine.database.rows import to_json
 from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.database.waiters import Waiters
 from obsvc.engine.operations.goal_reader import GoalReader, check_timeout
 from obsvc.engine.schema.core import REGION_LENGTH
-from obsvc.engine.schema.stacks import edge, node, stack, stack_event
+from obsvc.engine.schema.stacks import Phase, edge, node, stack, stack_event
 from obsvc.engine.stacks import stack_due  # noqa: F401 -- registers the due work of stacks
+from obsvc.engine.stacks.locked_stack import IN_PROGRESS
 from obsvc.engine.stacks.locking import locked
-from obsvc.engine.stacks.traversal import FIRST, IN_PROGRESS, encode
-from obsvc.engine.stacks.updating import node_values, store_goal
-from obsvc.engine.stacks.views import as_stack, find_stack, nodes_of, stack_row
+from obsvc.engine.stacks.rows import node_rows, stack_row, stack_rows
+from obsvc.engine.stacks.updating import add_nodes, store_goal
+from obsvc.engine.stacks.views import as_stack, find_stack, nodes_of, read_stack
 from obsvc.engine.templates import hot
 from obsvc.engine_client import stacks
-from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import StackAction, StackStatus
 from obsvc.exceptions import Conflict, InvalidInput
 
@@ -52,8 +53,8 @@ class StackOperations:
             with locked(tx, stack_id) as traversal:
                 traversal.begin(StackAction.CREATE, total=len(template.resources), finished=0)
                 ready = sa.select(node).where(node.c.stack_id == stack_id, node.c.unmet == 0).order_by(node.c.position)
-                traversal.begin_forward(tx.execute(ready).all())
-            return as_stack(tx, stack_row(tx, stack_id))
+                traversal.begin_forward(node_rows(tx, ready))
+            return read_stack(tx, stack_id)
 
         return self._store.run(work)
 
@@ -67,10 +68,10 @@ class StackOperations:
             row = self._store.read(lambda tx: stack_row(tx, found.stack_id))
             if row is None or row.status in IN_PROGRESS:
                 return None
-            return self._store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
+            return self._store.read(lambda tx: read_stack(tx, found.stack_id))
 
         ended = self._waiters.wait({"stack"}, check, request.wait)
-        return ended or self._store.read(lambda tx: as_stack(tx, stack_row(tx, found.stack_id)))
+        return ended or self._store.read(lambda tx: read_stack(tx, found.stack_id))
 
     def list_stacks(self, request: stacks.StacksRequest) -> stacks.StacksPage:
         """Stacks that are not deleted, by id; ``marker`` is the last id of the page before."""
@@ -81,7 +82,7 @@ class StackOperations:
             query = query.where(stack.c.stack_id > request.marker)
         query = query.limit(max(1, min(request.limit, PAGE_LIMIT)))
         return self._store.read(
-            lambda tx: stacks.StacksPage(tuple(as_stack(tx, row, outputs=False) for row in tx.execute(query).all()))
+            lambda tx: stacks.StacksPage(tuple(as_stack(tx, row, outputs=False) for row in stack_rows(tx, query)))
         )
 
     def stack_nodes(self, request: stacks.StackRequest) -> stacks.NodesReply:
@@ -148,17 +149,17 @@ def _insert(
     tx.execute(sa.insert(stack).values(
         stack_id=stack_id, name=request.name, project_key=request.project_id or "", live_name=request.name,
         project_id=request.project_id, region=request.region, status=StackStatus.CREATE_IN_PROGRESS, status_reason="",
-        action=Action.CREATE, traversal="", created_at=tx.now, updated_at=tx.now, timeout=request.timeout,
-        on_drift=request.on_drift, template=request.template, parameters=encode(values), total=0, finished=0,
-        failed=0, drifted=0, halted=False, goal=1, phase=FIRST, leftover=0, progressed_at=tx.now, last_event_id=0,
+        action=StackAction.CREATE, traversal="", created_at=tx.now, updated_at=tx.now, timeout=request.timeout,
+        on_drift=request.on_drift, template=request.template, parameters=to_json(values), total=0, finished=0,
+        failed=0, drifted=0, halted=False, goal=1, phase=Phase.FIRST, leftover=0, progressed_at=tx.now, last_event_id=0,
         disable_rollback=request.disable_rollback,
     ))
     store_goal(tx, stack_id, request.template, template, values)
     ids = {name: str(uuid.uuid4()) for name in template.resources}
-    tx.execute(sa.insert(node), node_values(stack_id, template, ids))
+    add_nodes(tx, stack_id, template, ids)
     edges = [
-        {"node_id": ids[name], "requires": ids[other]}
-        for name, resource in template.resources.items() for other in resource.requires
+        {"node_id": ids[name], "requires": ids[required]}
+        for name, resource in template.resources.items() for required in resource.requires
     ]
     if edges:
         tx.execute(sa.insert(edge), edges)

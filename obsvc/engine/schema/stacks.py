@@ -5,6 +5,8 @@ searched, so no database's own JSON type is needed.
 """
 from __future__ import annotations
 
+import enum
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,12 +25,33 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql
 
 from obsvc.engine.schema.base import metadata
+from obsvc.engine.schema.enums import EnumText
+from obsvc.engine_client.jobs import Action
+from obsvc.engine_client.stacks import NodeStatus, StackAction, StackStatus
 
 #: Up to 16 MiB on MariaDB, where TEXT ends at 64 KiB: a template with its resolved properties can be longer.
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 #: SQLite counts up by itself only for INTEGER.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+
+class Phase(enum.StrEnum):
+    """Which part of an update a stack is in."""
+
+    FIRST = "first"  #: forward, of a stack that had nothing before: its edges are actual already
+    FORWARD = "forward"  #: the goal is made true
+    CLEANUP = "cleanup"  #: what is no part of the goal is deleted
+
+
+class JobStatus(enum.StrEnum):
+    READY = "ready"  #: waits for a worker, or for its next attempt
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"  #: its stack is being deleted, or ran out of time
+
 
 stack = Table(
     "stack",
@@ -41,9 +64,9 @@ stack = Table(
     Column("live_name", String(255)),
     Column("project_id", String(64)),
     Column("region", String(255)),
-    Column("status", String(32), nullable=False),
+    Column("status", EnumText(StackStatus, 32), nullable=False),
     Column("status_reason", LongText, nullable=False),
-    Column("action", String(16), nullable=False),
+    Column("action", EnumText(StackAction, 16), nullable=False),
     Column("traversal", String(36), nullable=False),
     Column("created_at", Double(), nullable=False),
     Column("updated_at", Double(), nullable=False),
@@ -60,9 +83,7 @@ stack = Table(
     Column("drifted", Integer, nullable=False),
     # Version of the goal that the traversal is for; its text is in ``goal``.
     Column("goal", Integer, nullable=False, server_default="1"),
-    # An update first makes the goal true (forward; first: of a stack that had nothing), then deletes what is no part
-    # of it (cleanup).
-    Column("phase", String(16), nullable=False, server_default="forward"),
+    Column("phase", EnumText(Phase, 16), nullable=False, server_default="forward"),
     # Nodes that are no part of the goal and are to be deleted in the cleanup.
     Column("leftover", Integer, nullable=False, server_default="0"),
     # A create or update that fails stays as it is; else it goes back to the last goal that was reached.
@@ -99,8 +120,8 @@ node = Table(
     Column("retain", Boolean, nullable=False, server_default=false()),
     # What is under way was begun by an earlier traversal: its outcome is a fact about the copy, no progress.
     Column("carried", Boolean, nullable=False, server_default=false()),
-    Column("action", String(16), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("action", EnumText(Action, 16), nullable=False),
+    Column("status", EnumText(NodeStatus, 16), nullable=False),
     Column("status_reason", LongText, nullable=False),
     # Nodes that this one still waits for: required ones in a create, dependents in a delete.
     Column("unmet", Integer, nullable=False),
@@ -153,9 +174,9 @@ job = Table(
     Column("job_id", String(36), primary_key=True),
     Column("stack_id", String(36), ForeignKey("stack.stack_id"), nullable=False, index=True),
     Column("node_id", String(36), ForeignKey("node.node_id"), nullable=False, index=True),
-    Column("action", String(16), nullable=False),
+    Column("action", EnumText(Action, 16), nullable=False),
     Column("type", String(255), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("status", EnumText(JobStatus, 16), nullable=False),
     # When a worker may claim it: at once, after a pause, or when the lease lapses; NULL for never.
     Column("available_at", Double(), index=True),
     Column("attempt", Integer, nullable=False),

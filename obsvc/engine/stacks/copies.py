@@ -11,19 +11,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
-class CopyState(enum.Enum):
+class CopyState(enum.StrEnum):
     """How far a copy is."""
 
-    NOT_STARTED = "no worker ever had its create: there is nothing in the cloud"
-    CREATING = "its create is under way"
-    COMPLETED = "it was complete once"
-    UNCERTAIN = "its create was begun and did not end well, or nobody knows how"
-    DELETING = "its deletion was begun"
+    NOT_STARTED = "not_started"  #: no worker ever had its create: there is nothing in the cloud
+    CREATING = "creating"  #: its create is under way
+    COMPLETED = "completed"  #: it was complete once
+    UNCERTAIN = "uncertain"  #: its create was begun and did not end well, or nobody knows how
+    DELETING = "deleting"  #: its deletion was begun
 
 
 @dataclass(frozen=True)
 class Copy:
-    """goal: version that it was last complete for.  completed_at: seconds since the epoch."""
+    """One copy of a slot.  goal: version that it was last complete for.  completed_at: seconds since the epoch."""
 
     node_id: str
     slot: str
@@ -37,26 +37,26 @@ class Copy:
 def choose_copies(wanted: Mapping[str, str], copies: Iterable[Copy], *, prefer: int | None = None) -> dict[str, str]:
     """The copy (node id) for each slot that has a usable one.
 
-    wanted: type by slot.  prefer: the goal that is gone back to: what was complete for it comes before anything else.
+    wanted: type by slot.  prefer: the goal of a rollback: what was complete for it comes before anything else.
     """
     best: dict[str, tuple[tuple[float, ...], str]] = {}
-    for one in copies:
-        rank = _rank(one, prefer)
-        if rank is None or wanted.get(one.slot) != one.type:
+    for copy in copies:
+        rank = _rank(copy, prefer)
+        if rank is None or wanted.get(copy.slot) != copy.type:
             continue
-        candidate = (rank, one.node_id)
-        if one.slot not in best or candidate > best[one.slot]:
-            best[one.slot] = candidate
+        candidate = (rank, copy.node_id)
+        if copy.slot not in best or candidate > best[copy.slot]:
+            best[copy.slot] = candidate
     return {slot: node_id for slot, (_, node_id) in best.items()}
 
 
-def _rank(one: Copy, prefer: int | None) -> tuple[float, ...] | None:
-    """None: it can't be used.  Else the higher, the better."""
-    when = one.completed_at or 0.0
-    if one.state is CopyState.COMPLETED:
-        if prefer is not None and one.goal == prefer:
+def _rank(copy: Copy, prefer: int | None) -> tuple[float, ...] | None:
+    """None for a copy that can't be used; of others the highest is the best."""
+    when = copy.completed_at or 0.0
+    if copy.state is CopyState.COMPLETED:
+        if prefer is not None and copy.goal == prefer:
             return (3, when)
-        return (1, when) if one.obsolete else (2, when)
-    if one.obsolete or one.state not in (CopyState.CREATING, CopyState.NOT_STARTED):
+        return (1, when) if copy.obsolete else (2, when)
+    if copy.obsolete or copy.state not in (CopyState.CREATING, CopyState.NOT_STARTED):
         return None
-    return (2, 0.0) if one.state is CopyState.CREATING else (0, 0.0)
+    return (2, 0.0) if copy.state is CopyState.CREATING else (0, 0.0)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema.stacks import stack
 from obsvc.engine.stacks.rollback import start_rollback
+from obsvc.engine.stacks.rows import stack_rows
 from obsvc.engine.stacks.traversal import Traversal
 from obsvc.exceptions import NotFound
 
@@ -43,15 +44,12 @@ def locked_all(tx: Transaction, stack_ids: Collection[str]) -> Iterator[list[Tra
     traversals = _lock(tx, stack_ids) if stack_ids else []
     yield traversals
     for traversal in traversals:
-        if traversal.may_roll_back and not traversal.value("disable_rollback"):
+        if traversal.may_roll_back and not traversal.row.disable_rollback:
             traversal.may_roll_back = False
             start_rollback(traversal)
         traversal.save()
 
 
 def _lock(tx: Transaction, stack_ids: Collection[str]) -> list[Traversal]:
-    rows = tx.execute(
-        sa.select(stack).where(stack.c.stack_id.in_(sorted(set(stack_ids)))).order_by(stack.c.stack_id)
-        .with_for_update()
-    ).all()
-    return [Traversal(tx, row) for row in rows]
+    query = sa.select(stack).where(stack.c.stack_id.in_(sorted(set(stack_ids)))).order_by(stack.c.stack_id)
+    return [Traversal(tx, row) for row in stack_rows(tx, query.with_for_update())]

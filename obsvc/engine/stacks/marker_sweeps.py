@@ -11,31 +11,31 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
 from obsvc.engine.database import due
 from obsvc.engine.database.rows import chunks
 from obsvc.engine.database.store import Transaction
+from obsvc.engine.schema.stacks import JobStatus, edge, job, node, stack
 from obsvc.engine.schema.stacks import due as due_table
-from obsvc.engine.schema.stacks import edge, job, node, stack
-from obsvc.engine.stacks.locked_stack import JOB_DEADLINE, JOB_LEASE, JobStatus
+from obsvc.engine.stacks.locked_stack import JOB_DEADLINE, JOB_LEASE
+from obsvc.engine.stacks.rows import JobRow, existing_node, job_row, node_row
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import NodeStatus
 
 MARKER_SWEEP = "marker_sweep"
 
 
-def sweep_later(tx: Transaction, row: Any) -> None:
-    """A create (its job's row) may have made a copy that nobody knows of, or may do so yet."""
-    due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now + tx.settings.job_lease)
+def sweep_later(tx: Transaction, node_id: str) -> None:
+    """A create of this node may have made a copy that nobody knows of, or may do so yet."""
+    due.schedule(tx, MARKER_SWEEP, node_id, tx.now + tx.settings.job_lease)
 
 
 def sweep_now(tx: Transaction, job_id: str) -> None:
     """A create's result was refused: there is, most likely, a copy too many."""
-    row = tx.execute(sa.select(job).where(job.c.job_id == job_id, job.c.action == Action.CREATE)).one_or_none()
-    if row is not None:
+    row = job_row(tx, job_id)
+    if row is not None and row.action is Action.CREATE:
         due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now)
 
 
@@ -43,25 +43,25 @@ def forget_nodes(tx: Transaction, node_ids: Collection[str]) -> None:
     """Forget copies of which nothing is left; the rows of those that are suspect stay, as deleted ones."""
     if not node_ids:
         return
-    gone = sorted(node_ids)
-    kept: set[str] = set()
-    for some in chunks(gone):
-        kept |= set(tx.execute(
-            sa.select(due_table.c.key).where(due_table.c.kind == MARKER_SWEEP, due_table.c.key.in_(some))).scalars())
-        tx.execute(sa.delete(edge).where(edge.c.node_id.in_(some)))
-        tx.execute(sa.delete(edge).where(edge.c.requires.in_(some)))
-    if kept:
+    forgotten = sorted(node_ids)
+    suspect: set[str] = set()
+    for chunk in chunks(forgotten):
+        suspect |= set(tx.execute(
+            sa.select(due_table.c.key).where(due_table.c.kind == MARKER_SWEEP, due_table.c.key.in_(chunk))).scalars())
+        tx.execute(sa.delete(edge).where(edge.c.node_id.in_(chunk)))
+        tx.execute(sa.delete(edge).where(edge.c.requires.in_(chunk)))
+    if suspect:
         tx.execute(
-            sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
-                status=NodeStatus.DELETED, obsolete=True, name=sa.bindparam("called")),
-            [{"which": node_id, "called": f"(gone) {node_id}"} for node_id in sorted(kept)])
-    _forget_rows(tx, [node_id for node_id in gone if node_id not in kept])
+            sa.update(node).where(node.c.node_id == sa.bindparam("of_node")).values(
+                status=NodeStatus.DELETED, obsolete=True, name=sa.bindparam("new_name")),
+            [{"of_node": node_id, "new_name": f"(gone) {node_id}"} for node_id in sorted(suspect)])
+    _forget_rows(tx, [node_id for node_id in forgotten if node_id not in suspect])
 
 
 def _forget_rows(tx: Transaction, node_ids: Sequence[str]) -> None:
-    for some in chunks(node_ids):
-        tx.execute(sa.delete(job).where(job.c.node_id.in_(some)))
-        tx.execute(sa.delete(node).where(node.c.node_id.in_(some)))
+    for chunk in chunks(node_ids):
+        tx.execute(sa.delete(job).where(job.c.node_id.in_(chunk)))
+        tx.execute(sa.delete(node).where(node.c.node_id.in_(chunk)))
 
 
 @due.handler(MARKER_SWEEP)
@@ -71,14 +71,14 @@ def _begin(tx: Transaction, node_id: str) -> None:
     if stack_id is None:
         return
     tx.execute(sa.select(stack.c.stack_id).where(stack.c.stack_id == stack_id).with_for_update())
-    row = tx.execute(sa.select(node).where(node.c.node_id == node_id)).one_or_none()
+    row = node_row(tx, node_id)
     if row is None:
         return
-    open_ = tx.execute(sa.select(job.c.job_id).where(
+    open_job = tx.execute(sa.select(job.c.job_id).where(
         job.c.node_id == node_id, job.c.action.in_([Action.CREATE, Action.SWEEP]),
         job.c.status.in_([JobStatus.READY, JobStatus.LEASED]))).first()
     due.schedule(tx, MARKER_SWEEP, node_id, tx.now + tx.settings.job_lease)
-    if open_ is not None:
+    if open_job is not None:
         return
     # What it was created with: its name is what a listing can be filtered by.
     made_with = tx.execute(sa.select(job.c.properties).where(
@@ -93,19 +93,19 @@ def _begin(tx: Transaction, node_id: str) -> None:
     tx.touch("job")
 
 
-def sweep_ended(tx: Transaction, row: Any) -> None:
-    """A sweep (its job's row) has ended, well or not: the next after a longer pause, until it is enough.
+def sweep_ended(tx: Transaction, row: JobRow) -> None:
+    """A sweep has ended, well or not: the next after a longer pause, until the retention is over.
 
     The stack's row is locked, and the job's."""
     for kind in (JOB_DEADLINE, JOB_LEASE):
         due.cancel(tx, kind, row.job_id)
     tx.execute(sa.delete(job).where(job.c.job_id == row.job_id))
-    known = tx.execute(sa.select(node).where(node.c.node_id == row.node_id)).one()
-    pause = tx.settings.marker_sweep_pause * 2 ** known.sweeps
+    swept = existing_node(tx, row.node_id)
+    pause = tx.settings.marker_sweep_pause * 2 ** swept.sweeps
     if pause <= tx.settings.retention:
-        tx.execute(sa.update(node).where(node.c.node_id == row.node_id).values(sweeps=known.sweeps + 1))
+        tx.execute(sa.update(node).where(node.c.node_id == row.node_id).values(sweeps=swept.sweeps + 1))
         due.schedule(tx, MARKER_SWEEP, row.node_id, tx.now + pause)
         return
     due.cancel(tx, MARKER_SWEEP, row.node_id)
-    if known.obsolete and known.status == NodeStatus.DELETED:
+    if swept.obsolete and swept.status is NodeStatus.DELETED:
         _forget_rows(tx, [row.node_id])

@@ -12,9 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.schema.stacks import job, node
+from obsvc.engine.schema.stacks import JobStatus, job, node
 from obsvc.engine.stacks.copies import CopyState, choose_copies
-from obsvc.engine.stacks.traversal import JobStatus, broken_nodes, decode, encode, parameters_of
+from obsvc.engine.stacks.rows import NodeRow, StackRow, from_json, node_rows, parameters_of
+from obsvc.engine.stacks.traversal import broken_nodes
 from obsvc.engine.stacks.updating import copies_of
 from obsvc.engine.templates import hot
 from obsvc.engine.templates.functions import Facts
@@ -41,37 +42,41 @@ def needs_replacement(kind: str, before: Mapping[str, Any], after: Mapping[str, 
 
 
 def plan(
-    tx: Transaction, row: Any, template: hot.Template, values: Mapping[str, Any], fixed: NeedsReplacement
+    tx: Transaction, stack: StackRow, template: hot.Template, values: Mapping[str, Any],
+    needs_replacement: NeedsReplacement,
 ) -> Iterator[PlannedNode]:
     """The goal's nodes in an order in which they could be made, then what would be left over of others."""
-    rows = {one.node_id: one for one in tx.execute(sa.select(node).where(node.c.stack_id == row.stack_id))}
+    rows = {row.node_id: row for row in node_rows(tx, sa.select(node).where(node.c.stack_id == stack.stack_id))}
     busy = set(tx.execute(sa.select(job.c.node_id).where(
-        job.c.stack_id == row.stack_id, job.c.status == JobStatus.LEASED)).scalars())
-    copies = {one.node_id: one for one in copies_of(tx, row.stack_id, rows.values(), busy)}
-    chosen = choose_copies({name: one.type for name, one in template.resources.items()}, copies.values())
-    parameters = parameters_of(row, encode(dict(values)))
+        job.c.stack_id == stack.stack_id, job.c.status == JobStatus.LEASED)).scalars())
+    copies = {copy.node_id: copy for copy in copies_of(tx, stack.stack_id, rows.values(), busy)}
+    chosen = choose_copies({name: resource.type for name, resource in template.resources.items()}, copies.values())
+    parameters = parameters_of(stack, dict(values))
     facts: dict[str, Facts] = {}
     for name in template.graph.order():
-        wanted, there = template.resources[name], rows.get(chosen.get(name, ""))
-        if there is None or copies[there.node_id].state is CopyState.NOT_STARTED:
+        wanted, row = template.resources[name], rows.get(chosen.get(name, ""))
+        if row is None or copies[row.node_id].state is CopyState.NOT_STARTED:
             planned = PlannedNode(name, wanted.type, Change.CREATE)
         else:
             after = {key: _resolved(value, parameters, facts) for key, value in wanted.properties.items()}
-            planned = _changed(tx, there, copies[there.node_id].state, after, fixed)
-        new = there is None or planned.change in (Change.CREATE, Change.REPLACE)
-        facts[name] = Facts(UNKNOWN) if new else Facts(there.resource_id, decode(there.attributes))
+            planned = _change_of(tx, row, copies[row.node_id].state, after, needs_replacement)
+        if row is None or planned.change in (Change.CREATE, Change.REPLACE):
+            facts[name] = Facts(UNKNOWN)
+        else:
+            facts[name] = Facts(row.resource_id, from_json(row.attributes))
         yield planned
-    for one in sorted(copies.values(), key=lambda one: rows[one.node_id].position):
-        if chosen.get(one.slot) != one.node_id and one.state is not CopyState.NOT_STARTED:
-            left = rows[one.node_id]
-            change = Change.RETAIN if left.retain and left.completed_at is not None else Change.DELETE
-            yield PlannedNode(left.name, left.type, change, left.resource_id)
+    for copy in sorted(copies.values(), key=lambda copy: rows[copy.node_id].position):
+        if chosen.get(copy.slot) != copy.node_id and copy.state is not CopyState.NOT_STARTED:
+            row = rows[copy.node_id]
+            change = Change.RETAIN if row.retain and row.completed_at is not None else Change.DELETE
+            yield PlannedNode(row.name, row.type, change, row.resource_id)
 
 
-def _changed(
-    tx: Transaction, row: Any, state: CopyState, after: Mapping[str, Any], fixed: NeedsReplacement
+def _change_of(
+    tx: Transaction, row: NodeRow, state: CopyState, after: Mapping[str, Any], needs_replacement: NeedsReplacement
 ) -> PlannedNode:
-    before = decode(row.applied)
+    """What becomes of a copy that the goal goes on with, and has these properties for."""
+    before = from_json(row.applied)
     names = tuple(name for name in sorted({*before, *after}) if before.get(name) != after.get(name))
 
     def planned(change: Change, reason: str = "", properties: tuple[str, ...] = names) -> PlannedNode:
@@ -81,9 +86,9 @@ def _changed(
         return planned(Change.UPDATE, "its creation is under way: what it needs is decided after it", ())
     if broken_nodes(tx, [row]):
         return planned(Change.REPLACE, "it is broken")
-    never = fixed(row.type, before, after) if names else ()
-    if never:
-        return planned(Change.REPLACE, f"{', '.join(never)} can't be changed in place")
+    fixed = needs_replacement(row.type, before, after) if names else ()
+    if fixed:
+        return planned(Change.REPLACE, f"{', '.join(fixed)} can't be changed in place")
     if names:
         return planned(Change.UPDATE)
     return planned(Change.UPDATE, "its last update did not end well") if row.doubtful else planned(Change.NONE)

@@ -1,12 +1,13 @@
-"""Going back, stopping, and going on: turns of a stack that need no new goal.  The stack's row is locked."""
+"""Rolling back, stopping, and resuming: what a stack can be asked for without a new goal.  Its row is locked."""
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from obsvc.engine.schema.stacks import goal
+from obsvc.engine.schema.stacks import JobStatus, goal
 from obsvc.engine.stacks.deletion import start_delete
-from obsvc.engine.stacks.open_jobs import cancel_job, open_jobs
-from obsvc.engine.stacks.traversal import JobStatus, Traversal, decode
+from obsvc.engine.stacks.rows import from_json
+from obsvc.engine.stacks.stack_jobs import cancel_job, open_jobs
+from obsvc.engine.stacks.traversal import Traversal
 from obsvc.engine.stacks.updating import NOTHING, Target, retarget, stored_target
 from obsvc.engine_client.stacks import StackAction, StackStatus
 from obsvc.exceptions import Conflict
@@ -20,8 +21,8 @@ def start_rollback(traversal: Traversal) -> None:
 
 def roll_back(traversal: Traversal) -> None:
     """As :func:`start_rollback`, where that makes sense.  No effect on a rollback in progress."""
-    status = traversal.value("status")
-    if status == StackStatus.ROLLBACK_IN_PROGRESS:
+    status = traversal.row.status
+    if status is StackStatus.ROLLBACK_IN_PROGRESS:
         return
     if traversal.deleting:
         raise Conflict(f"stack {traversal.row.name!r} is {status}: give it a goal by an update, or let it be deleted")
@@ -38,14 +39,14 @@ def stop(traversal: Traversal, reason: str) -> None:
     traversal.set(halted=True)
     traversal.fail(reason)
     for row in open_jobs(traversal):
-        if row.status == JobStatus.READY:
+        if row.status is JobStatus.READY:
             cancel_job(traversal, row)
             traversal.node_failed(traversal.node(row.node_id), "stopped before a worker had begun")
 
 
 def resume(traversal: Traversal) -> None:
     """Go on with what has failed, to the same goal.  No effect while something is in progress."""
-    status = traversal.value("status")
+    status = traversal.row.status
     if traversal.in_progress:
         return
     if not status.endswith("_FAILED"):
@@ -54,8 +55,8 @@ def resume(traversal: Traversal) -> None:
     if traversal.deleting:
         start_delete(traversal)
         return
-    target = stored_target(traversal.value("goal"), traversal.value("template"), decode(traversal.value("parameters")))
-    retarget(traversal, StackAction(traversal.value("action")), target)
+    row = traversal.row
+    retarget(traversal, row.action, stored_target(row.goal, row.template, from_json(row.parameters)))
 
 
 def _last_reached(traversal: Traversal) -> Target:
@@ -65,4 +66,4 @@ def _last_reached(traversal: Traversal) -> Target:
     ).one_or_none()
     if row is None:
         return stored_target(0, NOTHING, {})
-    return stored_target(row.version, row.template, decode(row.parameters))
+    return stored_target(row.version, row.template, from_json(row.parameters))

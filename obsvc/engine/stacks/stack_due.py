@@ -6,10 +6,7 @@ import sqlalchemy as sa
 from obsvc.engine.database import due
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema.stacks import edge, goal, job, node, stack, stack_event
-from obsvc.engine.stacks.locking import locked_if_exists
-from obsvc.engine.stacks.progress import nodes_under_way, stop_node_observations
-from obsvc.engine.stacks.rollback import stop
-from obsvc.engine.stacks.traversal import (
+from obsvc.engine.stacks.locked_stack import (
     NODE_RETAINED,
     STACK_DEADLINE,
     STACK_EVENTS,
@@ -17,6 +14,9 @@ from obsvc.engine.stacks.traversal import (
     STACK_RETENTION,
     schedule_events,
 )
+from obsvc.engine.stacks.locking import locked_if_exists
+from obsvc.engine.stacks.progress import nodes_under_way, stop_node_observations
+from obsvc.engine.stacks.rollback import stop
 from obsvc.engine_client.stacks import StackStatus
 
 
@@ -48,13 +48,15 @@ def _time_is_over(tx: Transaction, stack_id: str) -> None:
             due.schedule(tx, STACK_DEADLINE, stack_id, traversal.row.deadline)
             return
         names = ", ".join(node["node"] for node in nodes_under_way(tx, stack_id)) or "nothing"
-        stop(traversal, f"timed out after {traversal.row.timeout:.0f} s; it waited for {names}")
+        timeout = traversal.row.timeout or 0.0
+        stop(traversal, f"timed out after {timeout:.0f} s; it waited for {names}")
 
 
 @due.handler(NODE_RETAINED)
 def _stop_observing(tx: Transaction, key: str) -> None:
     """What is kept for good is nobody's goal any more; in a transaction of its own for the order of locks."""
-    stop_node_observations(tx, *key.split("/"))
+    stack_id, node_id = key.split("/")
+    stop_node_observations(tx, stack_id, node_id)
 
 
 @due.handler(STACK_EVENTS)
@@ -80,7 +82,7 @@ def _forget_goals(tx: Transaction, stack_id: str, old: float) -> None:
 def _forget(tx: Transaction, stack_id: str) -> None:
     """Forget a deleted stack with all that is kept of it."""
     with locked_if_exists(tx, stack_id) as traversal:
-        if traversal is None or traversal.row.status != StackStatus.DELETE_COMPLETE:
+        if traversal is None or traversal.row.status is not StackStatus.DELETE_COMPLETE:
             return
         nodes = sa.select(node.c.node_id).where(node.c.stack_id == stack_id)
         tx.execute(sa.delete(edge).where(edge.c.node_id.in_(nodes)))

@@ -1,7 +1,7 @@
-"""The turn of a stack to another goal, at any moment.  The stack's row is locked.
+"""How a stack is given another goal, at any moment.  The stack's row is locked.
 
-What no worker has begun is taken back.  What a worker or the cloud is busy with is carried over: its node waits for how
-that ends (see :class:`.traversal.Traversal`).  Copies of the goal that are there keep their rows (and so
+Jobs that no worker has begun are withdrawn.  What a worker or the cloud is busy with is carried over: its node waits
+for how that ends (see :class:`.traversal.Traversal`).  Copies of the goal that are there keep their rows (and so
 their resources) where the type is the same; whether each is kept, changed in place or replaced is found when what it
 requires is done, and its properties can be resolved: only then is it known what a replaced resource's new id means for
 those that refer to it, and what an update under way has left of the copy.
@@ -9,29 +9,32 @@ those that refer to it, and what an update under way has left of the copy.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from obsvc.engine.database.rows import to_json
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.schema.stacks import edge, goal, job, node
+from obsvc.engine.schema.stacks import Phase, goal, job, node
 from obsvc.engine.stacks.copies import Copy, CopyState, choose_copies
+from obsvc.engine.stacks.edges import write_goal_edges
 from obsvc.engine.stacks.marker_sweeps import forget_nodes
-from obsvc.engine.stacks.open_jobs import withdraw_jobs
-from obsvc.engine.stacks.traversal import FORWARD, Traversal, encode, obsolete_name
+from obsvc.engine.stacks.rows import NodeRow, node_rows
+from obsvc.engine.stacks.stack_jobs import withdraw_jobs
+from obsvc.engine.stacks.traversal import Traversal, obsolete_name
 from obsvc.engine.templates import hot
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.stacks import NodeStatus, StackAction
 
-#: The goal of a stack that goes back to before its creation.
+#: The goal of a stack that is rolled back to before its creation.
 NOTHING = "heat_template_version: 2018-08-31\nresources: {}\n"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A goal that a stack is turned to.  version: 0 for nothing at all; its text is in the table ``goal`` else."""
+    """A goal for a traversal.  version: of the goal as it is stored; 0 for nothing at all, which is not stored."""
 
     version: int
     text: str
@@ -47,82 +50,88 @@ def stored_target(version: int, text: str, values: Mapping[str, Any]) -> Target:
 
 
 def store_goal(tx: Transaction, stack_id: str, text: str, template: hot.Template, values: Mapping[str, Any]) -> Target:
-    """Keep a goal as it was given, under the next version."""
+    """Store a goal as it was given, under the next version."""
     last = tx.execute(sa.select(sa.func.max(goal.c.version)).where(goal.c.stack_id == stack_id)).scalar()
     version = (last or 0) + 1
     tx.execute(sa.insert(goal).values(
-        stack_id=stack_id, version=version, template=text, parameters=encode(values), made_at=tx.now))
+        stack_id=stack_id, version=version, template=text, parameters=to_json(values), made_at=tx.now))
     return Target(version, text, template, values)
 
 
 def retarget(traversal: Traversal, action: StackAction, target: Target, *, prefer: int | None = None) -> None:
     """Begin to bring the stack to this goal.
 
-    prefer: the goal that is gone back to, see :func:`obsvc.engine.stacks.copies.choose_copies`.
+    prefer: the goal of a rollback, see :func:`obsvc.engine.stacks.copies.choose_copies`.
     """
-    tx = traversal.tx
-    held = withdraw_jobs(traversal)
-    rows = tx.execute(sa.select(node).where(node.c.stack_id == traversal.stack_id)).all()
-    copies = {one.node_id: one for one in copies_of(tx, traversal.stack_id, rows, held)}
-    types = {name: resource.type for name, resource in target.template.resources.items()}
-    chosen = choose_copies(types, copies.values(), prefer=prefer)
+    tx, resources = traversal.tx, target.template.resources
+    busy = withdraw_jobs(traversal)
+    rows = node_rows(tx, sa.select(node).where(node.c.stack_id == traversal.stack_id))
+    copies = {copy.node_id: copy for copy in copies_of(tx, traversal.stack_id, rows, busy)}
+    chosen = choose_copies({name: resource.type for name, resource in resources.items()}, copies.values(),
+                           prefer=prefer)
     kept = {row.slot: row for row in rows if chosen.get(row.slot) == row.node_id}
-    rest = [row for row in rows if chosen.get(row.slot) != row.node_id]
-    left = [row for row in rest if row.node_id in copies and copies[row.node_id].state is not CopyState.NOT_STARTED]
-    gone = {row.node_id for row in rest} - {row.node_id for row in left}
+    left_over: list[NodeRow] = []
+    forgotten: list[NodeRow] = []
+    for row in rows:
+        if chosen.get(row.slot) != row.node_id:
+            begun = row.node_id in copies and copies[row.node_id].state is not CopyState.NOT_STARTED
+            (left_over if begun else forgotten).append(row)
     traversal.set(
-        goal=target.version, template=target.text, parameters=encode(target.values), phase=FORWARD, leftover=len(left),
-        drifted=sum(row.drift is not None for row in kept.values()),
+        goal=target.version, template=target.text, parameters=to_json(target.values), phase=Phase.FORWARD,
+        leftover=len(left_over), drifted=sum(row.drift is not None for row in kept.values()),
     )
-    traversal.begin(action, total=len(target.template.resources) + len(left), finished=0)
-    forget_nodes(tx, gone)
-    _retire(tx, left, held)
-    ids = {name: kept[name].node_id if name in kept else str(uuid.uuid4()) for name in target.template.resources}
-    _keep_nodes(tx, target.template, kept, copies, held)
-    _add_nodes(traversal, target.template, {name: ids[name] for name in ids if name not in kept})
-    _write_edges(traversal, target.template, ids)
+    traversal.begin(action, total=len(resources) + len(left_over), finished=0)
+    forget_nodes(tx, {row.node_id for row in forgotten})
+    _retire_nodes(tx, left_over, busy)
+    ids = {name: kept[name].node_id if name in kept else str(uuid.uuid4()) for name in resources}
+    _keep_nodes(tx, target.template, kept, copies, busy)
+    add_nodes(tx, traversal.stack_id, target.template, {name: ids[name] for name in ids if name not in kept})
+    write_goal_edges(tx, traversal.stack_id, (
+        (ids[name], ids[required]) for name, resource in resources.items() for required in resource.requires))
     ready = sa.select(node).where(
         node.c.stack_id == traversal.stack_id, node.c.obsolete.is_(False), node.c.unmet == 0,
         node.c.status == NodeStatus.WAITING)
-    traversal.begin_forward(tx.execute(ready.order_by(node.c.position)).all())
+    traversal.begin_forward(node_rows(tx, ready.order_by(node.c.position)))
 
 
-def copies_of(tx: Transaction, stack_id: str, rows: Iterable[Any], held: Iterable[str]) -> list[Copy]:
-    """Every copy that there is, or may be.  held: nodes whose job a worker has, and goes on with."""
+def copies_of(tx: Transaction, stack_id: str, rows: Iterable[NodeRow], busy: Collection[str]) -> list[Copy]:
+    """Every copy that there is, or may be.  busy: nodes whose job a worker has, and goes on with."""
     begun = {action: set(tx.execute(
         sa.select(job.c.node_id).where(job.c.stack_id == stack_id, job.c.action == action, job.c.attempt > 0)
     ).scalars()) for action in (Action.CREATE, Action.DELETE)}
-    busy = set(held)
 
-    def state(row: Any) -> CopyState:
+    def state(row: NodeRow) -> CopyState:
         if row.node_id in begun[Action.DELETE]:
             return CopyState.DELETING
         if row.completed_at is not None and row.resource_id is not None:
             return CopyState.COMPLETED
-        if row.node_id in busy or row.status == NodeStatus.OBSERVING:
+        if row.node_id in busy or row.status is NodeStatus.OBSERVING:
             return CopyState.CREATING
         return CopyState.UNCERTAIN if row.node_id in begun[Action.CREATE] else CopyState.NOT_STARTED
 
     return [
         Copy(row.node_id, row.slot, row.type, state(row), row.obsolete, row.goal, row.completed_at)
-        for row in rows if row.status != NodeStatus.DELETED
+        for row in rows if row.status is not NodeStatus.DELETED
     ]
 
 
-def _retire(tx: Transaction, rows: Iterable[Any], held: set[str]) -> None:
+def _retire_nodes(tx: Transaction, rows: Iterable[NodeRow], busy: Collection[str]) -> None:
     """These copies are no part of the goal: left to the cleanup, once what is under way has ended."""
-    _execute_many(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
-        obsolete=True, drift=None, name=sa.bindparam("called"), status=sa.bindparam("becomes"),
-        carried=sa.bindparam("carries")),
-        ({"which": row.node_id, "called": obsolete_name(row), "carries": goes_on,
-          "becomes": row.status if goes_on else NodeStatus.COMPLETE.value}
-         for row in rows
-         for goes_on in [row.node_id in held or (
-             row.action == Action.DELETE and row.status == NodeStatus.OBSERVING)]))
+    values = []
+    for row in rows:
+        goes_on = row.node_id in busy or row.deletion_under_way
+        values.append({
+            "of_node": row.node_id, "new_name": obsolete_name(row), "new_carried": goes_on,
+            "new_status": row.status if goes_on else NodeStatus.COMPLETE,
+        })
+    _execute_many(tx, sa.update(node).where(node.c.node_id == sa.bindparam("of_node")).values(
+        obsolete=True, drift=None,
+        **{name: sa.bindparam(f"new_{name}") for name in ("name", "status", "carried")}), values)
 
 
 def _keep_nodes(
-    tx: Transaction, template: hot.Template, kept: Mapping[str, Any], copies: Mapping[str, Copy], held: set[str]
+    tx: Transaction, template: hot.Template, kept: Mapping[str, NodeRow], copies: Mapping[str, Copy],
+    busy: Collection[str],
 ) -> None:
     """These copies are the goal's: each takes part when what it requires is done, and itself is at rest."""
     values = []
@@ -130,56 +139,33 @@ def _keep_nodes(
         if name not in kept:
             continue
         row = kept[name]
-        goes_on = row.node_id in held or row.status == NodeStatus.OBSERVING
+        goes_on = row.node_id in busy or row.status is NodeStatus.OBSERVING
         begun = copies[row.node_id].state is not CopyState.NOT_STARTED
         values.append({
-            "which": row.node_id, "new_name": name, "new_position": position,
-            "new_properties": encode(wanted.properties), "new_retain": wanted.retain,
+            "of_node": row.node_id, "new_name": name, "new_position": position,
+            "new_properties": to_json(wanted.properties), "new_retain": wanted.retain,
             "new_unmet": len(wanted.requires), "new_carried": goes_on,
-            "new_status": row.status if goes_on else NodeStatus.WAITING.value,
-            "new_action": row.action if goes_on else (Action.UPDATE if begun else Action.CREATE).value,
+            "new_status": row.status if goes_on else NodeStatus.WAITING,
+            "new_action": row.action if goes_on else (Action.UPDATE if begun else Action.CREATE),
         })
     names = ("name", "position", "properties", "retain", "unmet", "carried", "status", "action")
-    _execute_many(tx, sa.update(node).where(node.c.node_id == sa.bindparam("which")).values(
+    _execute_many(tx, sa.update(node).where(node.c.node_id == sa.bindparam("of_node")).values(
         obsolete=False, status_reason="", **{name: sa.bindparam(f"new_{name}") for name in names}), values)
 
 
-def _add_nodes(traversal: Traversal, template: hot.Template, ids: Mapping[str, str]) -> None:
-    _execute_many(traversal.tx, sa.insert(node), node_values(traversal.stack_id, template, ids))
-
-
-def node_values(stack_id: str, template: hot.Template, ids: Mapping[str, str]) -> list[dict[str, Any]]:
+def add_nodes(tx: Transaction, stack_id: str, template: hot.Template, ids: Mapping[str, str]) -> None:
     """Rows of copies that are to be created, for the slots of ``ids``."""
-    return [
+    _execute_many(tx, sa.insert(node), [
         {
             "node_id": ids[name], "stack_id": stack_id, "position": position, "name": name, "slot": name,
-            "type": wanted.type, "properties": encode(wanted.properties), "retain": wanted.retain,
-            "action": Action.CREATE.value, "status": NodeStatus.WAITING.value, "status_reason": "",
+            "type": wanted.type, "properties": to_json(wanted.properties), "retain": wanted.retain,
+            "action": Action.CREATE, "status": NodeStatus.WAITING, "status_reason": "",
             "unmet": len(wanted.requires), "marker": f"obsvc:{ids[name]}:1", "attributes": "{}", "obsolete": False,
         }
         for position, (name, wanted) in enumerate(template.resources.items()) if name in ids
-    ]
+    ])
 
 
-def _write_edges(traversal: Traversal, template: hot.Template, ids: Mapping[str, str]) -> None:
-    """What the goal wants beside what the copies were made with."""
-    tx = traversal.tx
-    mine = edge.c.node_id.in_(sa.select(node.c.node_id).where(node.c.stack_id == traversal.stack_id))
-    tx.execute(sa.delete(edge).where(mine, edge.c.actual.is_(False)))
-    tx.execute(sa.update(edge).where(mine).values(wanted=False))
-    there = {tuple(row) for row in tx.execute(sa.select(edge.c.node_id, edge.c.requires).where(mine))}
-    wanted = [
-        (ids[name], ids[other]) for name, one in template.resources.items() for other in one.requires
-    ]
-    _execute_many(tx, sa.update(edge).where(
-        edge.c.node_id == sa.bindparam("one"), edge.c.requires == sa.bindparam("other")).values(wanted=True),
-        ({"one": one, "other": other} for one, other in wanted if (one, other) in there))
-    _execute_many(tx, sa.insert(edge), (
-        {"node_id": one, "requires": other, "wanted": True, "actual": False}
-        for one, other in wanted if (one, other) not in there))
-
-
-def _execute_many(tx: Transaction, statement: Any, parameters: Iterable[dict[str, Any]]) -> None:
-    rows = list(parameters)
+def _execute_many(tx: Transaction, statement: sa.Insert | sa.Update, rows: list[dict[str, Any]]) -> None:
     if rows:
         tx.execute(statement, rows)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,14 +73,21 @@ def due_at(duty: DutyRecord, *, heard: bool, pace: PaceSettings) -> float:
     return duty.last_ended_at + interval
 
 
+class KindSource(Protocol):
+    """Something that asks for sweeps."""
+
+    def kinds(self) -> set[tuple[str, str]]:
+        """``(region, resource type)`` of what it asks for; a copy."""
+
+
 class Leader:
-    """kinds: ``(region, resource type)`` of what we hold, a copy.  leads: the generation under which we lead a duty
-    now, None where we don't.  heard: whether the buses of a region are consumed."""
+    """kinds: whose kinds are swept.  leads: the generation under which we lead a duty now, None where we don't.
+    consumes: whether the buses of a region are consumed."""
 
     def __init__(
         self, settings: LeaderSettings, *, engine: DutiesApi, catalog: Catalog, sweeper: Sweeps,
-        kinds: Callable[[], Iterable[tuple[str, str]]], leads: Callable[[str], Generation | None],
-        heard: Callable[[str], bool], clock: Clock,
+        kinds: Sequence[KindSource], leads: Callable[[str], Generation | None],
+        consumes: Callable[[str], bool], clock: Clock,
     ) -> None:
         self._settings = settings
         self._engine = engine
@@ -88,7 +95,7 @@ class Leader:
         self._sweeper = sweeper
         self._kinds = kinds
         self._leads = leads
-        self._heard = heard
+        self._consumes = consumes
         self._clock = clock
         self._lock = threading.Lock()
         self._requests: dict[str, str] = {}  # region → reason; not at the engine yet
@@ -154,12 +161,12 @@ class Leader:
     def _carry_out(self, lead: Lead, stop: threading.Event) -> None:
         ended = False
         try:
-            ended = self._sweeper.sweep(lead, evidence_of(lead.duty, heard=self._heard(lead.duty.region)), stop)
+            ended = self._sweeper.sweep(lead, evidence_of(lead.duty, heard=self._consumes(lead.duty.region)), stop)
         finally:
             self.done(lead, ended=ended)
 
     def _due_at(self, duty: DutyRecord) -> float:
-        return due_at(duty, heard=self._heard(duty.region), pace=self._settings.pace)
+        return due_at(duty, heard=self._consumes(duty.region), pace=self._settings.pace)
 
     def _ask(self) -> None:
         for region, reason in list(self._requests.items()):
@@ -180,9 +187,9 @@ class Leader:
 
     def _wanted(self) -> set[str]:
         """The sweeps that what we hold asks for."""
-        found = set()
-        for region, type_name in set(self._kinds()):
-            described = self._catalog.types.get(type_name)
-            if described is not None and described.listing is not None:
-                found.add(sweep_name(region, self._catalog.service_of(type_name).service))
-        return found
+        names = set()
+        for region, type_name in set().union(*(source.kinds() for source in self._kinds)):
+            resource_type = self._catalog.types.get(type_name)
+            if resource_type is not None and resource_type.listing is not None:
+                names.add(sweep_name(region, self._catalog.service_of(type_name).service))
+        return names

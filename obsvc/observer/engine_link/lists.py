@@ -1,8 +1,8 @@
-"""How the lists of observed refs come here and stay true (DESIGN 2).
+"""How the lists of observed refs come here and stay true.
 
-* :class:`Loader` reads the list of each granted partition, page by page, and hands what is complete to the
-  schedule of looks.
-* :class:`Follower` follows the complete ones by long polls, in two lanes: the *steady* one waits long on what it
+* :class:`ListLoader` reads the list of each granted partition, page by page, and tells its listener of each that is
+  complete.
+* :class:`ListFollower` follows the complete ones by long polls, in two lanes: the *steady* one waits long on what it
   knew when its poll began; partitions that became complete since are followed by the *fresh* one in short polls until
   the steady one comes round.  So a start in a partition gained a moment ago reaches us within a second too.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from obsvc.engine_client.contract import FollowerApi, ListsApi
@@ -34,49 +34,69 @@ FRESH_WAIT = 1.0
 PAGE = 1000
 
 #: Seconds until the next poll after one that told of partitions asked for or lost.
-HANDING_PAUSE = 0.2
+HAND_OVER_PAUSE = 0.2
 
 #: Seconds until a request that failed is made again.
 PAUSE = 1.0
 
 
-class Owner(Protocol):
-    """The part of Ownership that is fed from here."""
+class OwnershipNews(Protocol):
+    """What Ownership is told of by the lists (:class:`obsvc.partitioning.ownership.Ownership`)."""
 
-    def asked_for(self, partitions: Iterable[PartitionId]) -> None: ...
+    def asked_for(self, partitions: Iterable[PartitionId]) -> None:
+        """Others wait for these partitions."""
 
     def lost_by_engine(
         self, partitions: Iterable[PartitionId], known: Mapping[PartitionId, Generation] | None = None
-    ) -> None: ...
+    ) -> None:
+        """The engine says that these are not granted to us.  known: the generations that were asked about."""
 
 
-class Loader:
-    """Reads the lists of granted partitions.  completed: takes what became complete, a few at a time."""
+class ListListener(Protocol):
+    """Who is told of what the lists bring."""
+
+    def lists_completed(self, completed: list[CompletedList]) -> None:
+        """The lists of these partitions are complete now."""
+
+    def changes_applied(self, applied: AppliedChanges) -> None:
+        """A poll brought starts, stops and marks."""
+
+
+class TrailSource(Protocol):
+    """Who knows what was done with each ref lately."""
+
+    def tell(self, refs: Sequence[Ref]) -> Sequence[ToldTrail]:
+        """The trail of each of ``refs`` whose partition is held."""
+
+
+class ListLoader:
+    """Reads the lists of granted partitions.  newly_complete: set whenever lists became complete."""
 
     def __init__(
-        self, *, engine: ListsApi, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
-        completed: Callable[[list[CompletedList]], None],
+        self, *, engine: ListsApi, member: MemberId, holdings: Holdings, ownership: OwnershipNews,
+        listener: ListListener,
     ) -> None:
+        self.newly_complete = threading.Event()
         self._engine = engine
         self._member = member
         self._holdings = holdings
-        self._owner = owner
-        self._completed = completed
-        self._wake = threading.Event()
+        self._ownership = ownership
+        self._listener = listener
         self._outage = OutageLog(LOG, "the lists of observed resources can't be read")
 
     def wake(self) -> None:
-        """Something was granted or is to be read again."""
-        self._wake.set()
+        """Look at once whether something is to be read."""
+        self._holdings.to_load.set()
 
     def run(self, stop: threading.Event) -> None:
+        """Read what is to be read until ``stop`` is set."""
         def read_all() -> float:
             while not stop.is_set() and (todo := self._holdings.loading()):
                 self.load(dict(todo))
             self._outage.recovered()
             return 1.0
 
-        repeat(stop, read_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._wake)
+        repeat(stop, read_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._holdings.to_load)
 
     def load(self, todo: dict[PartitionId, Generation]) -> None:
         """Read the lists of ``todo`` to their ends; raises ObsvcError where the engine can't answer."""
@@ -87,15 +107,10 @@ class Loader:
             request = ObservedRequest(self._member, tuple(sorted(todo.items())), after=after, limit=PAGE)
             page = self._engine.observed(request)
             self._holdings.load(todo, page.refs)
-            done = []
-            for number, version in page.complete:
-                if number in rest and (one := self._holdings.complete(number, rest.pop(number), version)) is not None:
-                    done.append(one)
-            if done:
-                self._completed(done)
+            self._complete(page.complete, rest)
             if page.lost:
                 LOG.info("%d partitions were lost while their lists were read", len(page.lost))
-                self._owner().lost_by_engine(page.lost, todo)
+                self._ownership.lost_by_engine(page.lost, todo)
                 for number in page.lost:
                     # Ownership drops it if it knows of it; if not, it must not be read again and again.
                     self._holdings.hand_over(number, todo.get(number))
@@ -106,30 +121,35 @@ class Loader:
         if rest:
             raise Unavailable(f"expected the lists of {len(rest)} more partitions, the pages ended: reading again")
 
+    def _complete(self, complete: Iterable[tuple[PartitionId, int]], rest: dict[PartitionId, Generation]) -> None:
+        """``complete``, with the version of each: they are taken out of ``rest``."""
+        completed = []
+        for number, version in complete:
+            if number in rest:
+                completed_list = self._holdings.complete(number, rest.pop(number), version)
+                if completed_list is not None:
+                    completed.append(completed_list)
+        if completed:
+            self._listener.lists_completed(completed)
+            self.newly_complete.set()
 
-class Follower:
-    """Follows the complete partitions.  applied: takes what changed; reload: a list must be read again; explain: the
-    trails of refs that somebody asked for."""
+
+class ListFollower:
+    """Follows the complete partitions.  newly_complete: the loader's, so that they are followed at once."""
 
     def __init__(
-        self, *, engine: FollowerApi, member: MemberId, holdings: Holdings, owner: Callable[[], Owner],
-        applied: Callable[[AppliedChanges], None], reload: Callable[[], None],
-        explain: Callable[[Sequence[Ref]], Sequence[ToldTrail]] = lambda refs: (),
+        self, *, engine: FollowerApi, member: MemberId, holdings: Holdings, ownership: OwnershipNews,
+        listener: ListListener, trails: TrailSource, newly_complete: threading.Event,
     ) -> None:
         self._engine = engine
         self._member = member
         self._holdings = holdings
-        self._owner = owner
-        self._explain = explain
-        self._applied = applied
-        self._reload = reload
+        self._ownership = ownership
+        self._listener = listener
+        self._trails = trails
+        self._newly_complete = newly_complete
         self._outage = OutageLog(LOG, "started and stopped observations can't be followed")
-        self._fresh = threading.Event()
         self._steady: frozenset[tuple[PartitionId, Generation]] = frozenset()
-
-    def completed(self) -> None:
-        """Partitions became complete: follow them at once."""
-        self._fresh.set()
 
     def run_steady(self, stop: threading.Event) -> None:
         """Follow everything that is complete when a poll begins."""
@@ -144,10 +164,10 @@ class Follower:
     def run_fresh(self, stop: threading.Event) -> None:
         """Follow what became complete since the steady lane's poll began."""
         while not stop.is_set():
-            known = [one for one in self._holdings.to_follow() if one[:2] not in self._steady]
+            known = [partition for partition in self._holdings.to_follow() if partition[:2] not in self._steady]
             if not known:
-                self._fresh.wait(FRESH_WAIT)
-                self._fresh.clear()
+                self._newly_complete.wait(FRESH_WAIT)
+                self._newly_complete.clear()
                 continue
             self._follow(known, FRESH_WAIT, stop)
 
@@ -163,14 +183,14 @@ class Follower:
         self._outage.recovered()
         self.take(reply, {number: generation for number, generation, _version in known})
         if reply.explain:
-            self._tell(reply.explain, stop)
+            self._tell_trails(reply.explain, stop)
         if reply.asked or reply.lost:
-            stop.wait(HANDING_PAUSE)  # till they are handed over each poll answers at once
+            stop.wait(HAND_OVER_PAUSE)  # until they are handed over each poll answers at once
 
-    def _tell(self, refs: Sequence[Ref], stop: threading.Event) -> None:
-        """Somebody asked for trails; till they are told, each poll answers at once."""
+    def _tell_trails(self, refs: Sequence[Ref], stop: threading.Event) -> None:
+        """Somebody asked for trails; until they are told, each poll answers at once."""
         try:
-            self._engine.tell_trails(TellTrailsRequest(self._member, tuple(self._explain(refs))))
+            self._engine.tell_trails(TellTrailsRequest(self._member, tuple(self._trails.tell(refs))))
         except ObsvcError as error:
             LOG.info("%d trails can't be told: %s", len(refs), error)
             stop.wait(PAUSE)
@@ -181,13 +201,12 @@ class Follower:
             generation = generations.get(changes.partition)
             if generation is None:
                 continue
-            self._applied(self._holdings.apply(changes, generation))
+            self._listener.changes_applied(self._holdings.apply(changes, generation))
             if changes.reload:
                 LOG.info("partition %d generation %d: its list is read again", changes.partition, generation)
-                self._reload()
         if reply.lost:
-            self._owner().lost_by_engine(reply.lost, generations)
+            self._ownership.lost_by_engine(reply.lost, generations)
             for number in reply.lost:
                 self._holdings.hand_over(number, generations.get(number))
         if reply.asked:
-            self._owner().asked_for(reply.asked)
+            self._ownership.asked_for(reply.asked)

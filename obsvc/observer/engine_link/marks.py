@@ -1,19 +1,20 @@
-"""Look marks: what this member can't settle in time, or leaves behind, is written down at the engine (DESIGN 1).
+"""Look marks: what this member can't settle in time, or leaves behind, is written down at the engine.
 
-A mark says "this ref must be looked at" to whoever owns it now or later.  Its sources: deliveries unsettled for
-longer than ``mark_after`` (found by the loop), and refs that others ask to have marked: as soon as possible
-(:meth:`Marker.mark_soon`), where a partition was lost with looks still due in it; a little later
-(:meth:`Marker.mark_later`), where a look may wait for longer than a delivery should; or now (:meth:`Marker.mark`), in a
-hand-over.  With the engine away nothing is lost: the deliveries stay unacknowledged, and what was to be marked soon is
-kept and tried again.
+A mark says "this ref must be looked at" to whoever owns it now or later.  Its sources: deliveries unsettled for longer
+than ``mark_after`` (found by the loop); refs that others ask to have marked
+(:class:`obsvc.observer.state.mark_requests.MarkRequests`), where a partition was lost with looks still due in it, or a
+look may wait for longer than a delivery should; and a hand-over, which waits for its marks (:meth:`Marker.mark`).  With
+the engine away nothing is lost: the deliveries stay unacknowledged, and what was to be marked soon is tried again.
 
-``run`` is the body of one :class:`~obsvc.process.threads.Loop`; the other methods may be called from any thread.
+:meth:`Marker.run` is the body of one :class:`~obsvc.process.threads.Loop`; the other methods may be called from any
+thread.
 """
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from obsvc import metrics
 from obsvc.engine_client.contract import MarksApi
@@ -22,6 +23,7 @@ from obsvc.exceptions import InvalidInput
 from obsvc.model import MemberId, Ref
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.process import failpoints
 from obsvc.process.batches import batched
 from obsvc.process.clock import Clock
@@ -36,16 +38,19 @@ BATCH = 500
 #: Seconds between two searches for overdue deliveries, a small part of the smallest sensible ``mark_after``.
 INTERVAL = 0.5
 
-#: Seconds until a ref is marked whose look may wait long: many are then marked in one request, and none for which a
-#: look came sooner than expected.
-LATER_AFTER = 1.0
-
 #: Seconds until a request that failed is made again.
 PAUSE = 1.0
 
 
+class MarkListener(Protocol):
+    """Who is told of stored marks."""
+
+    def marked(self, ref: Ref) -> None:
+        """A mark for ``ref``, which is observed here, is stored, and no look at it is due."""
+
+
 class Marker:
-    """mark_after: seconds.  due: called for a ref of ours that is marked and has no look due."""
+    """mark_after: seconds that a delivery may be unsettled."""
 
     def __init__(
         self,
@@ -54,7 +59,8 @@ class Marker:
         member: MemberId,
         holdings: Holdings,
         deliveries: UnsettledDeliveries,
-        due: Callable[[Ref], None],
+        requests: MarkRequests,
+        listener: MarkListener,
         mark_after: float,
         clock: Clock,
     ) -> None:
@@ -62,56 +68,41 @@ class Marker:
         self._member = member
         self._holdings = holdings
         self._deliveries = deliveries
-        self._due = due
+        self._requests = requests
+        self._listener = listener
         self._mark_after = mark_after
         self._clock = clock
-        self._lock = threading.Lock()
-        self._soon: dict[Ref, None] = {}
-        self._later: dict[Ref, float] = {}  # since when, oldest first
-        self._wake = threading.Event()
         self._outage = OutageLog(LOG, "look marks can't be stored")
 
-    def mark_soon(self, refs: Iterable[Ref]) -> None:
-        """Mark ``refs`` as soon as possible."""
-        with self._lock:
-            self._soon.update(dict.fromkeys(refs))
-        self._wake.set()
-
-    def mark_later(self, ref: Ref) -> None:
-        """A delivery for ``ref`` may wait long for its look: mark the ref in a moment, if the delivery still waits."""
-        with self._lock:
-            self._later.setdefault(ref, self._clock.monotonic())
-
-    @property
-    def pending(self) -> int:
-        """Refs to be marked soon that are not marked yet."""
-        return len(self._soon)
-
     def mark(self, refs: Iterable[Ref]) -> None:
-        """Mark ``refs``, and return when that is done; raises ObsvcError when the engine can't (they are tried
-        again by the loop then)."""
+        """Mark ``refs``, and return when that is done; raises ObsvcError when the engine can't (the loop tries them
+        again then)."""
         rest = list(dict.fromkeys(refs))
-        self.mark_soon(rest)
+        self._requests.mark_soon(rest)
         for batch in batched(rest, BATCH):
             self._mark(batch, "handed_over")
 
+    def mark_pending(self) -> None:
+        """Mark all that waits to be marked; raises ObsvcError when the engine can't."""
+        while self._requests.pending and self.mark_batch():
+            pass
+
     def run(self, stop: threading.Event) -> None:
-        """Mark what is due to be marked until ``stop`` is set."""
+        """Mark what is to be marked, or overdue, until ``stop`` is set."""
         def mark_all() -> float:
             while self.mark_batch():
                 pass
             return INTERVAL
 
-        repeat(stop, mark_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._wake)
+        repeat(stop, mark_all, on_failure=self._outage.failed, pause=PAUSE, wake=self._requests.wanted_soon)
 
     def mark_batch(self) -> bool:
         """Mark one batch; True when there may be more."""
-        with self._lock:
-            batch = list(self._soon)[:BATCH]
+        batch = self._requests.soon(BATCH)
         if batch:
             self._mark(batch, "handed_over")
             return True
-        batch = self._waited_long_enough()
+        batch = self._requests.take_ripe(BATCH)
         if batch:
             self._mark(batch, "put_off")
             return True
@@ -119,23 +110,6 @@ class Marker:
         if batch:
             self._mark(batch, "unsettled")
         return len(batch) == BATCH
-
-    def _waited_long_enough(self) -> list[Ref]:
-        """At most a batch of the refs that :meth:`mark_later` was told of and that deliveries still wait for.
-
-        A request that fails is not repeated for them: they become overdue in time.
-        """
-        before = self._clock.monotonic() - LATER_AFTER
-        found: list[Ref] = []
-        with self._lock:
-            while self._later and len(found) < BATCH:
-                ref, since = next(iter(self._later.items()))
-                if since > before:
-                    break
-                del self._later[ref]
-                if self._deliveries.waits_for(ref):
-                    found.append(ref)
-        return found
 
     def _mark(self, refs: Sequence[Ref], reason: str) -> None:
         asked = self._clock.monotonic()
@@ -147,25 +121,24 @@ class Marker:
             self._refused(refs, reason, error)
             return
         self._outage.recovered()
-        with self._lock:
-            for ref in refs:
-                self._soon.pop(ref, None)
+        self._requests.done(refs)
         for ref, mark in zip(refs, reply.marks, strict=True):
             if mark is not None:
                 metrics.MARKS.labels(reason).inc()
                 if self._holdings.marked(ref, mark):
-                    self._due(ref)
+                    self._listener.marked(ref)
         self._deliveries.marked(refs, asked)
 
-    def _refused(self, refs: list[Ref], reason: str, error: InvalidInput) -> None:
-        """Halve what the engine won't read until the one ref stands alone.  A name that can't be sent can't be
-        observed either: nothing is owed for it."""
+    def _refused(self, refs: Sequence[Ref], reason: str, error: InvalidInput) -> None:
+        """Halve a batch that the engine won't read, until the one ref stands alone.
+
+        A name that can't be sent can't be observed either: no look is needed for it.
+        """
         if len(refs) > 1:
             middle = len(refs) // 2
             self._mark(refs[:middle], reason)
             self._mark(refs[middle:], reason)
             return
         LOG.error("%a is not marked, the engine can't read its name: %s", str(refs[0]), error)
-        with self._lock:
-            self._soon.pop(refs[0], None)
+        self._requests.done(refs)
         self._deliveries.dismiss(refs)

@@ -2,13 +2,13 @@
 
 Promises
 * a batch that got no answer is sent again *as it was*, with the same sequence numbers: the engine takes an equal
-  (generation, sequence) for the same report (DESIGN 3);
+  (generation, sequence) for the same report;
 * while reports wait, a newer report of a ref takes the place of an older one that was not sent yet; never of one
   that is under way;
 * one report that the engine will not read never holds up the others: its batch is halved until it stands alone;
 * each report's ``on_outcome`` is called exactly once: with the engine's outcome, or with None when the report was
   given up (a newer one of its ref took its place, the engine can't read it, or its partition was withdrawn).  Only
-  a reporter that is stopped with reports waiting leaves calls out: drain it first.
+  a reporter that is stopped with reports waiting leaves calls out.
 
 :meth:`Reporter.submit` may be called from any thread and never blocks; ``on_outcome`` is called on the reporter's
 thread, or, for a report given up at a call of ``submit`` or ``withdraw``, on the caller's.  It must not block.
@@ -20,7 +20,7 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from obsvc import metrics
 from obsvc.engine_client.contract import ReportsApi
@@ -83,16 +83,8 @@ class Reporter:
         self._under_way: list[_Batch] = []
         self._failures = 0
         self._again_at = 0.0
-        self._draining = False
         self.last_error: str | None = None
         self._loop = Loop("reporter", self._run)
-
-    @classmethod
-    def from_conf(cls, conf: Any, engine: ReportsApi, member: MemberId, *, clock: Clock | None = None) -> Reporter:
-        """As ``[observer]`` says."""
-        group = conf.observer
-        return cls(engine, member, clock=clock, batch=group.report_batch, age=group.report_age,
-                   limit=group.backlog_limit)
 
     def start(self) -> Reporter:
         self._loop.start()
@@ -138,24 +130,8 @@ class Reporter:
         with self._lock:
             return self._size()
 
-    def drain(self, timeout: float) -> bool:
-        """Send what waits without waiting for more; True when all is answered within ``timeout`` seconds."""
-        end = self._clock.monotonic() + timeout
-        with self._changed:
-            self._draining = True
-            self._changed.notify_all()
-            try:
-                while self._size():
-                    left = end - self._clock.monotonic()
-                    if left <= 0:
-                        return False
-                    self._changed.wait(min(left, 1.0))
-                return True
-            finally:
-                self._draining = False
-
     def stop(self, timeout: float = 5.0) -> None:
-        """End the thread; what waits is not sent (drain first)."""
+        """End the thread; what waits is not sent."""
         self._loop.stop()
         with self._changed:
             self._changed.notify_all()
@@ -200,7 +176,7 @@ class Reporter:
             return max(0.0, self._again_at - now)
         if not self._waiting:
             return float("inf")
-        if self._draining or len(self._waiting) >= self._batch:
+        if len(self._waiting) >= self._batch:
             return 0.0
         oldest = next(iter(self._waiting.values())).since
         return max(0.0, oldest + self._age - now)

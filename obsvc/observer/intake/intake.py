@@ -1,4 +1,4 @@
-"""From a decoded notification to a look that is due, or to a drop that is remembered (DESIGN 1, 2).
+"""From a decoded notification to a look that is due, or to a drop that is remembered.
 
 :meth:`Intake.take` is the sink of every bus listener and runs on their threads, for every notification of the cloud:
 what is not ours costs a crc32, a list index and an append to the takeover memory.  It never blocks on the network.
@@ -8,28 +8,52 @@ place before it reads the memory.  So either the memory tells the new owner, or 
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Protocol
 
 from obsvc import metrics
 from obsvc.model import Notification, PayloadState, Ref, Urgency
 from obsvc.observer.intake.twins import Twins
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings, RefStatus
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process.clock import Clock, SystemClock
 
-#: Called for an observed ref of ours that was notified; True when that made a look due, False when one was due
-#: already.
-Notified = Callable[[Ref, Notification], bool]
 
-#: Called for an observed ref of ours and what a trusted payload says of it; True when that is reported, and
-#: its report settles the delivery.
-TakePayload = Callable[[Ref, PayloadState, Delivery], bool]
+class NotificationListener(Protocol):
+    """Who makes looks due."""
 
-#: Whether selectors want a ref of ours that nobody observes, of a project (as far as a payload names one); and who has
-#: it observed then.
-Wants = Callable[[Ref, str | None], bool]
-Found = Callable[[list[Ref]], None]
+    def notified(self, ref: Ref, notification: Notification) -> bool:
+        """An observed ref of ours was notified; True when that made a look due, False when one was due already."""
+
+
+class PayloadTaker(Protocol):
+    """Who takes payloads that are trusted (:class:`obsvc.observer.looks.trusted_payloads.TrustedPayloads`)."""
+
+    def take(self, ref: Ref, told: PayloadState, delivery: Delivery, /) -> bool:
+        """Report what the payload says of ``ref``; True when the report settles the delivery."""
+
+
+class RefSelectors(Protocol):
+    """What selectors select (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`)."""
+
+    def matches(self, ref: Ref, project_id: str | None = None) -> bool:
+        """Whether ``ref``, which nobody observes, is to be discovered.  project_id: as a payload names it, if any."""
+
+    def discover(self, refs: Iterable[Ref]) -> None:
+        """Have ``refs`` observed soon; what was heard of them is settled then."""
+
+
+class NoSelectors:
+    """Selects nothing."""
+
+    def matches(self, ref: Ref, project_id: str | None = None) -> bool:
+        return False
+
+    def discover(self, refs: Iterable[Ref]) -> None:
+        raise AssertionError("nothing matches")
+
 
 #: Looked up once, as in the other modules that every notification passes: before Python 3.12 a member of an enum costs
 #: as much as a call.
@@ -38,12 +62,7 @@ _OBSERVED, _LOOK_NONE = RefStatus.OBSERVED, Urgency.NONE
 
 
 class Intake:
-    """Decides the fate of each notification.
-
-    notified: makes a look due.  mark_soon: has a ref marked at the engine as soon as may be.  take_payload: takes
-    payloads that are trusted (:class:`obsvc.observer.looks.trusted_payloads.TrustedPayloads`).  wants, found: what
-    selectors select (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`).
-    """
+    """Decides the fate of each notification.  payloads: None where no payload is trusted."""
 
     def __init__(
         self,
@@ -51,20 +70,19 @@ class Intake:
         holdings: Holdings,
         memory: TakeoverMemory,
         deliveries: UnsettledDeliveries,
-        notified: Notified,
-        mark_soon: Callable[[Ref], None],
-        take_payload: TakePayload = lambda ref, payload_state, delivery: False,
-        wants: Wants = lambda ref, project_id: False,
-        found: Found = lambda refs: None,
+        marks: MarkRequests,
+        listener: NotificationListener,
+        payloads: PayloadTaker | None = None,
+        selectors: RefSelectors | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._holdings = holdings
         self._memory = memory
         self._deliveries = deliveries
-        self._notified = notified
-        self._mark_soon = mark_soon
-        self._take_payload = take_payload
-        self._wants, self._found = wants, found
+        self._marks = marks
+        self._listener = listener
+        self._payloads = payloads
+        self._selectors = selectors or NoSelectors()
         self._twins, self._now = Twins(), (clock or SystemClock()).monotonic
         fate = metrics.NOTIFICATIONS_BY_FATE.labels
         self._count = {
@@ -79,7 +97,7 @@ class Intake:
         if not asks:
             return "no_look"
         fate = _fate(self._ref_status(ref))
-        return None if fate == "not_observed" and self._wants(ref, None) else fate
+        return None if fate == "not_observed" and self._selectors.matches(ref, None) else fate
 
     def take(self, notification: Notification, delivery: Delivery) -> None:
         """Settle ``delivery``, or hold it until looks at its refs have settled it."""
@@ -91,18 +109,18 @@ class Intake:
             self._count["no_look"]()
             delivery.settle()
             return
-        ours, found = [], []
+        ours, matched = [], []
         for ref in notification.refs:
             status = self._ref_status(ref)
             fate = _fate(status)
             if fate is None:
                 ours.append((ref, status))
-            elif fate == "not_observed" and self._wants(ref, notification.project_id):
-                found.append(ref)
+            elif fate == "not_observed" and self._selectors.matches(ref, notification.project_id):
+                matched.append(ref)
                 self._count["found"]()
             else:
                 self._count[fate]()
-        if not ours and not found:
+        if not ours and not matched:
             delivery.settle()
             return
         if len(ours) == 1 == len(notification.refs) and ours[0][1] is _OBSERVED:
@@ -111,13 +129,13 @@ class Intake:
                 self._count["coalesced"]()
                 return
             stated = notification.payload_state
-            if stated is not None and self._take_payload(ours[0][0], stated, delivery):
+            if stated is not None and self._payloads is not None and self._payloads.take(ours[0][0], stated, delivery):
                 self._count["told"]()
                 return
         # Registered before anything is made due: a look that is over before the registration would settle nothing.
-        self._deliveries.register(delivery, [*(ref for ref, _ in ours), *found])
-        if found:
-            self._found(found)
+        self._deliveries.register(delivery, [*(ref for ref, _ in ours), *matched])
+        if matched:
+            self._selectors.discover(matched)
         for ref, status in ours:
             self._make_due(ref, status, notification)
 
@@ -133,11 +151,11 @@ class Intake:
 
     def _ref_status(self, ref: Ref) -> RefStatus:
         """How ``ref`` stands; it is remembered when it is not for us to look at."""
-        place = self._holdings.partition_of(ref)
-        status = self._holdings.ref_status(ref, place)
+        number = self._holdings.partition_of(ref)
+        status = self._holdings.ref_status(ref, number)
         if status is _NOT_OWNED or status is _NOT_OBSERVED:
             self._memory.drop(ref)
-            return self._holdings.ref_status(ref, place)
+            return self._holdings.ref_status(ref, number)
         return status
 
     def _make_due(self, ref: Ref, status: RefStatus, notification: Notification) -> None:
@@ -147,18 +165,18 @@ class Intake:
                 return
             status = self._holdings.ref_status(ref)  # its list was completed, or it was lost, in between
         if status is _OBSERVED:
-            self._count["queued" if self._notified(ref, notification) else "coalesced"]()
+            self._count["queued" if self._listener.notified(ref, notification) else "coalesced"]()
         elif status is _NOT_OBSERVED:
             self._memory.drop(ref)
-            if self._wants(ref, notification.project_id):
+            if self._selectors.matches(ref, notification.project_id):
                 self._count["found"]()
-                self._found([ref])
+                self._selectors.discover([ref])
                 return
             self._count["not_observed"]()
             self._deliveries.dismiss([ref])
         else:  # being handed over, or lost just now: the next owner shall look at it
             self._count["not_owned"]()
-            self._mark_soon(ref)
+            self._marks.mark_soon([ref])
 
 
 def _fate(status: RefStatus) -> str | None:

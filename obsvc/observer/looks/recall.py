@@ -16,7 +16,10 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 
+from oslo_config import cfg
+
 from obsvc import metrics
+from obsvc.catalog import Catalog
 from obsvc.engine_client.duties import SWEPT, RecallCount
 from obsvc.model import Cause, Ref
 from obsvc.process.clock import Clock
@@ -46,6 +49,15 @@ class Recall:
         self._waiting: RecencyMap[Ref, list[float]] = RecencyMap(KEPT)  # changes found without a notification
         self._counted: deque[tuple[float, str, str, bool]] = deque(maxlen=COUNTED_MAX)
 
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts, catalog: Catalog, clock: Clock) -> Recall:
+        """As ``[sweep]`` says."""
+        services = {name: catalog.service_of(name).service for name in catalog.types}
+        return cls(
+            grace=conf.sweep.grace, window=conf.sweep.recall_window, clock=clock,
+            service_of=lambda name: services.get(name, name),
+        )
+
     def notified(self, ref: Ref) -> None:
         """A notification that asks for a look at ``ref``, which is observed here, has arrived."""
         now = self._clock.monotonic()
@@ -65,16 +77,16 @@ class Recall:
         with self._lock:
             self._expire(now)
             arrived = self._arrived.get(ref)
-            answered = arrived is not None and arrived < began
+            answers = arrived if arrived is not None and arrived < began else None
             if changed:
                 notified = self._origin.get(ref)
                 if notified or arrived is not None:
                     self._count(ref, now, seen=True, late=0.0)
                 elif notified is False:
                     self._waiting.put(ref, [*self._waiting.get(ref, ()), now])
-            elif answered and ref in self._waiting:
-                self._late(ref, arrived, now)
-            if answered:
+            elif answers is not None and ref in self._waiting:
+                self._late(ref, answers, now)
+            if answers is not None:
                 del self._arrived[ref]
 
     def _late(self, ref: Ref, arrived: float, now: float) -> None:

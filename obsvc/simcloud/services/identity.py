@@ -16,6 +16,7 @@ import falcon
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud, iso, page, read_json, stable_id
 from obsvc.simcloud.notify import Actor
+from obsvc.simcloud.world import Body, Resource
 
 DOMAIN = {"id": "default", "name": "Default"}
 #: type → (name, path); the sdk and keystoneauth look types up, and older tools older spellings of them.
@@ -102,7 +103,7 @@ class Identity:
         for name in ("admin", "demo", "service"):
             self._add_project(stable_id("project", name), name, "")
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         app.add_route("/identity", self, suffix="versions")
         app.add_route("/identity/v3", self, suffix="version")
         app.add_route("/identity/v3/auth/tokens", self, suffix="tokens")
@@ -139,7 +140,7 @@ class Identity:
         resp.set_header("Vary", "X-Auth-Token")
         resp.media = {"token": self._described(token, req.prefix)}
 
-    def _authenticate(self, identity: dict[str, Any], methods: tuple[str, ...]) -> tuple[str, dict | None]:
+    def _authenticate(self, identity: dict[str, Any], methods: tuple[str, ...]) -> tuple[str, dict[str, Any] | None]:
         password = self.cloud.settings.password
         if "password" in methods:
             user = identity["password"]["user"]
@@ -175,7 +176,7 @@ class Identity:
     def on_get_tokens(self, req: falcon.Request, resp: falcon.Response) -> None:
         if self.tokens.get(req.get_header("X-Auth-Token")) is None:
             raise faults.unauthorized()
-        subject = req.get_header("X-Subject-Token")
+        subject = req.get_header("X-Subject-Token") or ""
         token = self.tokens.get(subject)
         if token is None:
             raise faults.keystone(404, "Could not find token.")
@@ -220,10 +221,10 @@ class Identity:
     # projects and users
 
     def _project(self, field: str, value: str) -> dict[str, Any] | None:
-        return next((dict(each.body) for each in self.cloud.world.live("identity.project")
-                     if each.body[field] == value), None)
+        return next((dict(project.body) for project in self.cloud.world.live("identity.project")
+                     if project.body[field] == value), None)
 
-    def _add_project(self, project_id: str, name: str, description: str):
+    def _add_project(self, project_id: str, name: str, description: str) -> Resource:
         body = {"id": project_id, "name": name, "domain_id": "default", "parent_id": "default", "enabled": True,
                 "is_domain": False, "description": description, "tags": [], "options": {}}
         return self.cloud.world.add("identity.project", body, project_id=project_id, status_field="enabled")
@@ -263,7 +264,7 @@ class Identity:
         resp.status = falcon.HTTP_201
         resp.media = {"project": resource.body}
 
-    def _found(self, project_id: str):
+    def _found(self, project_id: str) -> tuple[Resource, Body]:
         found = self.cloud.world.shown("identity.project", project_id)
         if found is None:
             raise faults.keystone(404, f"Could not find project: {project_id}.")
@@ -276,7 +277,7 @@ class Identity:
         asked = read_json(req, "project", faults.keystone)
         with self.cloud.world.lock:
             resource, _ = self._found(id)
-            allowed = {key: asked[key] for key in ("name", "description", "enabled", "tags") if key in asked}
+            allowed: Body = {key: asked[key] for key in ("name", "description", "enabled", "tags") if key in asked}
             self.cloud.world.change(resource, allowed)
             self._tell("updated", id, req.context.actor)
             resp.media = {"project": resource.body}

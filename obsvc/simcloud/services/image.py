@@ -32,7 +32,7 @@ class Images:
                                 project_id=stable_id("project", "admin"))
         self.first_id = first.id
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         app.add_route("/image", self, suffix="versions")
         app.add_route("/image/versions", self, suffix="versions")
         app.add_route("/image/v2", self, suffix="version")
@@ -61,7 +61,7 @@ class Images:
                 "self": f"/v2/images/{image_id}", "file": f"/v2/images/{image_id}/file", "schema": "/v2/schemas/image"}
 
     def _tell(self, image: Resource, event: str) -> None:
-        body = image.last_body
+        body = image.body
         known = ("id", "name", "status", "created_at", "updated_at", "min_disk", "min_ram", "protected", "checksum",
                  "owner", "disk_format", "container_format", "size", "virtual_size", "visibility", "tags")
         deleted = event == "delete"
@@ -136,14 +136,14 @@ class Images:
         """A JSON patch (``application/openstack-images-v2.1-json-patch``) of top-level fields."""
         try:
             patch = json.loads(req.bounded_stream.read())
-            changes = {each["path"].lstrip("/"): each.get("value") for each in patch}
+            changes = {operation["path"].lstrip("/"): operation.get("value") for operation in patch}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise faults.glance(400, "The body has to be a list of JSON patch operations.") from error
         with self.cloud.world.lock:
             image, _ = self._found(id, req.context.actor)
             self._set(image, **changes)
             self._tell(image, "update")
-            resp.media = image.last_body
+            resp.media = image.body
 
     def on_delete_image(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
         with self.cloud.world.lock:

@@ -28,7 +28,7 @@ class Plain(Service):
 
     merged = ("metadata", "properties")
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         app.add_route("/sim", self, suffix="versions")
         app.add_route("/sim/v1", self, suffix="version")
         app.add_route("/sim/v1/resources", self, suffix="resources")
@@ -44,7 +44,7 @@ class Plain(Service):
         return {"id": "v1.0", "status": "CURRENT", "links": [{"rel": "self", "href": f"{req.prefix}/sim/v1/"}]}
 
     def _tell(self, resource: Resource, event: str, actor: Actor, *, priority: str = "INFO") -> None:
-        payload = {"resource": dict(resource.last_body)}
+        payload = {"resource": dict(resource.body)}
         self.cloud.notify("sim", "sim.api-1", f"sim.resource.{event}", payload, actor=actor, priority=priority,
                           resource_id=resource.id)
 

@@ -16,7 +16,7 @@ from obsvc.engine_client.observations import StartItem, StartReply, StartRequest
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.model import Condition, Ref
 from obsvc.web import basic_auth
-from obsvc.web.basic_auth import BasicAuth
+from obsvc.web.basic_auth import BasicAuth, check_user_file
 from obsvc.web.sockets import check_bind
 from tests.support.engine_store import new_store
 
@@ -139,10 +139,10 @@ def test_a_user_file_that_cannot_be_used_is_one_clear_line(tmp_path, content):
     if content is not None:
         path.write_text(content)
     if content == "":
-        BasicAuth(None, str(path))  # nobody may come in, and that is allowed
+        check_user_file(str(path))  # nobody may come in, and that is allowed
         return
     with pytest.raises(ConfigError, match="htpasswd -B") as caught:
-        BasicAuth(None, str(path))
+        check_user_file(str(path))
     assert "\n" not in caught.value.message
 
 

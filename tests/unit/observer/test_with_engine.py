@@ -86,20 +86,14 @@ def test_with_the_engine_away_nothing_is_settled_and_what_was_hurried_is_kept(me
     member.claim()
     settled(member)
     delivery = member.take(A)
-    member.marker.mark_soon([A])
+    member.mark_requests.mark_soon([A])
     member.engine.away = True
     with pytest.raises(Unavailable):
         member.marker.mark_batch()
-    assert delivery.settled == 0 and member.marker.pending == 1
+    assert delivery.settled == 0 and member.mark_requests.pending == 1
     member.engine.away = False
     member.marker.mark_batch()
-    assert delivery.settled == 1 and member.marker.pending == 0
-
-
-def hand_over(member, number=3):
-    member.hand_over.asked(number)
-    asked, member.hand_over._asked = member.hand_over._asked, {}
-    member.hand_over._hand_over(asked, threading.Event())
+    assert delivery.settled == 1 and member.mark_requests.pending == 0
 
 
 def test_a_partition_handed_over_leaves_every_open_look_as_a_mark(member, service):
@@ -107,7 +101,7 @@ def test_a_partition_handed_over_leaves_every_open_look_as_a_mark(member, servic
     member.claim()
     settled(member)
     delivery = member.take(A)
-    hand_over(member)
+    member.give(3)
     assert delivery.settled == 1 and member.released == [(3, 1)]
     assert member.holdings.ref_status(A) is RefStatus.NOT_OWNED and member.queue.waiting == 0
 
@@ -123,7 +117,7 @@ def test_a_notification_that_only_the_next_owner_heard_in_time_is_looked_at(memb
     start(member, A)
     member.claim()
     settled(member)
-    hand_over(member)
+    member.give(3)
     other = Connected(service, member.clock, "obs-2")
     assert member.take(A).settled == 1 and other.take(A).settled == 1
     other.claim()
@@ -160,7 +154,7 @@ def test_a_late_report_is_refused_and_what_it_saw_is_marked(member, service):
 def test_the_list_of_a_partition_lost_meanwhile_is_not_read_for_ever(member, service):
     other = Connected(service, member.clock, "obs-2")
     claim = ClaimRequest(member.member, "one", (PartitionClaim(3, ClaimReason.VACANT),))
-    member.hand_over.granted(member.engine.claim(claim).grants[0])
+    member.worker.granted(member.engine.claim(claim).grants[0])
     other.claim(reason=ClaimReason.VANISHED)
     member.loader.load(dict(member.holdings.loading()))
     assert member.lost == [3] and member.holdings.loading() == []
@@ -174,7 +168,7 @@ def test_a_settle_look_that_is_still_to_come_is_handed_over_as_a_mark(member, se
     member.step()
     member.report()
     assert delivery.settled == 1 and member.holdings.awaits_look(A)
-    hand_over(member)
+    member.give(3)
     other = Connected(service, member.clock, "obs-2")
     other.claim()
     assert other.holdings.task(A).observed.mark is not None and other.step() == [Cause.TAKEOVER]
@@ -187,9 +181,9 @@ def test_a_name_that_cannot_be_sent_holds_no_other_mark_up(member):
     bad = A.__class__(A.region, A.resource_type, "x\ud800")
     delivery, good = FakeDelivery(member.clock), member.take(A)
     member.deliveries.register(delivery, [bad])
-    member.marker.mark_soon([bad, A])
+    member.mark_requests.mark_soon([bad, A])
     member.marker.mark_batch()
-    assert member.marker.pending == 0 and good.settled == 1 and delivery.settled == 1
+    assert member.mark_requests.pending == 0 and good.settled == 1 and delivery.settled == 1
 
 
 def test_a_report_that_cannot_be_written_as_json_holds_no_other_up(member):
@@ -213,7 +207,7 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
     start(member, A)
     member.claim()
     stop = threading.Event()
-    real = member.look_runner._fetch
+    real = member.fetch
 
     def fetch(ref):
         if len(member.fetches) == 0:
@@ -222,7 +216,7 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
         stop.set()
         return real(ref)
 
-    member.look_runner._fetch = fetch
+    member.fetch = fetch
     member.look_runner._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
     member.look_runner.run(stop)
     assert len(member.fetches) == 2 and len(member.reports) == 1
@@ -232,7 +226,7 @@ def granted_only(member, reason=ClaimReason.VACANT):
     """A grant whose list is not read yet."""
     claim = ClaimRequest(member.member, f"{member.member}-{member.clock.time()}", (PartitionClaim(3, reason),))
     for grant in member.engine.claim(claim).grants:
-        member.hand_over.granted(grant)
+        member.worker.granted(grant)
 
 
 def test_a_partition_handed_over_before_its_list_was_read_is_still_taken_over(member, service):
@@ -243,7 +237,7 @@ def test_a_partition_handed_over_before_its_list_was_read_is_still_taken_over(me
     member.take(A)  # unsettled, and then the process is gone
     second, third = Connected(service, member.clock, "obs-2"), Connected(service, member.clock, "obs-3")
     granted_only(second, ClaimReason.VANISHED)
-    hand_over(second)
+    second.give(3)
     assert second.released
     third.claim()
     member.clock.advance(60)
@@ -256,7 +250,7 @@ def test_a_partition_is_taken_over_before_it_may_be_handed_over_as_such(member, 
     member.claim()
     settled(member)
     second, third = Connected(service, member.clock, "obs-2"), Connected(service, member.clock, "obs-3")
-    second.loader._completed = lambda completed: hand_over(second)
+    second.triggers.lists_completed = lambda completed: second.give(3)
     second.claim(reason=ClaimReason.VANISHED)
     assert second.released
     third.claim()
@@ -286,9 +280,7 @@ def test_nothing_is_released_while_what_slipped_in_is_not_marked(member):
     member.holdings.drop = slip_in
     stop.wait = lambda seconds: setattr(member.engine, "away", False)
     member.clock.advance(1)
-    member.hand_over.asked(3)
-    asked, member.hand_over._asked = member.hand_over._asked, {}
-    member.hand_over._hand_over(asked, stop)
+    member.give(3, stop)
     assert member.released == [(3, 1)] and delivery.settled == 1
 
 
@@ -320,6 +312,6 @@ def test_a_ref_that_is_let_go_of_before_its_resync_look_is_not_waited_for(member
     member.claim()
     settled(member)
     refs = member.holdings.refs
-    member.holdings.refs = lambda region: (refs(region), member.hand_over.lost(3, 1, "test"))[0]
-    member.schedule.resync("RegionOne", "gap")
-    assert member.schedule.catching_up == 0
+    member.holdings.refs = lambda region: (refs(region), member.worker.lost(3, 1, "test"))[0]
+    member.catch_up.resync("RegionOne", "gap")
+    assert len(member.catch_up) == 0

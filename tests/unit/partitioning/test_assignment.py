@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from obsvc.partitioning import table
 from obsvc.partitioning.assignment import assign, capacity
+from tests.support.examples import QUICK, profile
 
 NAMES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), min_size=1, max_size=12)
 
@@ -69,4 +70,9 @@ def test_balance_and_movement_from_3_to_50_members():
 def test_the_documented_table_is_the_computed_one():
     text = (pathlib.Path(__file__).parents[3] / "docs" / "partitioning.md").read_text()
     documented = text.split("<!-- table: python -m obsvc.partitioning.table -->\n")[1].split("<!-- end of table -->")[0]
-    assert documented == table.render()
+    if profile() == QUICK:
+        documented, _, last = documented.rstrip("\n").rpartition("\n")  # the last row is of all sizes: most of the work
+        assert last.startswith("| 3 to 50 |")
+        assert documented == "\n".join([*table.HEAD, *(table.row(size) for size in table.ROWS)])
+    else:
+        assert documented == table.render()

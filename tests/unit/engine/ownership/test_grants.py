@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from obsvc.engine.ownership.grants import Decision, Holding, decide
@@ -23,6 +23,7 @@ from obsvc.exceptions import IncompatibleContract, InvalidInput
 from obsvc.model import MemberId
 from obsvc.process.clock import ManualClock
 from tests.support.engine_store import new_store
+from tests.support.examples import examples
 
 A, A2, B, C = MemberId("a", "1"), MemberId("a", "2"), MemberId("b", "1"), MemberId("c", "1")
 SETTINGS = EngineSettings(member_timeout=10.0, drain_timeout=30.0)
@@ -224,6 +225,7 @@ steps = st.lists(
 )
 
 
+@settings(max_examples=examples(100, quick=30))
 @given(steps)
 def test_generations_only_rise_and_each_has_one_owner(taken):
     engine = Engine()

@@ -1,15 +1,13 @@
 """Whatever is wanted when, and whatever goes wrong meanwhile: it ends, and in the end the goal is what there is."""
 from __future__ import annotations
 
-import os
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.examples import CHAOS, examples, profile
 from tests.support.stack_reality import Reality, random_goal
 
-#: Examples of the property; ``make chaos`` sets more.
-EXAMPLES = int(os.environ.get("OBSVC_CONVERGENCE_EXAMPLES", "40"))
+EXAMPLES = examples(40, quick=15, chaos=2000)
 
 
 @given(
@@ -18,7 +16,7 @@ EXAMPLES = int(os.environ.get("OBSVC_CONVERGENCE_EXAMPLES", "40"))
                    min_size=1, max_size=5),
     failures=st.sampled_from([0.0, 0.1, 0.3]), last=st.sampled_from(["goal", "as it is", "delete"]),
 )
-@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES < 1000, print_blob=True)
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=profile() != CHAOS, print_blob=True)
 def test_whatever_happens_it_ends_with_one_live_copy_of_each_node_of_the_goal(seed, size, turns, failures, last):
     reality = Reality(seed, failures=failures)
     reality.want(random_goal(reality.rng, size), disable_rollback=not turns[0][2])

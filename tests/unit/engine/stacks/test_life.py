@@ -13,6 +13,7 @@ from obsvc.engine_client.stacks import StackEventsRequest, StackRequest, StackSt
 from obsvc.exceptions import Conflict, InvalidInput, NotFound
 from obsvc.model import Condition
 from tests.support.engine_store import new_store
+from tests.support.examples import examples
 from tests.support.stack_life import Life, template
 
 CHAIN = """
@@ -115,7 +116,7 @@ def graphs(draw):
             for at, name in enumerate(names)}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30, quick=10), deadline=None)
 @given(graphs(), st.data())
 def test_every_graph_ends_and_each_node_is_created_once_in_order_and_deleted_in_reverse(requires, data):
     life = Life(store=new_store())

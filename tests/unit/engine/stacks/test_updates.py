@@ -9,6 +9,7 @@ from obsvc.engine_client.jobs import JobDone
 from obsvc.engine_client.stacks import StackUpdate
 from obsvc.exceptions import Conflict, InvalidInput
 from obsvc.model import Condition, Ref
+from tests.support.examples import examples
 from tests.support.stack_goals import BASE, Cloud, Goal, changed, text_of
 
 
@@ -153,7 +154,7 @@ def goals(draw) -> Goal:
 
 
 @given(st.lists(goals(), min_size=2, max_size=4), st.integers(0, 9))
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=examples(40, quick=8), deadline=None, derandomize=True)
 def test_whatever_the_goals_in_the_end_there_is_one_live_copy_of_each_node(wanted, seed):
     cloud = Cloud(seed)
     for goal in wanted:

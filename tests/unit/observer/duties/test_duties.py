@@ -71,7 +71,7 @@ def test_a_bus_that_is_not_heard_and_changes_that_were_missed_make_it_fast(cloud
     cloudy.turn(70.0)
     before = len(cloudy.nova.lists)
     for one in cloudy.leaders:
-        one.heard = False
+        one.consumes = False
     cloudy.turn(30.0)
     cloudy.turn(30.0)
     assert len(cloudy.nova.lists) == before + 2

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pytest
 
@@ -200,19 +201,13 @@ def test_a_callback_that_fails_does_not_keep_the_others_from_being_told(reporter
     assert len(told) == 1
 
 
-def test_drain_says_whether_all_was_answered(reporter, engine, clock, told):
+def test_the_thread_sends_a_full_batch_at_once():
+    engine, told, done = Engine(), [], threading.Event()
+    reporter = Reporter(engine, MEMBER, batch=2, age=30.0).start()
     submit(reporter, told, report("a"))
-    assert not reporter.drain(0.0)
-    run(reporter, clock)
-    assert reporter.drain(0.0)
-
-
-def test_the_thread_sends_and_drains():
-    engine, told = Engine(), []
-    reporter = Reporter(engine, MEMBER, age=30.0).start()
-    submit(reporter, told, report("a"), report("b"))
-    assert reporter.drain(20.0), "draining does not wait for the age"
-    assert engine.ids == [["a", "b"]] and len(told) == 2
+    reporter.submit(report("b"), lambda outcome: done.set())
+    assert done.wait(20.0), "a full batch does not wait for the age"
+    assert engine.ids == [["a", "b"]] and len(told) == 1
     reporter.stop()
 
 

@@ -2,14 +2,17 @@
 
 Schedule and runner of looks, state and marker over the real queue, in virtual time; the engine's marks are numbers.
 """
+from dataclasses import replace
+
 import pytest
 
 from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import MarkReply
 from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, Condition, Snapshot, Urgency
-from obsvc.observer.engine_link.marks import LATER_AFTER, Marker
+from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
+from obsvc.observer.state.mark_requests import LATER_AFTER
 from tests.support.observer_member import Member, seen
 from tests.support.observer_state import MEMBER, FakeDelivery, notification, observed, ref_in
 
@@ -50,8 +53,7 @@ class Building(Showing):
         super().__init__(BUILD)
         self.engine = Engine()
         self.marker = Marker(engine=self.engine, member=MEMBER, holdings=self.holdings, deliveries=self.deliveries,
-                             due=self.schedule.marked, mark_after=10.0, clock=self.clock)
-        self.schedule._mark_later = self.marker.mark_later
+                             requests=self.mark_requests, listener=self.triggers, mark_after=10.0, clock=self.clock)
         self.gain(observed(A))
         self.step()
         self.answer(wanted=(Condition.ACTIVE,))
@@ -164,7 +166,7 @@ def test_a_deadline_is_not_put_off():
     deadline = building.clock.time() + 18.0
     building.schedule.applied(building.holdings.apply(
         PartitionChanges(3, 2, changed=(observed(A, started_at=2.0),)), 1))
-    building.holdings.update_look(A, lambda look: look.__class__(look.known_since, look.wanted, deadline, look.last))
+    building.holdings.update_look(A, lambda look: (replace(look, deadline=deadline), None))
     building.step()
     building.clock.advance(10.0)
     building.still()

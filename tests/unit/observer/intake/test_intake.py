@@ -5,6 +5,7 @@ from obsvc.model import Urgency
 from obsvc.observer.intake.intake import Intake
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings, RefStatus
+from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process.clock import ManualClock
 from tests.support.observer_state import (
@@ -26,11 +27,15 @@ class Setup:
         self.holdings = holdings
         self.memory = TakeoverMemory(window=60, limit=100, partitions=PARTITIONS, clock=self.clock)
         self.deliveries = UnsettledDeliveries(clock=self.clock)
-        self.due, self.marked_soon = [], []
+        self.marks = MarkRequests(deliveries=self.deliveries, clock=self.clock)
+        self.due = []
         self.intake = Intake(
-            holdings=holdings, memory=self.memory, deliveries=self.deliveries,
-            notified=lambda ref, _notification: self.due.append(ref) or True, mark_soon=self.marked_soon.append,
+            holdings=holdings, memory=self.memory, deliveries=self.deliveries, marks=self.marks, listener=self,
         )
+
+    def notified(self, ref, _notification):
+        self.due.append(ref)
+        return True
 
     def take(self, *refs, **fields):
         delivery = FakeDelivery(self.clock)
@@ -83,7 +88,7 @@ def test_while_the_list_is_loading_it_is_kept_dirty():
 def test_while_handed_over_it_is_marked(owner):
     owner.holdings.hand_over(3)
     assert owner.take(A) == 0
-    assert owner.marked_soon == [A] and owner.due == []
+    assert owner.marks.soon(9) == [A] and owner.due == []
 
 
 def test_what_is_nobodys_here_passes_and_is_remembered(owner):

@@ -9,7 +9,7 @@ import falcon
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import iso, read_json
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services.block_storage import HOST, SNAPSHOT, VOLUME, Collection
+from obsvc.simcloud.services.cinder.collection import HOST, SNAPSHOT, VOLUME, Collection
 from obsvc.simcloud.world import Resource
 
 
@@ -21,7 +21,7 @@ class Volumes(Collection):
     filters = ("name", "status")
     brief = ("id", "name", "links")
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         app.add_route("/volume", self, suffix="versions")
         app.add_route("/volume/v3", self, suffix="version")
         super().add_routes(app)
@@ -40,7 +40,7 @@ class Volumes(Collection):
 
     def _tell(self, volume: Resource, event: str, actor: Actor, *, priority: str = "INFO") -> None:
         """Cinder's payload (``cinder/volume/volume_utils.py`` ``_usage_from_volume``)."""
-        body = volume.last_body
+        body = volume.body
         payload = {
             "tenant_id": volume.project_id, "host": HOST, "user_id": body["user_id"],
             "availability_zone": "nova", "volume_id": volume.id, "volume_type": body["volume_type"],
@@ -57,8 +57,8 @@ class Volumes(Collection):
         asked = read_json(req, "volume")
         actor: Actor = req.context.actor
         snapshot = self._snapshot(asked.get("snapshot_id"))
-        size = asked.get("size") or (snapshot.body["size"] if snapshot else None)
-        if not str(size).isdigit() or int(size) < 1:
+        size = str(asked.get("size") or (snapshot.body["size"] if snapshot else None))
+        if not size.isdigit() or int(size) < 1:
             raise faults.nova(400, f"Invalid input received: Volume size '{size}' must be an integer and greater "
                                    "than 0")
         volume_id = str(uuid.uuid4())
@@ -106,12 +106,12 @@ class Volumes(Collection):
             self._tell(volume, "update.start", req.context.actor)
             self._set(volume, **{key: asked[key] for key in ("name", "description", "metadata") if key in asked})
             self._tell(volume, "update.end", req.context.actor)
-            resp.media = {"volume": volume.last_body}
+            resp.media = {"volume": volume.body}
 
     def _check_delete(self, volume: Resource) -> None:
         snapshots = self.cloud.world.live(SNAPSHOT)
         if volume.status not in ("available", "error", "creating") \
-                or any(each.body["volume_id"] == volume.id for each in snapshots):
+                or any(snapshot.body["volume_id"] == volume.id for snapshot in snapshots):
             raise faults.nova(400, "Invalid volume: Volume status must be available or error or error_restoring "
                                    "or error_extending or error_managing and must not be migrating, attached, "
                                    "belong to a group, have snapshots, awaiting a transfer, or be disassociated "
@@ -121,11 +121,11 @@ class Volumes(Collection):
 
     def attach(self, server: Resource, actor: Actor) -> None:
         """The server's volumes are in use from now on; one that is not there, or not available, is left alone."""
-        for each in server.last_body["os-extended-volumes:volumes_attached"]:
-            volume = self.cloud.world.get(VOLUME, each["id"])
+        for attached in server.body["os-extended-volumes:volumes_attached"]:
+            volume = self.cloud.world.get(VOLUME, attached["id"])
             if volume is not None and volume.status == "available":
                 attachment = {"id": volume.id, "attachment_id": str(uuid.uuid4()), "volume_id": volume.id,
-                              "server_id": server.id, "host_name": server.last_body["OS-EXT-SRV-ATTR:host"],
+                              "server_id": server.id, "host_name": server.body["OS-EXT-SRV-ATTR:host"],
                               "device": "/dev/vda", "attached_at": iso(self.cloud.now, micro=True)}
                 self._tell(volume, "attach.start", actor)
                 self._set(volume, status="in-use", attachments=[attachment])
@@ -134,7 +134,7 @@ class Volumes(Collection):
     def detach(self, server: Resource, actor: Actor, *, notify: bool = True) -> None:
         """A server gives back its volumes."""
         for volume in self.cloud.world.live(VOLUME):
-            if any(each["server_id"] == server.id for each in volume.body["attachments"]):
+            if any(attachment["server_id"] == server.id for attachment in volume.body["attachments"]):
                 if notify:
                     self._tell(volume, "detach.start", actor)
                 self._set(volume, status="available", attachments=[])

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import falcon
 
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import iso, read_json
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services.block_storage import HOST, SNAPSHOT, VOLUME, Collection
+from obsvc.simcloud.services.cinder.collection import HOST, SNAPSHOT, VOLUME, Collection
 from obsvc.simcloud.world import Resource
 
 #: Minor version from which on a volume in use needs no ``force`` (cinder's API microversion history).
@@ -25,7 +26,7 @@ class Snapshots(Collection):
 
     def _tell(self, snapshot: Resource, event: str, actor: Actor, *, priority: str = "INFO") -> None:
         """Cinder's payload (``cinder/volume/volume_utils.py`` ``_usage_from_snapshot``)."""
-        body = snapshot.last_body
+        body = snapshot.body
         metadata = body["metadata"]
         payload = {
             "tenant_id": snapshot.project_id, "user_id": body["user_id"], "availability_zone": "nova",
@@ -72,7 +73,7 @@ class Snapshots(Collection):
             snapshot, _ = self._found(id, req.context.actor)
             self._set(snapshot, **{key: asked[key] for key in ("name", "description") if key in asked})
             self._tell(snapshot, "update.end", req.context.actor)
-            resp.media = {"snapshot": snapshot.last_body}
+            resp.media = {"snapshot": snapshot.body}
 
     def _check_delete(self, snapshot: Resource) -> None:
         if snapshot.status not in ("available", "error", "creating"):
@@ -80,7 +81,7 @@ class Snapshots(Collection):
                                    "part of a group.")
 
 
-def _may_be_in_use(req: falcon.Request, asked: dict) -> bool:
+def _may_be_in_use(req: falcon.Request, asked: dict[str, Any]) -> bool:
     version = (req.get_header("OpenStack-API-Version") or "").removeprefix("volume").strip()
     minor = version.removeprefix("3.")
     return bool(asked.get("force")) or version == "latest" or minor.isdigit() and int(minor) >= _UNFORCED

@@ -13,12 +13,16 @@ import falcon
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud, iso, next_links, page, read_body, read_json, visible
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services import network_bodies, routing
-from obsvc.simcloud.services.network_bodies import UNCHANGEABLE, addresses_left, common_fields, refuse
+from obsvc.simcloud.services.neutron import bodies, routing
+from obsvc.simcloud.services.neutron.bodies import UNCHANGEABLE, addresses_left, common_fields, refuse
 from obsvc.simcloud.world import Resource, World
 
-_MAKERS = {**network_bodies.MAKERS, routing.ROUTER: routing.make_router,
+_MAKERS = {**bodies.MAKERS, routing.ROUTER: routing.make_router,
            routing.FLOATING_IP: routing.make_floating_ip}
+
+
+#: Query parameters of a list that are no filters.
+_NO_FILTERS = ("limit", "marker", "fields", "sort_key", "sort_dir", "page_reverse", "changed_since")
 
 
 class Network:
@@ -37,7 +41,7 @@ class Network:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         app.add_route("/network", self, suffix="versions")
         app.add_route("/network/v2.0", self, suffix="version")
         app.add_route("/network/v2.0/extensions", self, suffix="extensions")
@@ -96,7 +100,7 @@ class Network:
         name, _ = self.types[resource.type]
         if not force:
             self._check_unused(resource)
-        body = resource.last_body
+        body = resource.body
         if notify:
             self.tell(f"{name}.delete.start", {f"{name}_id": resource.id}, actor, resource.id)
         self.cloud.world.remove(resource)
@@ -112,13 +116,13 @@ class Network:
     def _list_subnets(self, network_id: str) -> None:
         network = self.cloud.world.get("network.network", network_id)
         if network is not None:
-            subnets = [each.id for each in self.cloud.world.live("network.subnet")
-                       if each.body["network_id"] == network_id]
+            subnets = [subnet.id for subnet in self.cloud.world.live("network.subnet")
+                       if subnet.body["network_id"] == network_id]
             self.cloud.world.change(network, {"subnets": subnets})
 
     def _check_unused(self, resource: Resource) -> None:
         routing.check_unused(self.cloud.world, resource)
-        ports = [each.body for each in self.cloud.world.live("network.port")]
+        ports = [held.body for held in self.cloud.world.live("network.port")]
         if resource.type == "network.network" and any(port["network_id"] == resource.id for port in ports):
             raise refuse(409, "NetworkInUse", f"Unable to complete operation on network {resource.id}. There are one "
                                               "or more ports still in use on the network.")
@@ -140,7 +144,7 @@ class Network:
         """Bind the given ports to a server, and make ports on the given networks; the server's ``addresses``."""
         addresses: dict[str, list[dict[str, Any]]] = {}
         binding = {"device_id": server.id, "device_owner": "compute:nova", "status": "ACTIVE",
-                   "binding:host_id": server.last_body["OS-EXT-SRV-ATTR:host"] or "", "binding:vif_type": "ovs"}
+                   "binding:host_id": server.body["OS-EXT-SRV-ATTR:host"] or "", "binding:vif_type": "ovs"}
         for asked in networks:
             port = self.cloud.world.get("network.port", str(asked.get("port") or ""))
             if port is None and self.cloud.world.get("network.network", str(asked.get("uuid") or "")) is not None:
@@ -156,9 +160,9 @@ class Network:
                 addresses.setdefault(label, []).append({
                     "version": ipaddress.ip_address(fixed["ip_address"]).version, "addr": fixed["ip_address"],
                     "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": port.body["mac_address"]})
-        server.hidden["fixed_ips"] = [{"address": each["addr"], "label": label, "version": each["version"],
-                                       "vif_mac": each["OS-EXT-IPS-MAC:mac_addr"]}
-                                      for label, found in addresses.items() for each in found]
+        server.hidden["fixed_ips"] = [{"address": address["addr"], "label": label, "version": address["version"],
+                                       "vif_mac": address["OS-EXT-IPS-MAC:mac_addr"]}
+                                      for label, found in addresses.items() for address in found]
         return addresses
 
     def unplug(self, server: Resource, actor: Actor, *, notify: bool = True) -> None:
@@ -200,11 +204,10 @@ class _Collection:
         return found
 
     def on_get_all(self, req: falcon.Request, resp: falcon.Response) -> None:
-        wanted = {key: req.get_param_as_list(key) for key in req.params if key not in ("limit", "marker", "fields",
-                                                                                     "sort_key", "sort_dir",
-                                                                                     "page_reverse", "changed_since")}
+        wanted = {key: req.get_param_as_list(key) or [] for key in req.params if key not in _NO_FILTERS}
         since = (req.get_param("changed_since") or "")[:19]
-        ids, revisions = wanted.pop("id", None), {}
+        ids = wanted.pop("id", None)
+        revisions: dict[str, int] = {}
         listed = self._world.listed(self._type) if ids is None else self._by_ids(ids, revisions)
         found = [body for resource, body in listed
                  if visible(resource, req.context.actor) and body["updated_at"] >= since

@@ -29,7 +29,7 @@ class Collection(Service):
     #: Fields of an entry of the short list.
     brief: ClassVar[tuple[str, ...]]
 
-    def add_routes(self, app: falcon.App) -> None:
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
         for prefix in ("/volume/v3", "/volume/v3/{project}"):
             app.add_route(f"{prefix}/{self.key}s", self, suffix="all")
             app.add_route(f"{prefix}/{self.key}s/detail", self, suffix="detail")

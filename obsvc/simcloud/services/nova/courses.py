@@ -29,10 +29,10 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sen
     def messages(self) -> tuple[tuple[float, str, str], ...]:
         """``(when, family, event type)`` of each message of the step."""
         if self.kind == "update":
-            names = [("unversioned", "compute.instance.update"), ("versioned", "instance.update")]
+            unversioned, versioned = "compute.instance.update", "instance.update"
         else:
-            names = [("unversioned", self.unversioned), ("versioned", self.versioned)]
-        present = [(family, name) for family, name in names if name]
+            unversioned, versioned = self.unversioned or "", self.versioned or ""
+        present = [(family, name) for family, name in (("unversioned", unversioned), ("versioned", versioned)) if name]
         return tuple((when, family, name) for when, (family, name) in zip(self.at, present, strict=True))
 
 

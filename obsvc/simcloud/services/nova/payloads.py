@@ -10,7 +10,7 @@ from typing import Any
 
 from obsvc.simcloud.cloud import iso
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services.flavors import Flavor
+from obsvc.simcloud.services.nova.flavors import Flavor
 from obsvc.simcloud.world import Resource
 
 #: power state as a word → as the API's number.
@@ -39,7 +39,7 @@ def unversioned(kind: str, server: Resource, step: Mapping[str, Any], actor: Act
             return spec
         return {**spec, "instance_properties": spec["request_spec"]["instance_properties"],
                 "instance_id": server.id, "state": "error", "method": "build_instances", "reason": _NO_HOST}
-    body, hidden, flavor = server.last_body, server.hidden, server.hidden["flavor"]
+    body, hidden, flavor = server.body, server.hidden, server.hidden["flavor"]
     state, task = step["state"], step["task"]
     payload = {
         "tenant_id": server.project_id, "user_id": body["user_id"], "instance_id": server.id,
@@ -98,7 +98,7 @@ def versioned(kind: str, server: Resource, step: Mapping[str, Any], actor: Actor
         return wrapped("InstanceExistsPayload", {"audit_period": _audit(now), **data})
     if kind == "create":
         data = {"keypairs": [], "tags": [], "trusted_image_certificates": None, "fault": None,
-                "instance_name": server.last_body["OS-EXT-SRV-ATTR:instance_name"], **data}
+                "instance_name": server.body["OS-EXT-SRV-ATTR:instance_name"], **data}
         return wrapped("InstanceCreatePayload", data)
     if kind == "resize_prep":
         new = server.hidden.get("new_flavor") or server.hidden["flavor"]
@@ -107,7 +107,7 @@ def versioned(kind: str, server: Resource, step: Mapping[str, Any], actor: Actor
 
 
 def _instance(server: Resource, step: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
-    body, hidden = server.last_body, server.hidden
+    body, hidden = server.body, server.hidden
     host = body["OS-EXT-SRV-ATTR:host"]
     return {
         "request_id": actor.request_id, "uuid": server.id, "user_id": body["user_id"],
@@ -173,7 +173,7 @@ def _versioned_request_spec(server: Resource) -> dict[str, Any]:
              "direct_url": None, "properties": wrapped("ImageMetaPropsPayload", {})}
     requests = {"instance_uuid": server.id, "requests": []}
     return wrapped("RequestSpecPayload", {
-        "instance_uuid": server.id, "project_id": server.project_id, "user_id": server.last_body["user_id"],
+        "instance_uuid": server.id, "project_id": server.project_id, "user_id": server.body["user_id"],
         "availability_zone": None, "flavor": _flavor(server.hidden["flavor"]), "force_hosts": None,
         "force_nodes": None, "ignore_hosts": None, "instance_group": None, "image": wrapped("ImageMetaPayload", image),
         "numa_topology": None, "pci_requests": wrapped("InstancePCIRequestsPayload", requests),
