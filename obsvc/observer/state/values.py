@@ -13,7 +13,7 @@ LookState = Any
 
 
 class RefStatus(enum.Enum):
-    """How a ref stands to this member now."""
+    """What a ref is to this member now."""
 
     NOT_OWNED = enum.auto()
     LOADING = enum.auto()  #: owned; whether it is observed is not known yet
