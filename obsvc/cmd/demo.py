@@ -13,6 +13,7 @@ from importlib import resources
 
 from cliff.command import Command
 
+from obsvc.cmd.demo_processes import DemoProcesses
 from obsvc.cmd.demo_run import Demonstration
 from obsvc.cmd.demo_view import View
 from obsvc.exceptions import ConfigError
@@ -46,7 +47,8 @@ class Demo(Command):
         interrupted = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
         view = View(to_stderr=parsed_args.json)
-        demonstration = Demonstration(folder, template, parsed_args.observers, parsed_args.workers, view, interrupted)
+        processes = DemoProcesses(folder, parsed_args.observers, parsed_args.workers)
+        demonstration = Demonstration(processes, template, view, interrupted)
         try:
             with view:
                 summary = demonstration.run()
@@ -57,7 +59,7 @@ class Demo(Command):
         except KeyboardInterrupt:
             return 130
         finally:
-            demonstration.stop()
+            processes.stop()
         if summary["ok"] and parsed_args.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
         else:

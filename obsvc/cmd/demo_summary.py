@@ -96,3 +96,18 @@ def by_label(samples: Iterable[Mapping[str, float]], name: str, label: str) -> d
             if sample.partition("{")[0] == name and match and value:
                 found[match[1]] = found.get(match[1], 0) + int(value)
     return found
+
+
+def counted(members: Sequence[Mapping[str, float]], fetches: int, state_changes: int) -> dict[str, Any]:
+    """The part of the summary that the observers' counters tell.  fetches: as the cloud counted them."""
+    return {
+        "notifications_seen": total(members, "obsvc_notifications_total"),
+        "notifications_discarded": sum(
+            total(members, "obsvc_notifications_fate_total", fate=fate) for fate in DISCARDED),
+        "notifications_coalesced": total(members, "obsvc_notifications_fate_total", fate="coalesced"),
+        "fetches": fetches,
+        "fetches_by_cause": by_label(members, "obsvc_looks_total", "cause"),
+        "state_changes": state_changes,
+        "fetches_per_state_change": round(fetches / max(state_changes, 1), 2),
+        "takeover_looks": total(members, "obsvc_looks_total", cause="takeover"),
+    }

@@ -18,13 +18,13 @@ from obsvc.exceptions import ObsvcError
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud
 from obsvc.simcloud.control import Control
-from obsvc.simcloud.services.compute import Compute
+from obsvc.simcloud.services.cinder.snapshots import Snapshots
+from obsvc.simcloud.services.cinder.volumes import Volumes
 from obsvc.simcloud.services.identity import Identity, Tokens
 from obsvc.simcloud.services.image import Images
-from obsvc.simcloud.services.network import Network
+from obsvc.simcloud.services.neutron.network import Network
+from obsvc.simcloud.services.nova.servers import Compute
 from obsvc.simcloud.services.plain import Plain
-from obsvc.simcloud.services.snapshot import Snapshots
-from obsvc.simcloud.services.volume import Volumes
 from obsvc.simcloud.stats import caller_of
 
 LOG = logging.getLogger(__name__)

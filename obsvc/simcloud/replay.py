@@ -19,8 +19,8 @@ from typing import Any
 
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud
-from obsvc.simcloud.services.flavors import FLAVORS
-from obsvc.simcloud.services.server_life import TYPE
+from obsvc.simcloud.services.nova.flavors import FLAVORS
+from obsvc.simcloud.services.nova.life import TYPE
 from obsvc.simcloud.world import Resource
 
 #: Seconds between the start and the first moment of the record.

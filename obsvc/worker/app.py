@@ -5,13 +5,21 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Iterable
+from typing import Any
 
 import stevedore
 from oslo_config import cfg
 
+import obsvc
+from obsvc import engine_client
+from obsvc.cloud.sessions import CloudSessions
 from obsvc.exceptions import ConfigError, one_line
 from obsvc.process.signals import on_termination
-from obsvc.worker.plugins.base import Plugin
+from obsvc.web.health import HealthServer
+from obsvc.worker.clients import CloudClients
+from obsvc.worker.loop import Worker
+from obsvc.worker.plugins.contract import Plugin
 
 LOG = logging.getLogger(__name__)
 
@@ -25,28 +33,22 @@ def load_plugins(namespace: str = NAMESPACE) -> dict[str, Plugin]:
         LOG.error("plugin %s can't be loaded and is left out: %s: %s", entry_point, type(error).__name__,
                   one_line(error))
 
-    manager = stevedore.ExtensionManager(namespace, invoke_on_load=True, on_load_failure_callback=on_failure)
+    manager: Iterable[Any] = stevedore.ExtensionManager(
+        namespace, invoke_on_load=True, on_load_failure_callback=on_failure)
     return {extension.name: extension.obj for extension in manager}
 
 
-def name_of(conf: cfg.ConfigOpts) -> str:
+def worker_name(conf: cfg.ConfigOpts) -> str:
     """This worker's name: from the configuration, else host and process id."""
     return conf.worker.name or f"{conf.host or socket.gethostname()}.{os.getpid()}"
 
 
 def run(conf: cfg.ConfigOpts, *, stop: threading.Event | None = None) -> int:
     """Work until SIGTERM or SIGINT (or ``stop``); the exit code: 0, or 1 when jobs were left unfinished."""
-    import obsvc
-    from obsvc import engine_client
-    from obsvc.cloud.sessions import CloudSessions
-    from obsvc.web.health import HealthServer
-    from obsvc.worker.clients import CloudClients
-    from obsvc.worker.loop import Worker
-
     plugins = load_plugins()
     if not plugins:
         raise ConfigError(f"no plugin of the namespace {NAMESPACE} could be loaded: is obsvc installed (pip install)?")
-    name = name_of(conf)
+    name = worker_name(conf)
     user_agent = f"obsvc/{obsvc.__version__} (worker {name})"
     if stop is None:
         stop = threading.Event()

@@ -8,26 +8,29 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from obsvc.cloud import calls
 from obsvc.engine_client.jobs import Job
 from obsvc.process.clock import Clock, SystemClock
-from obsvc.worker.plugins.base import ActionFailed
+from obsvc.worker.plugins.contract import ActionFailed
 
 #: Seconds that a name's id is remembered.  A minute: an image uploaded anew under its old name is seen soon.
-REMEMBERED = 60.0
-#: Most names remembered; then all are forgotten.
-REMEMBERED_MOST = 10_000
+ID_LIFETIME = 60.0
+#: Names remembered at most; then all are forgotten.
+IDS_MAX = 10_000
 
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Service:
-    """aliases: older service types in the identity catalogue.  version_prefix: where the endpoint names no version."""
+    """One service of the cloud.
+
+    aliases: older service types in the identity catalogue.  version_prefix: where the endpoint names no version.
+    """
 
     service_type: str
     aliases: tuple[str, ...] = ()
@@ -67,7 +70,7 @@ class Sessions(Protocol):
 
     def adapter(self, region: str, service_type: str, aliases: tuple[str, ...] = ()) -> Any: ...
 
-    def regions(self) -> Any: ...
+    def regions(self) -> Iterable[str]: ...
 
 
 class CloudClients:
@@ -114,23 +117,23 @@ class CloudClients:
             return name_or_id
         key, now = (region, kind, name_or_id), self._clock.monotonic()
         with self._lock:
-            seen_at, found = self._ids.get(key, (0.0, ""))
-        if found and now - seen_at < REMEMBERED:
-            return found
-        found = self._look_up(region, kind, name_or_id)
+            found_at, resource_id = self._ids.get(key, (0.0, ""))
+        if resource_id and now - found_at < ID_LIFETIME:
+            return resource_id
+        resource_id = self._look_up(region, kind, name_or_id)
         with self._lock:
-            if len(self._ids) >= REMEMBERED_MOST:
+            if len(self._ids) >= IDS_MAX:
                 self._ids.clear()
-            self._ids[key] = (now, found)
-        return found
+            self._ids[key] = (now, resource_id)
+        return resource_id
 
     def _look_up(self, region: str, kind: str, name_or_id: str) -> str:
         known = KINDS[kind]
         params = {"name": name_or_id} if known.filtered else None
         body = self.call(region, known.service, "GET", known.collection, params=params).body
-        listed = [one for one in body.get(known.keys, ()) if isinstance(one, Mapping)]
-        by_id = [one["id"] for one in listed if one.get("id") == name_or_id]
-        ids = by_id or [one["id"] for one in listed if one.get("name") == name_or_id]
+        listed = [resource for resource in body.get(known.keys, ()) if isinstance(resource, Mapping)]
+        by_id = [resource["id"] for resource in listed if resource.get("id") == name_or_id]
+        ids: list[str] = by_id or [resource["id"] for resource in listed if resource.get("name") == name_or_id]
         if len(ids) != 1:
             what = "none was found" if not ids else f"{len(ids)} have that name: name it by its id"
             raise ActionFailed(f"expected one {kind.replace('_', ' ')} {name_or_id!r} in region {region}, {what}")

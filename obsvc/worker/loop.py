@@ -23,7 +23,7 @@ from obsvc.process.outage_log import OutageLog
 from obsvc.process.threads import Loop
 from obsvc.worker import runner
 from obsvc.worker.leases import Leases
-from obsvc.worker.plugins.base import BoundedClients, Clients, LeaseLost, Plugin
+from obsvc.worker.plugins.contract import BoundedClients, Clients, LeaseLost, Plugin
 
 LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from obsvc.cloud.calls import CallFailed
 from obsvc.engine_client.jobs import Action, Job, JobDone, JobFailed, JobReplace
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Condition
-from obsvc.worker.plugins.base import (
+from obsvc.worker.plugins.contract import (
     ActionFailed,
     Clients,
     Confirm,

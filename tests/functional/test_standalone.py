@@ -8,7 +8,7 @@ import subprocess
 import psutil
 import pytest
 
-from obsvc.cmd.demo_run import free_ports
+from obsvc.cmd.demo_processes import free_ports
 from tests.support.processes.deployment import PASSWORD, Process, SimulatedCloud, http_json, obsvc
 from tests.support.processes.servers import descendants, wait_until
 

@@ -62,7 +62,7 @@ def function_of(value: Any, place: Place) -> str | None:
     """The function that ``value`` uses, None for data; InvalidInput for one that is not taken."""
     if not isinstance(value, dict) or len(value) != 1:
         return None
-    name = next(iter(value))
+    name: str = next(iter(value))
     if name in FUNCTIONS:
         return name
     if name in _REFUSED or name.startswith(("get_", "Fn::")):
@@ -163,12 +163,12 @@ class Resolver:
 
     def _list_join(self, argument: list[Any], place: Place) -> str:
         separator, *lists = self.resolve(argument, place)
-        items = []
-        for one in lists:
-            if not isinstance(one, list):
-                refuse(place, f"expected lists to join, got {type(one).__name__}: put it in brackets")
-            items.extend(_text(item) for item in one)
-        return separator.join(items)
+        texts: list[str] = []
+        for items in lists:
+            if not isinstance(items, list):
+                refuse(place, f"expected lists to join, got {type(items).__name__}: put it in brackets")
+            texts.extend(_text(item) for item in items)
+        return str(separator).join(texts)
 
     def _str_replace(self, argument: dict[str, Any], place: Place) -> str:
         text = self.resolve(argument["template"], place / "template")
@@ -202,8 +202,8 @@ def _follow(value: Any, path: list[Any], place: Place, what: str) -> Any:
     for key in path:
         if isinstance(value, dict) and key in value:
             value = value[key]
-        elif isinstance(value, list) and _index(key) is not None and -len(value) <= _index(key) < len(value):
-            value = value[_index(key)]
+        elif isinstance(value, list) and (index := _index(key, len(value))) is not None:
+            value = value[index]
         else:
             has = ", ".join(sorted(value)) if isinstance(value, dict) else (
                 f"{len(value)} items" if isinstance(value, list) else type(value).__name__)
@@ -212,10 +212,12 @@ def _follow(value: Any, path: list[Any], place: Place, what: str) -> Any:
     return value
 
 
-def _index(key: Any) -> int | None:
+def _index(key: Any, length: int) -> int | None:
+    """The place in a list of ``length`` items that a step of a path names; None where it names none."""
     if isinstance(key, bool):
         return None
     try:
-        return int(key)
+        index = int(key)
     except (TypeError, ValueError):
         return None
+    return index if -length <= index < length else None

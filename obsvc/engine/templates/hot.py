@@ -81,7 +81,7 @@ class Template:
         return Graph({name: resource.requires for name, resource in self.resources.items()})
 
 
-class _AnyType(frozenset):
+class _AnyType(frozenset[str]):
     """Every type: what was taken once is not refused on reading."""
 
     def __contains__(self, item: object) -> bool:
@@ -196,7 +196,7 @@ def _resource(name: str, body: Any, scope: _Scope, types: Collection[str]) -> Re
 def _deletion_policy(value: Any, place: str) -> DeletionPolicy:
     if value is None:
         return DeletionPolicy.DELETE
-    spelt = {each: policy for policy in DeletionPolicy for each in (policy.value, policy.lower())}
+    spelt = {spelling: policy for policy in DeletionPolicy for spelling in (policy.value, policy.lower())}
     if not isinstance(value, str) or value not in spelt:
         refuse(place, f"expected a policy, got {value!r}: use one of {', '.join(DeletionPolicy)}")
     return spelt[value]

@@ -178,7 +178,7 @@ def _check_constraint(constraint: Any, kind: str, place: str) -> None:
 def _check_modulo(value: Any, place: str) -> None:
     given = value if isinstance(value, dict) and "step" in value and set(value) <= {"step", "offset"} else {"step": 0}
     step, offset = given["step"], given.get("offset", 0)
-    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in (step, offset))
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (step, offset))
     if not whole or not step or abs(offset) >= abs(step) or step * offset < 0:
         refuse(place, f"expected {{step: whole number but 0, offset: of its sign and nearer to 0}}, got {value!r}: "
                       "correct it")

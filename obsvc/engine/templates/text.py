@@ -5,6 +5,7 @@ refused instead of the first being lost, and aliases can't make a small text int
 """
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -19,7 +20,10 @@ MAX_TEXT = 1024 * 1024
 MAX_VALUES = 500_000
 MAX_DEPTH = 100
 
-_Base: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+try:
+    from yaml import CSafeLoader as _Base
+except ImportError:  # PyYAML was built without libyaml
+    from yaml import SafeLoader as _Base  # type: ignore[assignment]
 
 
 class _Loader(_Base):
@@ -30,7 +34,7 @@ class _Loader(_Base):
         for first, resolvers in _Base.yaml_implicit_resolvers.items()
     }
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None

@@ -16,26 +16,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
 from obsvc.engine_client.ownership import Grant, ObservedRef, PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Generation, PartitionId, Ref, Snapshot, partition
+from obsvc.observer.state.look_state import LookState
 from obsvc.observer.state.values import (
     AfterReport,
     AppliedChanges,
     CompletedList,
-    LookState,
     LookTimes,
     RefStatus,
     Task,
 )
 
+T = TypeVar("T")
+
 #: Looked up once, see :mod:`obsvc.observer.intake.intake`.
 _NOT_OWNED, _NOT_OBSERVED, _OBSERVED = RefStatus.NOT_OWNED, RefStatus.NOT_OBSERVED, RefStatus.OBSERVED
 
-__all__ = ["AfterReport", "AppliedChanges", "CompletedList", "Holdings", "LookState", "LookTimes", "RefStatus", "Task"]
+__all__ = ["AfterReport", "AppliedChanges", "CompletedList", "Holdings", "LookTimes", "RefStatus", "Task"]
 
 
 class _HeldRef:
@@ -288,14 +291,15 @@ class Holdings:
             if held_ref is not None:
                 held_ref.looks_answered = max(held_ref.looks_answered, task.looks_requested)
 
-    def update_look(self, ref: Ref, change: Callable[[LookState], LookState]) -> bool:
-        """Change the look state of ``ref`` under the lock; False when it is not observed here."""
+    def update_look(self, ref: Ref, change: Callable[[LookState], tuple[LookState, T]]) -> T | None:
+        """Change the look state of ``ref`` under the lock; what ``change`` answers beside the new state, None when the
+        ref is not observed here."""
         with self._lock:
             held_ref = self._find(ref)
             if held_ref is None:
-                return False
-            held_ref.look = change(held_ref.look)
-            return True
+                return None
+            held_ref.look, answer = change(held_ref.look)
+            return answer
 
     def marked(self, ref: Ref, mark: int) -> bool:
         """A mark for ``ref`` is known to be stored: the next report names it.  True when the ref is observed here

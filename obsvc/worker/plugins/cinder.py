@@ -6,14 +6,14 @@ from typing import Any
 
 from obsvc.engine_client.jobs import Job
 from obsvc.worker.plugins import base
-from obsvc.worker.plugins.base import MAP, NUMBER, TEXT, TRUTH, Property
+from obsvc.worker.plugins.base import BOOLEAN, INTEGER, MAP, TEXT, Property
 
 
 class _Cinder(base.RestPlugin):
     """What the two have in common: a name always, and metadata of which the marker is a part."""
 
     def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
-        fields = {self.properties[name].field or name: value for name, value in properties.items() if value is not None}
+        fields = {self.field(name): value for name, value in properties.items() if value is not None}
         return {**fields, "name": base.name_of(job), "metadata": self._metadata(job, properties)}
 
     def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -22,8 +22,8 @@ class _Cinder(base.RestPlugin):
             changes["metadata"] = self._metadata(job, properties)
         return changes
 
-    def marked(self, job: Job, found: Mapping[str, Any]) -> bool:
-        return base.in_metadata(job, found.get("metadata")) and found.get("status") != "deleting"
+    def marked(self, job: Job, listed: Mapping[str, Any]) -> bool:
+        return base.in_metadata(job, listed.get("metadata")) and listed.get("status") != "deleting"
 
     @staticmethod
     def _metadata(job: Job, properties: Mapping[str, Any]) -> dict[str, str]:
@@ -38,7 +38,7 @@ class Volume(_Cinder):
     properties = {
         "name": Property(TEXT, in_place=True),
         "description": Property(TEXT, in_place=True),
-        "size": Property(NUMBER),
+        "size": Property(INTEGER),
         "volume_type": Property(TEXT),
         "availability_zone": Property(TEXT),
         "image": Property(TEXT, field="imageRef"),
@@ -53,10 +53,10 @@ class Volume(_Cinder):
             raise base.ActionFailed(f"{self.type} needs the property 'size' (or 'snapshot_id' or 'source_volid')")
 
     def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
-        found = dict(properties)
-        if found.get("image"):
-            found["image"] = clients.find_id(region, "image", found["image"])
-        return found
+        resolved = dict(properties)
+        if resolved.get("image"):
+            resolved["image"] = clients.find_id(region, "image", resolved["image"])
+        return resolved
 
 
 class Snapshot(_Cinder):
@@ -69,6 +69,6 @@ class Snapshot(_Cinder):
         "name": Property(TEXT, in_place=True),
         "description": Property(TEXT, in_place=True),
         "volume_id": Property(TEXT, required=True),
-        "force": Property(TRUTH),
+        "force": Property(BOOLEAN),
         "metadata": Property(MAP),
     }

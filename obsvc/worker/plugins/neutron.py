@@ -9,14 +9,14 @@ from typing import Any
 
 from obsvc.engine_client.jobs import Job
 from obsvc.worker.plugins import base
-from obsvc.worker.plugins.base import LIST, MAP, NUMBER, TEXT, TRUTH, Property
+from obsvc.worker.plugins.base import BOOLEAN, INTEGER, LIST, MAP, TEXT, Property
 
 
 class _Neutron(base.RestPlugin):
     """What they have in common: properties become fields of the same name unless they say otherwise."""
 
     def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
-        fields = {self._field(name): value for name, value in properties.items() if value is not None}
+        fields = {self.field(name): value for name, value in properties.items() if value is not None}
         fields["name"] = base.name_of(job)
         fields["description"] = base.marker_description(job, properties.get("description"))
         return fields
@@ -27,11 +27,8 @@ class _Neutron(base.RestPlugin):
             changes["description"] = base.marker_description(job, changes["description"])
         return changes
 
-    def marked(self, job: Job, found: Mapping[str, Any]) -> bool:
-        return base.in_description(job, found.get("description"))
-
-    def _field(self, name: str) -> str:
-        return self.properties[name].field or name
+    def marked(self, job: Job, listed: Mapping[str, Any]) -> bool:
+        return base.in_description(job, listed.get("description"))
 
 
 _COMMON = {
@@ -46,10 +43,10 @@ class Net(_Neutron):
     api = base.Api("network", "/networks", "network", "networks")
     properties = {
         **_COMMON,
-        "admin_state_up": Property(TRUTH, in_place=True),
-        "shared": Property(TRUTH, in_place=True),
-        "port_security_enabled": Property(TRUTH, in_place=True),
-        "mtu": Property(NUMBER, in_place=True),
+        "admin_state_up": Property(BOOLEAN, in_place=True),
+        "shared": Property(BOOLEAN, in_place=True),
+        "port_security_enabled": Property(BOOLEAN, in_place=True),
+        "mtu": Property(INTEGER, in_place=True),
         "availability_zone_hints": Property(LIST),
         "dns_domain": Property(TEXT, in_place=True),
     }
@@ -64,21 +61,21 @@ class Subnet(_Neutron):
         "network": Property(TEXT, field="network_id"),
         "network_id": Property(TEXT),
         "cidr": Property(TEXT),
-        "ip_version": Property(NUMBER),
+        "ip_version": Property(INTEGER),
         "gateway_ip": Property(TEXT, in_place=True),
-        "enable_dhcp": Property(TRUTH, in_place=True),
+        "enable_dhcp": Property(BOOLEAN, in_place=True),
         "dns_nameservers": Property(LIST, in_place=True),
         "allocation_pools": Property(LIST, in_place=True),
         "host_routes": Property(LIST, in_place=True),
         "ipv6_address_mode": Property(TEXT),
         "ipv6_ra_mode": Property(TEXT),
         "subnetpool": Property(TEXT, field="subnetpool_id"),
-        "prefixlen": Property(NUMBER),
+        "prefixlen": Property(INTEGER),
     }
 
     def check(self, properties: Mapping[str, Any]) -> None:
         super().check(properties)
-        _one_network(self.type, properties)
+        _check_network(self.type, properties)
 
     def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
         return _with_network_id(properties, clients, region)
@@ -101,27 +98,27 @@ class Port(_Neutron):
         "fixed_ips": Property(LIST, in_place=True),
         "security_groups": Property(LIST, in_place=True),
         "mac_address": Property(TEXT),
-        "admin_state_up": Property(TRUTH, in_place=True),
+        "admin_state_up": Property(BOOLEAN, in_place=True),
         "allowed_address_pairs": Property(LIST, in_place=True),
         "device_id": Property(TEXT, in_place=True),
         "device_owner": Property(TEXT, in_place=True),
-        "port_security_enabled": Property(TRUTH, in_place=True),
+        "port_security_enabled": Property(BOOLEAN, in_place=True),
         "binding:vnic_type": Property(TEXT),
         "value_specs": Property(MAP),
     }
 
     def check(self, properties: Mapping[str, Any]) -> None:
         super().check(properties)
-        _one_network(self.type, properties)
+        _check_network(self.type, properties)
 
     def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
-        found = _with_network_id(properties, clients, region)
-        if found.get("fixed_ips"):
-            found["fixed_ips"] = [_fixed_ip(self.type, one, clients, region) for one in found["fixed_ips"]]
-        if found.get("security_groups"):
-            found["security_groups"] = [clients.find_id(region, "security_group", str(one))
-                                        for one in found["security_groups"]]
-        return found
+        resolved = _with_network_id(properties, clients, region)
+        if resolved.get("fixed_ips"):
+            resolved["fixed_ips"] = [_fixed_ip(self.type, item, clients, region) for item in resolved["fixed_ips"]]
+        if resolved.get("security_groups"):
+            resolved["security_groups"] = [clients.find_id(region, "security_group", str(group))
+                                           for group in resolved["security_groups"]]
+        return resolved
 
     def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
         fields = super().body(job, properties)
@@ -136,10 +133,10 @@ class Router(_Neutron):
     api = base.Api("network", "/routers", "router", "routers")
     properties = {
         **_COMMON,
-        "admin_state_up": Property(TRUTH, in_place=True),
+        "admin_state_up": Property(BOOLEAN, in_place=True),
         "external_gateway_info": Property(MAP, in_place=True),
-        "distributed": Property(TRUTH),
-        "ha": Property(TRUTH),
+        "distributed": Property(BOOLEAN),
+        "ha": Property(BOOLEAN),
         "availability_zone_hints": Property(LIST),
     }
 
@@ -152,15 +149,15 @@ class Router(_Neutron):
                                     f"enable_snat, external_fixed_ips), got {gateway!r}")
 
     def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
-        found = dict(properties)
-        if found.get("external_gateway_info"):
-            gateway = dict(found["external_gateway_info"])
+        resolved = dict(properties)
+        if resolved.get("external_gateway_info"):
+            gateway = dict(resolved["external_gateway_info"])
             gateway["network_id"] = clients.find_id(region, "network", str(gateway.pop("network")))
             if gateway.get("external_fixed_ips"):
-                gateway["external_fixed_ips"] = [_fixed_ip(self.type, one, clients, region, "external_fixed_ips")
-                                                 for one in gateway["external_fixed_ips"]]
-            found["external_gateway_info"] = gateway
-        return found
+                gateway["external_fixed_ips"] = [_fixed_ip(self.type, item, clients, region, "external_fixed_ips")
+                                                 for item in gateway["external_fixed_ips"]]
+            resolved["external_gateway_info"] = gateway
+        return resolved
 
     def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
         # A goal that no longer has a gateway takes it away.
@@ -199,22 +196,22 @@ class FloatingIP(_Neutron):
         return {}
 
 
-def _one_network(type_: str, properties: Mapping[str, Any]) -> None:
+def _check_network(type_: str, properties: Mapping[str, Any]) -> None:
     if not (properties.get("network") or properties.get("network_id")):
         raise base.ActionFailed(f"{type_} needs the property 'network'")
 
 
 def _with_network_id(properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
-    found = dict(properties)
-    network = found.pop("network", None) or found.pop("network_id", None)
-    return {**found, "network_id": clients.find_id(region, "network", str(network))}
+    resolved = dict(properties)
+    network = resolved.pop("network", None) or resolved.pop("network_id", None)
+    return {**resolved, "network_id": clients.find_id(region, "network", str(network))}
 
 
-def _fixed_ip(type_: str, one: Any, clients: base.Clients, region: str,
+def _fixed_ip(type_: str, item: Any, clients: base.Clients, region: str,
               name: str = "fixed_ips") -> dict[str, Any]:
-    if not isinstance(one, Mapping) or not set(one) <= {"subnet", "subnet_id", "ip_address"}:
+    if not isinstance(item, Mapping) or not set(item) <= {"subnet", "subnet_id", "ip_address"}:
         raise base.ActionFailed(f"property {name!r} of {type_}: expected items of subnet and ip_address, "
-                                f"got {one!r}")
-    subnet = one.get("subnet") or one.get("subnet_id")
-    fields = {"ip_address": one["ip_address"]} if one.get("ip_address") else {}
+                                f"got {item!r}")
+    subnet = item.get("subnet") or item.get("subnet_id")
+    fields = {"ip_address": item["ip_address"]} if item.get("ip_address") else {}
     return {"subnet_id": clients.find_id(region, "subnet", str(subnet)), **fields} if subnet else fields

@@ -8,7 +8,7 @@ from typing import Any
 
 from obsvc.engine_client.jobs import Job
 from obsvc.worker.plugins import base
-from obsvc.worker.plugins.base import LIST, MAP, TEXT, TRUTH, Property
+from obsvc.worker.plugins.base import BOOLEAN, LIST, MAP, TEXT, Property
 
 #: Nova's ``name`` filter is a regular expression of its database: only names that mean themselves are sent.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -31,7 +31,7 @@ class Server(base.RestPlugin):
         "user_data_format": Property(TEXT),
         "availability_zone": Property(TEXT),
         "security_groups": Property(LIST),
-        "config_drive": Property(TRUTH),
+        "config_drive": Property(BOOLEAN),
         "scheduler_hints": Property(MAP),
     }
 
@@ -43,25 +43,25 @@ class Server(base.RestPlugin):
         if properties.get("user_data_format") not in (None, "RAW"):
             raise base.ActionFailed(f"property 'user_data_format' of {self.type}: expected RAW, "
                                     f"got {properties['user_data_format']!r}")
-        for one in properties.get("networks") or ():
-            self._check_network(one)
+        for item in properties.get("networks") or ():
+            self._check_network(item)
 
-    def _check_network(self, one: Any) -> None:
+    def _check_network(self, item: Any) -> None:
         known = {"port", "network", "uuid", "fixed_ip"}
-        if not isinstance(one, Mapping) or not set(one) <= known or not ({"port", "network", "uuid"} & set(one)):
+        if not isinstance(item, Mapping) or not set(item) <= known or not ({"port", "network", "uuid"} & set(item)):
             raise base.ActionFailed(f"property 'networks' of {self.type}: expected items with port or network "
-                                    f"(and fixed_ip), got {one!r}")
+                                    f"(and fixed_ip), got {item!r}")
 
     def resolve(self, properties: Mapping[str, Any], clients: base.Clients, region: str) -> dict[str, Any]:
-        found = dict(properties)
-        found["flavor"] = clients.find_id(region, "flavor", str(found["flavor"]))
-        if found.get("image"):
-            found["image"] = clients.find_id(region, "image", found["image"])
+        resolved = dict(properties)
+        resolved["flavor"] = clients.find_id(region, "flavor", str(resolved["flavor"]))
+        if resolved.get("image"):
+            resolved["image"] = clients.find_id(region, "image", resolved["image"])
         networks = []
-        for one in found.get("networks") or ():
-            network = one.get("network") or one.get("uuid")
-            networks.append({**one, "network": clients.find_id(region, "network", str(network))} if network else one)
-        return {**found, "networks": networks}
+        for item in resolved.get("networks") or ():
+            network = item.get("network") or item.get("uuid")
+            networks.append({**item, "network": clients.find_id(region, "network", str(network))} if network else item)
+        return {**resolved, "networks": networks}
 
     def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -72,15 +72,15 @@ class Server(base.RestPlugin):
         if properties.get("image"):
             fields["imageRef"] = properties["image"]
         if properties.get("networks"):
-            fields["networks"] = [_network(one) for one in properties["networks"]]
-        devices = [_device_v1(one) for one in properties.get("block_device_mapping") or ()]
-        devices += [_device_v2(one) for one in properties.get("block_device_mapping_v2") or ()]
+            fields["networks"] = [_network(item) for item in properties["networks"]]
+        devices = [_device_v1(item) for item in properties.get("block_device_mapping") or ()]
+        devices += [_device_v2(item) for item in properties.get("block_device_mapping_v2") or ()]
         if devices:
             fields["block_device_mapping_v2"] = devices
         if properties.get("user_data"):
             fields["user_data"] = base64.b64encode(properties["user_data"].encode()).decode()
         if properties.get("security_groups"):
-            fields["security_groups"] = [{"name": str(one)} for one in properties["security_groups"]]
+            fields["security_groups"] = [{"name": str(group)} for group in properties["security_groups"]]
         for name in ("key_name", "availability_zone", "config_drive"):
             if properties.get(name) is not None:
                 fields[name] = properties[name]
@@ -101,9 +101,10 @@ class Server(base.RestPlugin):
                          json={"metadata": self._metadata(job, job.properties)})
         return updated
 
-    def marked(self, job: Job, found: Mapping[str, Any]) -> bool:
-        return (base.in_metadata(job, found.get("metadata")) and found.get("status") not in ("DELETED", "SOFT_DELETED")
-                and found.get("OS-EXT-STS:task_state") != "deleting")
+    def marked(self, job: Job, listed: Mapping[str, Any]) -> bool:
+        going = (listed.get("status") in ("DELETED", "SOFT_DELETED")
+                 or listed.get("OS-EXT-STS:task_state") == "deleting")
+        return base.in_metadata(job, listed.get("metadata")) and not going
 
     def filter(self, job: Job) -> dict[str, Any]:
         name = base.name_of(job)
@@ -115,29 +116,30 @@ class Server(base.RestPlugin):
         return {**own, **base.marker_metadata(job)}
 
 
-def _network(one: Mapping[str, Any]) -> dict[str, Any]:
-    if one.get("port"):
-        return {"port": one["port"]}
-    return {"uuid": one["network"], **({"fixed_ip": one["fixed_ip"]} if one.get("fixed_ip") else {})}
+def _network(item: Mapping[str, Any]) -> dict[str, Any]:
+    if item.get("port"):
+        return {"port": item["port"]}
+    return {"uuid": item["network"], **({"fixed_ip": item["fixed_ip"]} if item.get("fixed_ip") else {})}
 
 
-def _device_v1(one: Any) -> dict[str, Any]:
-    if not isinstance(one, Mapping) or not one.get("volume_id"):
-        raise base.ActionFailed(f"property 'block_device_mapping': expected items with volume_id, got {one!r}")
-    device = {"uuid": one["volume_id"], "source_type": "volume", "destination_type": "volume",
-              "delete_on_termination": bool(one.get("delete_on_termination", False))}
-    if one.get("device_name"):
-        device["device_name"] = one["device_name"]
+def _device_v1(item: Any) -> dict[str, Any]:
+    if not isinstance(item, Mapping) or not item.get("volume_id"):
+        raise base.ActionFailed(f"property 'block_device_mapping': expected items with volume_id, got {item!r}")
+    device = {"uuid": item["volume_id"], "source_type": "volume", "destination_type": "volume",
+              "delete_on_termination": bool(item.get("delete_on_termination", False))}
+    if item.get("device_name"):
+        device["device_name"] = item["device_name"]
     # The first disk boots: HOT's older form has no boot_index and names the device instead.
-    first = str(one.get("device_name")).removeprefix("/dev/") in ("vda", "sda", "hda")
+    first = str(item.get("device_name")).removeprefix("/dev/") in ("vda", "sda", "hda")
     return {**device, "boot_index": 0 if first else -1}
 
 
-def _device_v2(one: Any) -> dict[str, Any]:
+def _device_v2(item: Any) -> dict[str, Any]:
     sources = {"volume_id": "volume", "image": "image", "snapshot_id": "snapshot"}
-    source = next((key for key in sources if isinstance(one, Mapping) and one.get(key)), None)
+    source = next((key for key in sources if isinstance(item, Mapping) and item.get(key)), None)
     if source is None:
         raise base.ActionFailed(f"property 'block_device_mapping_v2': expected items with one of {', '.join(sources)}, "
-                                f"got {one!r}")
-    rest = {key: value for key, value in one.items() if key not in sources and value is not None}
-    return {"uuid": one[source], "source_type": sources[source], "destination_type": "volume", "boot_index": -1, **rest}
+                                f"got {item!r}")
+    rest = {key: value for key, value in item.items() if key not in sources and value is not None}
+    return {"uuid": item[source], "source_type": sources[source], "destination_type": "volume", "boot_index": -1,
+            **rest}

@@ -19,8 +19,8 @@ class Resource(base.RestPlugin):
     def body(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
         return {"name": base.name_of(job), "properties": dict(properties), "metadata": base.marker_metadata(job)}
 
-    def marked(self, job: Job, found: Mapping[str, Any]) -> bool:
-        return base.in_metadata(job, found.get("metadata"))
+    def marked(self, job: Job, listed: Mapping[str, Any]) -> bool:
+        return base.in_metadata(job, listed.get("metadata"))
 
     def changes(self, job: Job, properties: Mapping[str, Any]) -> dict[str, Any]:
         return {"properties": dict(properties)}

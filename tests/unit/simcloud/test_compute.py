@@ -7,7 +7,7 @@ import pytest
 
 from obsvc.simcloud.cloud import iso
 from obsvc.simcloud.dials import BuildTime, Dials
-from obsvc.simcloud.services import sequences
+from obsvc.simcloud.services.nova import courses
 from tests.support.shared_data import SHARED
 from tests.support.simcloud_bench import Bench
 
@@ -204,13 +204,13 @@ def test_payloads_have_the_keys_of_the_recorded_ones(bench, active):
 @over_the_record
 def test_the_sequence_table_is_that_of_the_recorded_life():
     """The courses of the recorded life, one after the other, give its event types in its order."""
-    courses = sequences.servers()
+    by_name = courses.servers()
     life = ["create", "stop", "start", "reboot_soft", "reboot_hard", "change", "change", "pause", "unpause", "suspend",
             "resume", "lock", "unlock", "resize", "confirm", "delete"]
     told = []
     for name in life:
         messages = [(when, order, event) for order, (when, _, event) in enumerate(
-            message for step in courses[name].steps for message in step.messages)]
+            message for step in by_name[name].steps for message in step.messages)]
         told += [event for _, _, event in sorted(messages)]
     recorded = [json.loads(json.loads(json.loads(line)["body"])["oslo.message"])["event_type"]
                 for line in (SHARED / "captured/nova-server-life.jsonl").read_text().splitlines()]

@@ -11,7 +11,7 @@ from obsvc.exceptions import InvalidInput
 from obsvc.process.clock import ManualClock
 from obsvc.simcloud.dials import BuildTime, Dials, Panel, parse_build_time, turned
 from obsvc.simcloud.notify import Notice, Notifier
-from obsvc.simcloud.services.sequences import server_status, servers
+from obsvc.simcloud.services.nova.courses import server_status, servers
 from obsvc.simcloud.stats import caller_of
 from obsvc.simcloud.world import World
 

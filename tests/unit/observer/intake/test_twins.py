@@ -97,7 +97,7 @@ def test_a_copy_that_comes_after_the_look_was_answered_costs_none(member):
 
 
 def test_a_copy_that_comes_during_the_look_is_settled_by_its_answer(member):
-    fetch, second = member.look_runner._fetch, []
+    fetch, second = member.fetch, []
 
     def during(ref):
         fetched = fetch(ref)
@@ -105,9 +105,9 @@ def test_a_copy_that_comes_during_the_look_is_settled_by_its_answer(member):
         return fetched
 
     take(member, told())
-    member.look_runner._fetch = during
+    member.fetch = during
     member.step()
-    member.look_runner._fetch = fetch
+    member.fetch = fetch
     assert second[0].settled == 0
     member.answer()
     assert second[0].settled == 1

@@ -9,7 +9,7 @@ import falcon
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import iso, read_json
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services.block_storage import HOST, SNAPSHOT, VOLUME, Collection
+from obsvc.simcloud.services.cinder.collection import HOST, SNAPSHOT, VOLUME, Collection
 from obsvc.simcloud.world import Resource
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import falcon
+
+from obsvc.simcloud import faults
+
 
 @dataclass(frozen=True)
 class Flavor:
@@ -40,3 +44,24 @@ FLAVORS = {flavor.id: flavor for flavor in (
     Flavor(4, "m1.small", 2048, 1, 20),
     Flavor(5, "m1.medium", 4096, 2, 40),
 )}
+
+
+class Flavors:
+    """The paths of flavors."""
+
+    def add_routes(self, app: falcon.App[falcon.Request, falcon.Response]) -> None:
+        app.add_route("/compute/v2.1/flavors", self, suffix="flavors")
+        app.add_route("/compute/v2.1/flavors/detail", self, suffix="flavors_detail")
+        app.add_route("/compute/v2.1/flavors/{flavor}", self, suffix="flavor")
+
+    def on_get_flavors(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"flavors": [{"id": flavor.id, "name": flavor.name, "links": flavor.body(req.prefix)["links"]}
+                                  for flavor in FLAVORS.values()]}
+
+    def on_get_flavors_detail(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.media = {"flavors": [flavor.body(req.prefix) for flavor in FLAVORS.values()]}
+
+    def on_get_flavor(self, req: falcon.Request, resp: falcon.Response, flavor: str) -> None:
+        if flavor not in FLAVORS:
+            raise faults.nova(404, f"Flavor {flavor} could not be found.")
+        resp.media = {"flavor": FLAVORS[flavor].body(req.prefix)}

@@ -6,7 +6,7 @@ from typing import Any
 
 from obsvc.simcloud.cloud import Cloud, iso
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services import nova_payloads, sequences
+from obsvc.simcloud.services.nova import courses, payloads
 from obsvc.simcloud.world import Resource
 
 TYPE = "compute.server"
@@ -28,7 +28,7 @@ class ServerLife:
         seconds: of a build, drawn by the dials unless given.
         """
         world = self._cloud.world
-        course = sequences.servers()[course_name]
+        course = courses.servers()[course_name]
         length = course.takes * (world.draw_build_time(TYPE) if seconds is None else seconds)
         number = world.begin(server)
         for step in course.steps:
@@ -40,13 +40,13 @@ class ServerLife:
                 world.after(when * length, self._if_begun(server, step, tell), course=None)
         return length
 
-    def _if_begun(self, server: Resource, step: sequences.Step, tell: Callable[[], None]) -> Callable[[], None]:
+    def _if_begun(self, server: Resource, step: courses.Step, tell: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
             if server.hidden.get("last_step") is step:
                 tell()
         return run
 
-    def _step(self, server: Resource, step: sequences.Step, first: tuple[float, str, str], actor: Actor,
+    def _step(self, server: Resource, step: courses.Step, first: tuple[float, str, str], actor: Actor,
               on_saved: Callable[[str], None] | None) -> Callable[[], None]:
         tell = self._tell(server, step, first[1], first[2], actor)
 
@@ -65,11 +65,11 @@ class ServerLife:
                 on_saved(step.state)
         return run
 
-    def _tell(self, server: Resource, step: sequences.Step, family: str, event_type: str,
+    def _tell(self, server: Resource, step: courses.Step, family: str, event_type: str,
               actor: Actor) -> Callable[[], None]:
         def run() -> None:
             filled = self._filled(server, step)
-            make = nova_payloads.versioned if family == "versioned" else nova_payloads.unversioned
+            make = payloads.versioned if family == "versioned" else payloads.unversioned
             payload = make(step.kind, server, filled, actor, self._cloud.now)
             host = server.body["OS-EXT-SRV-ATTR:host"] or "unplaced"
             topic = "versioned_notifications" if family == "versioned" else "notifications"
@@ -77,25 +77,25 @@ class ServerLife:
                                actor=actor, resource_id=server.id, priority=step.priority, topic=topic)
         return run
 
-    def _filled(self, server: Resource, step: sequences.Step) -> dict[str, Any]:
+    def _filled(self, server: Resource, step: courses.Step) -> dict[str, Any]:
         """The step's states, with ``same`` replaced by what was there before it."""
         state, power = server.hidden["before"]
-        words = {number: word for word, number in nova_payloads.POWER.items()}
+        words = {number: word for word, number in payloads.POWER.items()}
         was = step.was or (None, None)
         return {"state": state if step.state == "same" else step.state, "task": step.task,
                 "power": step.power or words.get(power, "pending"),
                 "event": step.unversioned,
                 "was": (state if was[0] == "same" else was[0], was[1])}
 
-    def save(self, server: Resource, step: sequences.Step) -> None:
+    def save(self, server: Resource, step: courses.Step) -> None:
         """Nova's save before an update notification: state, task and time."""
         now = self._cloud.now
         body = server.body
         state = str(body[STATE] if step.state == "same" else step.state)
-        updates: dict[str, Any] = {STATE: state, TASK: step.task, "status": sequences.server_status(state, step.task),
+        updates: dict[str, Any] = {STATE: state, TASK: step.task, "status": courses.server_status(state, step.task),
                    "updated": iso(now)}
         if step.power:
-            updates[POWER] = nova_payloads.POWER[step.power]
+            updates[POWER] = payloads.POWER[step.power]
         if state == "active" and body["OS-SRV-USG:launched_at"] is None:
             server.hidden["launched_at"] = now
             updates |= {"OS-SRV-USG:launched_at": iso(now, micro=True), "progress": 0,

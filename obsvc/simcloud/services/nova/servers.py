@@ -11,20 +11,15 @@ import falcon
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud, iso, next_links, page, read_json, visible
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services.flavors import FLAVORS
+from obsvc.simcloud.services.cinder.volumes import Volumes
 from obsvc.simcloud.services.image import Images
-from obsvc.simcloud.services.network import Network
-from obsvc.simcloud.services.sequences import server_status
-from obsvc.simcloud.services.server_life import POWER, STATE, TASK, TYPE, ServerLife
-from obsvc.simcloud.services.volume import Volumes
+from obsvc.simcloud.services.neutron.network import Network
+from obsvc.simcloud.services.nova import new_server
+from obsvc.simcloud.services.nova.courses import server_status
+from obsvc.simcloud.services.nova.flavors import FLAVORS, Flavors
+from obsvc.simcloud.services.nova.life import STATE, TASK, TYPE, ServerLife
+from obsvc.simcloud.services.nova.microversions import NEWEST, fields_of, microversion
 from obsvc.simcloud.world import Resource
-
-#: Microversion from which each field is in a server's body (nova's API microversion history).
-_SINCE = {"description": 19, "tags": 26, "locked": 9, "host_status": 16, "trusted_image_certificates": 63,
-          "server_groups": 71, "locked_reason": 73, "OS-EXT-SRV-ATTR:hostname": 3, "OS-EXT-SRV-ATTR:kernel_id": 3,
-          "OS-EXT-SRV-ATTR:launch_index": 3, "OS-EXT-SRV-ATTR:ramdisk_id": 3, "OS-EXT-SRV-ATTR:reservation_id": 3,
-          "OS-EXT-SRV-ATTR:root_device_name": 3, "OS-EXT-SRV-ATTR:user_data": 3}
-_NEWEST = 96
 
 #: Action → (states it may begin from, course).
 _ACTIONS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -40,18 +35,6 @@ _ACTIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "lock": (("active", "stopped", "paused", "suspended", "resized", "error", "building"), "lock"),
     "unlock": (("active", "stopped", "paused", "suspended", "resized", "error", "building"), "unlock"),
 }
-
-
-def microversion(req: falcon.Request) -> int:
-    """The minor number asked for; 1 without a header."""
-    header = req.get_header("OpenStack-API-Version") or ""
-    asked = header.removeprefix("compute").strip() or (req.get_header("X-OpenStack-Nova-API-Version") or "2.1")
-    if asked == "latest":
-        return _NEWEST
-    major, _, minor = asked.partition(".")
-    if major != "2" or not minor.isdigit() or not 1 <= int(minor) <= _NEWEST:
-        raise faults.nova(400, f"API Version String {asked} is of invalid format or not supported.")
-    return int(minor)
 
 
 class Compute:
@@ -72,14 +55,12 @@ class Compute:
         app.add_route("/compute/v2.1/servers/{id}", self, suffix="server")
         app.add_route("/compute/v2.1/servers/{id}/action", self, suffix="action")
         app.add_route("/compute/v2.1/servers/{id}/metadata", self, suffix="metadata")
-        app.add_route("/compute/v2.1/flavors", self, suffix="flavors")
-        app.add_route("/compute/v2.1/flavors/detail", self, suffix="flavors_detail")
-        app.add_route("/compute/v2.1/flavors/{flavor}", self, suffix="flavor")
+        Flavors().add_routes(app)
 
-    # discovery, flavors
+    # discovery
 
     def _version(self, req: falcon.Request) -> dict[str, Any]:
-        return {"id": "v2.1", "status": "CURRENT", "version": f"2.{_NEWEST}", "min_version": "2.1",
+        return {"id": "v2.1", "status": "CURRENT", "version": f"2.{NEWEST}", "min_version": "2.1",
                 "updated": "2013-07-23T11:33:21Z",
                 "links": [{"rel": "self", "href": f"{req.prefix}/compute/v2.1/"}]}
 
@@ -88,18 +69,6 @@ class Compute:
 
     def on_get_version(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.media = {"version": self._version(req)}
-
-    def on_get_flavors(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.media = {"flavors": [{"id": each.id, "name": each.name, "links": each.body(req.prefix)["links"]}
-                                  for each in FLAVORS.values()]}
-
-    def on_get_flavors_detail(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.media = {"flavors": [each.body(req.prefix) for each in FLAVORS.values()]}
-
-    def on_get_flavor(self, req: falcon.Request, resp: falcon.Response, flavor: str) -> None:
-        if flavor not in FLAVORS:
-            raise faults.nova(404, f"Flavor {flavor} could not be found.")
-        resp.media = {"flavor": FLAVORS[flavor].body(req.prefix)}
 
     # servers: read
 
@@ -111,9 +80,9 @@ class Compute:
 
     def _shown(self, server: Resource, body: Mapping[str, Any], req: falcon.Request) -> dict[str, Any]:
         minor = microversion(req)
-        shown = {key: value for key, value in body.items() if _SINCE.get(key, 0) <= minor}
         if server.hidden.get("replayed"):
             return dict(body)
+        shown = fields_of(body, minor)
         if minor < 47:
             flavor_id = server.hidden["flavor"].id
             shown["flavor"] = {"id": flavor_id, "links": [
@@ -160,42 +129,18 @@ class Compute:
     # servers: create
 
     def on_post_servers(self, req: falcon.Request, resp: falcon.Response) -> None:
-        asked = read_json(req, "server")
         actor: Actor = req.context.actor
-        name, flavor = asked.get("name"), FLAVORS.get(str(asked.get("flavorRef")))
-        if not isinstance(name, str) or not name:
-            raise faults.nova(400, "Invalid input for field/attribute server. 'name' is a required property")
-        if flavor is None:
-            raise faults.nova(400, f"Flavor {asked.get('flavorRef')} could not be found.")
-        image = self._image(asked, actor)
-        networks = self._networks(asked, actor)
-        now = self.cloud.now
-        server_id = str(uuid.uuid4())
-        body = {
-            "accessIPv4": "", "accessIPv6": "", "addresses": {}, "created": iso(now), "flavor": flavor.embedded(),
-            "hostId": "", "id": server_id, "image": image, "links": [
-                {"rel": "self", "href": f"{req.prefix}/compute/v2.1/servers/{server_id}"},
-                {"rel": "bookmark", "href": f"{req.prefix}/compute/servers/{server_id}"}],
-            "metadata": {str(key): str(value) for key, value in (asked.get("metadata") or {}).items()},
-            "name": name, "status": "BUILD", "tenant_id": actor.project_id, "user_id": actor.user_id,
-            "updated": iso(now), "OS-DCF:diskConfig": "MANUAL", "progress": 0, "OS-EXT-AZ:availability_zone": "",
-            "config_drive": "", "key_name": asked.get("key_name"), "OS-SRV-USG:launched_at": None,
-            "OS-SRV-USG:terminated_at": None, "OS-EXT-SRV-ATTR:host": None, "OS-EXT-SRV-ATTR:instance_name": "",
-            "OS-EXT-SRV-ATTR:hypervisor_hostname": None, "OS-EXT-SRV-ATTR:hostname": name.lower()[:63],
-            "OS-EXT-SRV-ATTR:kernel_id": "", "OS-EXT-SRV-ATTR:launch_index": 0, "OS-EXT-SRV-ATTR:ramdisk_id": "",
-            "OS-EXT-SRV-ATTR:reservation_id": f"r-{server_id[:8]}", "OS-EXT-SRV-ATTR:root_device_name": None,
-            "OS-EXT-SRV-ATTR:user_data": None, TASK: "scheduling", STATE: "building", POWER: 0,
-            "os-extended-volumes:volumes_attached": self._volumes(asked), "locked": False, "host_status": "",
-            "description": asked.get("description"), "tags": list(asked.get("tags") or []),
-            "trusted_image_certificates": None, "server_groups": [], "locked_reason": None,
-        }
+        asked = read_json(req, "server")
         world = self.cloud.world
+        wanted = new_server.checked(asked, world)
+        server_id = str(uuid.uuid4())
+        body = new_server.body(wanted, server_id, actor, req.prefix, self.cloud.now)
         with world.lock:
             server = world.add(TYPE, body, project_id=actor.project_id)
-            image_id = image["id"] if isinstance(image, dict) else ""
-            server.hidden |= {"flavor": flavor, "image_id": image_id, "image_name": self.images.name_of(image_id),
-                              "networks": networks}
-            fails = world.draw_failure(name)
+            server.hidden |= {
+                "flavor": wanted.flavor, "image_id": wanted.image_id,
+                "image_name": self.images.name_of(wanted.image_id), "networks": wanted.networks}
+            fails = world.draw_failure(wanted.name)
             self.life.run(server, "create_failed" if fails else "create", actor,
                           on_saved=lambda state: self._building(server, state, actor))
         resp.status = falcon.HTTP_202
@@ -218,36 +163,6 @@ class Compute:
         if state == "deleted":
             self.network.unplug(server, actor, notify=notify)
             self.volumes.detach(server, actor, notify=notify)
-
-    def _image(self, asked: Mapping[str, Any], actor: Actor) -> dict[str, Any] | str:
-        reference = asked.get("imageRef")
-        if not reference:
-            if not asked.get("block_device_mapping_v2"):
-                raise faults.nova(400, "Invalid input: neither an image nor a block device was given to boot from.")
-            return ""
-        image = self.cloud.world.get("image.image", str(reference))
-        if image is None:
-            raise faults.nova(400, f"Invalid imageRef provided: image {reference} could not be found.")
-        if image.status != "active":
-            raise faults.nova(400, f"Image {reference} is not active.")
-        return {"id": image.id, "links": [{"rel": "bookmark", "href": f"/compute/images/{image.id}"}]}
-
-    def _networks(self, asked: Mapping[str, Any], actor: Actor) -> list[Mapping[str, Any]]:
-        networks = asked.get("networks")
-        if networks in (None, "auto", "none"):
-            return []
-        for each in networks:
-            kind = "network.port" if each.get("port") else "network.network"
-            reference = each.get("port") or each.get("uuid")
-            if self.cloud.world.get(kind, str(reference)) is None:
-                raise faults.nova(400, f"{kind.removeprefix('network.').capitalize()} {reference} could not be found.")
-        return list(networks)
-
-    @staticmethod
-    def _volumes(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-        devices = asked.get("block_device_mapping_v2") or []
-        return [{"id": each["uuid"], "delete_on_termination": bool(each.get("delete_on_termination"))}
-                for each in devices if each.get("source_type") == "volume" and each.get("uuid")]
 
     # servers: change
 

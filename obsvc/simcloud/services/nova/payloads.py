@@ -10,7 +10,7 @@ from typing import Any
 
 from obsvc.simcloud.cloud import iso
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services.flavors import Flavor
+from obsvc.simcloud.services.nova.flavors import Flavor
 from obsvc.simcloud.world import Resource
 
 #: power state as a word → as the API's number.

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from obsvc.simcloud.cloud import iso
-from obsvc.simcloud.services.network_bodies import addresses_left, common_fields, existing, port, refuse
+from obsvc.simcloud.services.neutron.bodies import addresses_left, common_fields, existing, port, refuse
 from obsvc.simcloud.world import Resource, World
 
 Asked = Mapping[str, Any]

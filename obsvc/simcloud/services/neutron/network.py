@@ -13,11 +13,11 @@ import falcon
 from obsvc.simcloud import faults
 from obsvc.simcloud.cloud import Cloud, iso, next_links, page, read_body, read_json, visible
 from obsvc.simcloud.notify import Actor
-from obsvc.simcloud.services import network_bodies, routing
-from obsvc.simcloud.services.network_bodies import UNCHANGEABLE, addresses_left, common_fields, refuse
+from obsvc.simcloud.services.neutron import bodies, routing
+from obsvc.simcloud.services.neutron.bodies import UNCHANGEABLE, addresses_left, common_fields, refuse
 from obsvc.simcloud.world import Resource, World
 
-_MAKERS = {**network_bodies.MAKERS, routing.ROUTER: routing.make_router,
+_MAKERS = {**bodies.MAKERS, routing.ROUTER: routing.make_router,
            routing.FLOATING_IP: routing.make_floating_ip}
 
 
