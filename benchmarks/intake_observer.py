@@ -12,9 +12,12 @@ from obsvc.listeners.decode import Decoder
 from obsvc.listeners.listener import BusListener
 from obsvc.listeners.settings import BusSettings
 from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
+from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy
-from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.catch_up import CatchUp
+from obsvc.observer.looks.policy import LookPolicy, with_observation
+from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.looks.values import LookSettings
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
@@ -40,27 +43,25 @@ class Member:
         self._look_seconds = look_seconds
         self._stop = threading.Event()
         self._looks = 0
-        self.holdings = Holdings(DEFAULT_PARTITIONS, new_look=self._new_look, renewed_look=policy.renewed)
+        policy = LookPolicy(LookSettings(), clock=clock, engine_clock=clock)
+        self.holdings = Holdings(DEFAULT_PARTITIONS, new_look=policy.new_state, renewed_look=with_observation)
         self.deliveries = UnsettledDeliveries(clock=clock)
         self.queue = WorkQueue(QueueSettings(settle_delay=SETTLE_DELAY), clock=clock)
         memory = TakeoverMemory(window=120.0, limit=200_000, partitions=DEFAULT_PARTITIONS, clock=clock)
+        marks = MarkRequests(deliveries=self.deliveries, clock=clock)
         schedule = LookSchedule(
-            ScheduleSettings(), policy.LookSettings(), holdings=self.holdings, memory=memory,
-            deliveries=self.deliveries, queue=self.queue, engine_time=clock.time, heard_since=lambda: None, clock=clock,
+            policy=policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries, memory=memory,
+            marks=marks,
+            catch_up=CatchUp(queue=self.queue, holdings=self.holdings, budget=ServiceGate(GateSettings()), spread=0.0),
         )
-        self.intake = Intake(
-            holdings=self.holdings, memory=memory, deliveries=self.deliveries, listener=schedule,
-            marks=MarkRequests(deliveries=self.deliveries, clock=clock),
-        )
+        self.intake = Intake(holdings=self.holdings, memory=memory, deliveries=self.deliveries, listener=schedule,
+                             marks=marks)
         self.listener = BusListener(
             dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
             on_gap=lambda bus, reason: None, bury=self._bury, skip_reason=self._skip_reason,
         )
         self._settler = threading.Thread(target=self._settle, daemon=True)
         self._own()
-
-    def _new_look(self, observed: ObservedRef) -> policy.LookState:
-        return policy.new_state(observed, policy.Moment(self._clock.monotonic(), self._clock.time()))
 
     def _own(self) -> None:
         observed: dict[int, list[ObservedRef]] = {number: [] for number in range(0, DEFAULT_PARTITIONS, SHARE)}

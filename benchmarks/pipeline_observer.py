@@ -69,7 +69,7 @@ def cpu_of_thread(native_id: int | None) -> float:
 
 if __name__ == "__main__":
     stages = StageCpu()
-    for name in ("fetch", "fetch_together"):
+    for name in ("fetch", "fetch_many"):
         setattr(Fetcher, name, stages.fetching(getattr(Fetcher, name)))
     REGISTRY.register(stages)
     sys.exit(main())

@@ -191,8 +191,9 @@ class Client(Transport):
         an API that can't be reached is asked again for PATIENCE seconds.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
-        there = any(each.goal == until and each.stack_id is None and region in (None, each.region) for each in
-                    self.observations(resource_type=resource_type, resource_id=resource_id))
+        there = any(
+            observation.goal == until and observation.stack_id is None and region in (None, observation.region)
+            for observation in self.observations(resource_type=resource_type, resource_id=resource_id))
         started, heard_at = None, time.monotonic()
         try:
             while True:

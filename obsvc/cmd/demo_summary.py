@@ -24,10 +24,10 @@ def looks(calls: Iterable[Mapping[str, Any]]) -> list[Call]:
     """The looks of observers in the simulated cloud's call log: each GET of one resource, and of a list by ids one
     for each id that it answered."""
     return [
-        Call(call["time"], call["caller"], each)
+        Call(call["time"], call["caller"], resource_id)
         for call in calls
         if call["method"] == "GET" and call["caller"].startswith("observer ")
-        for each in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
+        for resource_id in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
     ]
 
 
@@ -83,7 +83,7 @@ def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> i
         value
         for process in samples
         for sample, value in process.items()
-        if sample.partition("{")[0] == name and all(each in sample for each in wanted)
+        if sample.partition("{")[0] == name and all(label in sample for label in wanted)
     ))
 
 

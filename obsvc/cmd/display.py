@@ -43,7 +43,7 @@ class Brief(columns.FormattableColumn[Any]):
             return ", ".join(f"{key}={each if isinstance(each, str) else json.dumps(each)}"
                              for key, each in value.items())
         if isinstance(value, list | tuple):
-            return ", ".join(each if isinstance(each, str) else json.dumps(each) for each in value)
+            return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
         return str(value)
 
 

@@ -29,7 +29,8 @@ class Explain(ApiShow):
         if parsed_args.formatter in ("json", "yaml"):
             shown: Any = events
         else:
-            shown = "\n".join(f"{Instant(one['at']).human_readable()}  {one['what']}: {one['text']}" for one in events)
+            shown = "\n".join(f"{Instant(event['at']).human_readable()}  {event['what']}: {event['text']}"
+                              for event in events)
         resource = {name: getattr(found, name) for name in
                     ("resource_type", "resource_id", "condition", "version", "mark", "reported_by", "reported_at")}
         return self.shown({"why": trail.pop("why"), "ownership": trail.pop("ownership"), **resource, **trail,

@@ -101,8 +101,8 @@ def dials_from(options: argparse.Namespace) -> Dials:
         by_type[resource_type] = parse_build_time(text)
     dials = checked(Dials(build=parse_build_time(options.build_time), build_by_type=by_type))
     return turned(dials, {name: getattr(options, name) for name in (*_PLAIN_DIALS, *_LISTS)} | {
-        "down_services": [each for each in options.down if each in SERVICES],
-        "down_resources": [each for each in options.down if each not in SERVICES]})
+        "down_services": [name for name in options.down if name in SERVICES],
+        "down_resources": [name for name in options.down if name not in SERVICES]})
 
 
 def _announce(url: str) -> None:

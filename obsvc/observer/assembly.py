@@ -20,7 +20,10 @@ from obsvc.cloud.sessions import CloudSessions
 from obsvc.engine_client.contract import EngineInfo, MemberApi
 from obsvc.model import MemberId
 from obsvc.observer.duties import leader
-from obsvc.observer.duties.assemble import make_leader
+from obsvc.observer.duties.leader import Leader, LeaderSettings
+from obsvc.observer.duties.listing import Lister
+from obsvc.observer.duties.pace import PaceSettings
+from obsvc.observer.duties.sweep import Sweeper
 from obsvc.observer.engine_link.dead_letters import DeadLetters
 from obsvc.observer.engine_link.lists import ListFollower, ListLoader
 from obsvc.observer.engine_link.marks import Marker
@@ -32,12 +35,17 @@ from obsvc.observer.fetching.gate import GateSettings, ServiceGate
 from obsvc.observer.hand_over import HandOver, HandOverRequests, PartitionLooks
 from obsvc.observer.intake.buses import Buses
 from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy
+from obsvc.observer.looks.catch_up import CatchUp
+from obsvc.observer.looks.history import LookHistory
+from obsvc.observer.looks.policy import LookPolicy, with_observation
 from obsvc.observer.looks.recall import Recall
+from obsvc.observer.looks.reports import LookReports
 from obsvc.observer.looks.runner import LookRunner
-from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.looks.takeover import TakeoverEvidence, Takeovers
 from obsvc.observer.looks.trail import TrailAnswers, Trails
 from obsvc.observer.looks.trusted_payloads import TrustedPayloads
+from obsvc.observer.looks.values import LookSettings
 from obsvc.observer.loops import Loops
 from obsvc.observer.member import (
     Backlog,
@@ -46,7 +54,6 @@ from obsvc.observer.member import (
     GapResponse,
     LookTriggers,
     Member,
-    NewLooks,
     Progress,
     Readiness,
 )
@@ -82,7 +89,8 @@ class Observer:
         self._clock = clock or SystemClock()
         self._engine_clock = EngineClock(engine, info, self._clock)
         self._catalog = catalogs.load(conf.catalog.folders, trust_payload=conf.catalog.trust_payload)
-        self._look_settings = policy.LookSettings.from_conf(conf)
+        self._look_policy = LookPolicy(LookSettings.from_conf(conf), clock=self._clock,
+                                       engine_clock=self._engine_clock)
         self._buses = Buses(conf, clock=self._clock)
         self._loops = Loops()
         self._make_state()
@@ -102,7 +110,7 @@ class Observer:
         """What this member knows."""
         options = self._options
         self._holdings = Holdings(
-            self._partitions, new_look=NewLooks(self._clock, self._engine_clock).begin, renewed_look=policy.renewed)
+            self._partitions, new_look=self._look_policy.new_state, renewed_look=with_observation)
         self._memory = TakeoverMemory(
             window=options.memory_window, limit=options.memory_limit, partitions=self._partitions, clock=self._clock)
         self._deliveries = UnsettledDeliveries(clock=self._clock)
@@ -129,15 +137,21 @@ class Observer:
             engine=self._engine, holdings=self._holdings, memory=self._memory, deliveries=self._deliveries,
             clock=self._clock,
         )
+        self._catch_up = CatchUp(queue=self._queue, holdings=self._holdings, budget=self._gate,
+                                 spread=self._options.takeover_spread)
         self._schedule = LookSchedule(
-            ScheduleSettings.from_conf(self._conf), self._look_settings,
-            holdings=self._holdings, memory=self._memory, deliveries=self._deliveries, queue=self._queue,
-            engine_time=self._engine_clock.ask, wall=self._engine_clock.time, clock=self._clock,
-            heard_since=self._buses.heard_since, share=self._gate.share_of_budget, mark_later=self._marks.mark_later,
-            wants=self._selectors.matches, found=self._selectors.discover,
+            policy=self._look_policy, queue=self._queue, holdings=self._holdings, deliveries=self._deliveries,
+            memory=self._memory, marks=self._marks, catch_up=self._catch_up,
+        )
+        takeovers = Takeovers(
+            policy=self._look_policy,
+            evidence=TakeoverEvidence(memory=self._memory, buses=self._buses, engine_clock=self._engine_clock,
+                                      allowed_lag=self._options.allowed_lag, clock=self._clock),
+            holdings=self._holdings, schedule=self._schedule, catch_up=self._catch_up, selectors=self._selectors,
         )
         self._recall = Recall.from_conf(self._conf, self._catalog, self._clock)
-        self._triggers = LookTriggers(schedule=self._schedule, trails=self._trails, recall=self._recall)
+        self._triggers = LookTriggers(schedule=self._schedule, takeovers=takeovers, trails=self._trails,
+                                      recall=self._recall)
 
     def _make_ownership(self, host: str, address: str) -> None:
         """What says which partitions are ours, and what is told of it."""
@@ -149,7 +163,7 @@ class Observer:
         self._backlog = Backlog(queue=self._queue, reporter=self._reporter, deliveries=self._deliveries,
                                 limit=options.backlog_limit)
         progress = Progress(
-            buses=self._buses, deliveries=self._deliveries, schedule=self._schedule, holdings=self._holdings,
+            buses=self._buses, deliveries=self._deliveries, catch_up=self._catch_up, holdings=self._holdings,
             marks=self._marks, allowed_lag=options.allowed_lag,
         )
         beat = BeatStatus(progress=progress, backlog=self._backlog, buses=self._buses, recall=self._recall,
@@ -173,17 +187,18 @@ class Observer:
 
     def _make_looks(self) -> None:
         """What makes the looks that are due, and what takes trusted payloads in their place."""
+        history = LookHistory(trails=self._trails, recall=self._recall)
+        self._look_reports = LookReports(
+            policy=self._look_policy, holdings=self._holdings, deliveries=self._deliveries, schedule=self._schedule,
+            reporter=self._reporter, marks=self._marks, ownership=self._ownership, history=history,
+        )
         self._look_runner = LookRunner(
-            self._look_settings, holdings=self._holdings, queue=self._queue, schedule=self._schedule,
-            deliveries=self._deliveries, absences=AbsenceWatch(), lane_of=self._fetcher.lane_of,
-            fetch=self._fetcher.fetch, together=self._fetcher, submit=self._reporter.submit,
-            mark_soon=self._marks.mark_soon, stale=self._ownership.stale, wall=self._engine_clock.time,
-            clock=self._clock, recall=self._recall, note=self._trails.note,
+            policy=self._look_policy, queue=self._queue, holdings=self._holdings, fetcher=self._fetcher,
+            absences=AbsenceWatch(), schedule=self._schedule, reports=self._look_reports, history=history,
         )
         self._trusted_payloads = TrustedPayloads(
-            self._look_settings, holdings=self._holdings, queue=self._queue, deliveries=self._deliveries,
-            look_runner=self._look_runner, heard=self._recall.notified, wall=self._engine_clock.time,
-            clock=self._clock,
+            policy=self._look_policy, queue=self._queue, holdings=self._holdings, deliveries=self._deliveries,
+            reports=self._look_reports, recall=self._recall, clock=self._clock,
         )
 
     def _make_engine_link(self) -> None:
@@ -195,8 +210,8 @@ class Observer:
         self._follower = ListFollower(
             engine=self._engine, member=self.member, holdings=self._holdings, ownership=self._ownership,
             listener=self._triggers, newly_complete=self._loader.newly_complete,
-            trails=TrailAnswers(self._trails, holdings=self._holdings, queue=self._queue, gate=self._gate,
-                                wall=self._engine_clock.time, clock=self._clock),
+            trails=TrailAnswers(trails=self._trails, holdings=self._holdings, queue=self._queue, breakers=self._gate,
+                                policy=self._look_policy),
         )
         self._marker = Marker(
             engine=self._engine, member=self.member, holdings=self._holdings, deliveries=self._deliveries,
@@ -207,17 +222,24 @@ class Observer:
         """What hands over the partitions that others wait for."""
         self._hand_over = HandOver(
             requests=self._hand_over_requests, holdings=self._holdings, deliveries=self._deliveries,
-            looks=PartitionLooks(queue=self._queue, runner=self._look_runner, schedule=self._schedule,
+            looks=PartitionLooks(queue=self._queue, reports=self._look_reports, schedule=self._schedule,
                                  clock=self._clock),
             marker=self._marker, owner=self._ownership, drain_timeout=self._options.drain_timeout, clock=self._clock,
         )
 
     def _make_duties(self) -> None:
         """What carries out the duties that this member leads."""
-        self._duties = make_leader(
-            self._conf, engine=self._engine, member=self.member, catalog=self._catalog, sessions=self._sessions,
-            gate=self._gate, kinds=(self._holdings, self._selectors), leads=self._ownership.leads,
-            consumes=self._buses.consumes, wall=self._engine_clock.time, clock=self._clock,
+        pace = PaceSettings.from_conf(self._conf)
+        sweeper = Sweeper(
+            engine=self._engine, member=self.member, catalog=self._catalog, pace=pace,
+            overlap=self._conf.sweep.overlap,
+            lister=Lister(self._catalog, self._sessions, self._gate, engine_time=self._engine_clock.time,
+                          clock=self._clock),
+        )
+        self._duties = Leader(
+            LeaderSettings(pace, enabled=self._conf.sweep.enabled), engine=self._engine, catalog=self._catalog,
+            sweeper=sweeper, kinds=(self._holdings, self._selectors), leads=self._ownership.leads,
+            consumes=self._buses.consumes, clock=self._clock,
         )
 
     def _connect_buses(self) -> None:
@@ -228,7 +250,7 @@ class Observer:
         )
         self._buses.connect(
             intake, member_name=self.member.name, catalog=self._catalog, room=self._backlog,
-            gaps=GapResponse(schedule=self._schedule, duties=self._duties), dead_letters=DeadLetters(self._engine),
+            gaps=GapResponse(catch_up=self._catch_up, duties=self._duties), dead_letters=DeadLetters(self._engine),
         )
 
     def _add_loops(self) -> None:

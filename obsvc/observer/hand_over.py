@@ -19,7 +19,7 @@ from typing import Protocol
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, PartitionId, Ref
 from obsvc.observer.engine_link.marks import Marker
-from obsvc.observer.looks.runner import LookRunner
+from obsvc.observer.looks.reports import LookReports
 from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
@@ -81,9 +81,9 @@ class HandOverRequests:
 class PartitionLooks:
     """The looks in partitions that are let go of: those under way are waited for, those due are forgotten."""
 
-    def __init__(self, *, queue: WorkQueue, runner: LookRunner, schedule: LookSchedule, clock: Clock) -> None:
+    def __init__(self, *, queue: WorkQueue, reports: LookReports, schedule: LookSchedule, clock: Clock) -> None:
         self._queue = queue
-        self._runner = runner
+        self._reports = reports
         self._schedule = schedule
         self._clock = clock
 
@@ -91,7 +91,7 @@ class PartitionLooks:
         """Wait until no look that ``concerns`` says yes to is under way or unanswered, up to ``end`` (monotonic
         seconds); True when that came about."""
         finished = self._queue.wait_unprocessed(concerns, max(0.0, end - self._clock.monotonic()))
-        return self._runner.wait_answered(concerns, max(0.0, end - self._clock.monotonic())) and finished
+        return self._reports.wait_answered(concerns, max(0.0, end - self._clock.monotonic())) and finished
 
     def forget(self, refs: Iterable[Ref]) -> None:
         """``refs`` are not ours to look at any more."""

@@ -1,6 +1,5 @@
 """The rules of one member: what follows from what it hears, and what it says of itself.
 
-:class:`NewLooks`      what is known of a ref when its observation begins here
 :class:`LookTriggers`  what follows from a notification, a stored mark, a change and a complete list
 :class:`GapResponse`   what a gap of a bus asks for
 :class:`BudgetShare`   which part of the services' request budget is ours
@@ -18,21 +17,21 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol
 
-from obsvc.engine_client.ownership import Grant, MemberState, ObservedRef
+from obsvc.engine_client.ownership import Grant, MemberState
 from obsvc.model import Generation, MemberId, Notification, PartitionId, Ref
 from obsvc.observer.duties.leader import Leader
 from obsvc.observer.engine_link.reporter import Reporter
 from obsvc.observer.fetching.gate import ServiceGate
 from obsvc.observer.hand_over import HandOverRequests, unsettled_in
 from obsvc.observer.intake.buses import Buses
-from obsvc.observer.looks.policy import LookState, Moment, new_state
+from obsvc.observer.looks.catch_up import CatchUp
 from obsvc.observer.looks.recall import Recall
 from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.looks.takeover import Takeovers
 from obsvc.observer.looks.trail import Trails
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.state.deliveries import UnsettledDeliveries
-from obsvc.observer.state.engine_clock import EngineClock
 from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.partitioning.membership import MembershipView
@@ -42,23 +41,12 @@ from obsvc.process.clock import Clock
 LOG = logging.getLogger(__name__)
 
 
-class NewLooks:
-    """What is known of a ref when its observation begins here."""
-
-    def __init__(self, clock: Clock, engine_clock: EngineClock) -> None:
-        self._clock = clock
-        self._engine_clock = engine_clock
-
-    def begin(self, observed: ObservedRef) -> LookState:
-        """The look state of a ref that this member begins to observe now."""
-        return new_state(observed, Moment(self._clock.monotonic(), self._engine_clock.time()))
-
-
 class LookTriggers:
     """Whatever asks for a look passes here: the schedule makes the look due, the trail of the ref says why."""
 
-    def __init__(self, *, schedule: LookSchedule, trails: Trails, recall: Recall) -> None:
+    def __init__(self, *, schedule: LookSchedule, takeovers: Takeovers, trails: Trails, recall: Recall) -> None:
         self._schedule = schedule
+        self._takeovers = takeovers
         self._trails = trails
         self._recall = recall
 
@@ -87,19 +75,19 @@ class LookTriggers:
             grant = completed_list.grant
             self._trails.observed(completed_list.applied.new,
                                   f"partition {grant.partition} is held under generation {grant.generation}")
-        self._schedule.completed(completed)
+        self._takeovers.completed(completed)
 
 
 class GapResponse:
     """What follows where notifications of a bus may have been missed: a resync of what is held, and a sweep."""
 
-    def __init__(self, *, schedule: LookSchedule, duties: Leader) -> None:
-        self._schedule = schedule
+    def __init__(self, *, catch_up: CatchUp, duties: Leader) -> None:
+        self._catch_up = catch_up
         self._duties = duties
 
     def gap(self, bus: str, region: str, reason: str) -> None:
         """Notifications of ``bus``, in ``region``, may have been missed."""
-        if not self._schedule.resync(region, f"bus {bus}: {reason}"):
+        if not self._catch_up.resync(region, f"bus {bus}: {reason}"):
             LOG.info("bus %s: %s; nothing is held of %s", bus, reason, region)
         self._duties.request(region, f"bus {bus}: {reason}")
 
@@ -144,12 +132,12 @@ class Progress:
     """allowed_lag: seconds that a member which calls itself caught up may lag behind."""
 
     def __init__(
-        self, *, buses: Buses, deliveries: UnsettledDeliveries, schedule: LookSchedule, holdings: Holdings,
+        self, *, buses: Buses, deliveries: UnsettledDeliveries, catch_up: CatchUp, holdings: Holdings,
         marks: MarkRequests, allowed_lag: float,
     ) -> None:
         self._buses = buses
         self._deliveries = deliveries
-        self._schedule = schedule
+        self._catch_up = catch_up
         self._holdings = holdings
         self._marks = marks
         self._allowed_lag = allowed_lag
@@ -160,7 +148,7 @@ class Progress:
             self._buses.consuming()
             and self._buses.drained_within(self._allowed_lag)
             and self._deliveries.oldest_age() <= self._allowed_lag
-            and not self._schedule.catching_up
+            and not self._catch_up
             and not self._holdings.not_taken_over()
             and not self._marks.pending
         )

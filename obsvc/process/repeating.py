@@ -19,9 +19,9 @@ def repeat(
     """Call ``once`` until ``stop`` is set; after each call wait for as many seconds as it returned.
 
     wake: ends that wait early; cleared before each call, so that what is told during a call is not missed.
-    on_failure: called with what ``once`` raised of ``errors`` (:meth:`OutageLog.failed`, for one), after which the next
-    call is made in ``pause`` seconds.  Any other error leaves: :class:`~obsvc.process.threads.Loop` logs it and begins
-    anew.
+    on_failure: called with what ``once`` raised of ``errors`` (:meth:`~obsvc.process.outage_log.OutageLog.failed`, for
+    one), after which the next call is made in ``pause`` seconds.  Any other error leaves:
+    :class:`~obsvc.process.threads.Loop` logs it and begins anew.
     """
     while not stop.is_set():
         if wake is not None:

@@ -152,7 +152,7 @@ class Replays:
         replay.published += 1
 
     def all(self) -> list[dict[str, Any]]:
-        return [each.described(self._cloud.now) for each in self._replays.values()]
+        return [replay.described(self._cloud.now) for replay in self._replays.values()]
 
     def status(self, replay_id: str) -> dict[str, Any]:
         if replay_id not in self._replays:

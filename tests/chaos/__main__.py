@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--history", type=pathlib.Path, metavar="FILE",
                         help="keep the history (of several seeds: FILE with the seed before its suffix)")
     parser.add_argument("--without", choices=sorted(unguarded.GUARDS), help="take this guard out")
-    parser.add_argument("--faults", metavar="N,N…", help="numbers of DESIGN's list (default: all)")
+    parser.add_argument("--faults", metavar="N,N…", help="numbers of docs/design.md's list of faults (default: all)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     numbers, only = PROVING.get(options.without, (schedule.NUMBERS, ""))

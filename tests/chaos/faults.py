@@ -1,4 +1,5 @@
-"""How each fault is injected and healed.  One method a number of DESIGN's list; each returns when it is over.
+"""How each fault is injected and healed.  One method for each number of the list in docs/design.md,
+"Faults"; each returns when it is over.
 
 A method raises nothing for what it broke: it returns what it did (``reached``: the failpoint was come to).  Processes
 that it ended are running again when it returns, the network is whole, and dials are back.

@@ -1,4 +1,4 @@
-"""The invariants of ownership, on a history: I1, I2, I4, I5, I9 of DESIGN."""
+"""The invariants of ownership, on a history: I1, I2, I4, I5, I9 of docs/design.md."""
 from __future__ import annotations
 
 from obsvc.model import partition_of_id

@@ -88,14 +88,14 @@ def _fetches(recorder: Recorder) -> None:
         return fetch
 
     def several(method: Callable[..., Any]) -> Callable[..., Any]:
-        def fetch_together(self: Any, refs: Any) -> Any:
+        def fetch_many(self: Any, refs: Any) -> Any:
             began = time.monotonic()
             try:
                 return method(self, refs)
             finally:
                 recorder.note("fetched", began=began, refs=list(refs))
 
-        return fetch_together
+        return fetch_many
 
     def begun(method: Callable[..., Any]) -> Callable[..., Any]:
         def _begin(self: Any, look: Any) -> Any:
@@ -107,7 +107,7 @@ def _fetches(recorder: Recorder) -> None:
         return _begin
 
     recorder.around(Fetcher, "fetch", one)
-    recorder.around(Fetcher, "fetch_together", several)
+    recorder.around(Fetcher, "fetch_many", several)
     recorder.around(LookRunner, "_begin", begun)
 
 

@@ -1,7 +1,7 @@
 """Which faults a run injects, when, and into what: a pure function of the seed.
 
-The numbers are those of DESIGN's list of faults.  Each round of a plan has every wanted number once, in an order drawn
-by the seed, so that over some runs none is rare.
+The numbers are those of the list in docs/design.md, "Faults".  Each round of a plan has every wanted number once, in an
+order drawn by the seed, so that over some runs none is rare.
 """
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ APART = (7.0, 11.0)
 
 @dataclass(frozen=True)
 class Fault:
-    """number: in DESIGN's list.  target: of a process, or "".  at: seconds after the begin.  seconds: how long.
+    """number: in the list of faults.  target: of a process, or "".  at: seconds after the begin.  seconds: how long.
     detail: what more the variant needs."""
 
     id: int

@@ -1,4 +1,4 @@
-"""The invariants of state, looks, goals and requests, on a history: I3, I6, I7, I8, I10, I11, I12 of DESIGN."""
+"""The invariants of state, looks, goals and requests, on a history: I3, I6, I7, I8, I10, I11, I12 of docs/design.md."""
 from __future__ import annotations
 
 import collections

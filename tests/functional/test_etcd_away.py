@@ -1,4 +1,5 @@
-"""etcd stopped, wiped or slow under load: no partition moves, every notification is handled (fault 6, I9)."""
+"""etcd stopped, wiped or slow under load: no partition moves, every notification is handled (fault 6 and I9 of
+docs/design.md)."""
 from __future__ import annotations
 
 import contextlib

@@ -62,7 +62,7 @@ def network(sessions):
 def test_several_are_fetched_by_one_list_of_their_ids(fetcher, network, cloud):
     missing = Ref("RegionOne", "network.network", "00000000-0000-0000-0000-000000000000")
     alone = fetcher.fetch(network).snapshot
-    found = fetcher.fetch_together((missing, network))
+    found = fetcher.fetch_many((missing, network))
     assert set(found) == {network} and found[network].outcome is FetchOutcome.FOUND
     assert found[network].snapshot.attributes == alone.attributes and found[network].snapshot.status == alone.status
     assert [call["resource_ids"] for call in cloud.calls() if "resource_ids" in call and call["resource_ids"]] == [

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import random
 import threading
+from types import SimpleNamespace
 
 from obsvc.engine_client.local import LocalEngine
 from obsvc.engine_client.ownership import (
@@ -21,12 +22,17 @@ from obsvc.observer.engine_link.marks import Marker
 from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from obsvc.observer.hand_over import HandOver, HandOverRequests, PartitionLooks
-from obsvc.observer.intake.intake import Intake
-from obsvc.observer.looks import policy
+from obsvc.observer.intake.intake import Intake, NoSelectors
+from obsvc.observer.looks.catch_up import CatchUp
+from obsvc.observer.looks.history import LookHistory
+from obsvc.observer.looks.policy import LookPolicy, with_observation
 from obsvc.observer.looks.recall import Recall
+from obsvc.observer.looks.reports import LookReports
 from obsvc.observer.looks.runner import LookRunner
-from obsvc.observer.looks.schedule import LookSchedule, ScheduleSettings
+from obsvc.observer.looks.schedule import LookSchedule
+from obsvc.observer.looks.takeover import TakeoverEvidence, Takeovers
 from obsvc.observer.looks.trail import Trails
+from obsvc.observer.looks.values import LookSettings
 from obsvc.observer.member import LookTriggers
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
@@ -49,38 +55,68 @@ class Member:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or ManualClock()
-        settings = policy.LookSettings(poll_initial=15.0)
-        moment = lambda: policy.Moment(self.clock.monotonic(), self.clock.time())  # noqa: E731
-        self.holdings = Holdings(PARTITIONS, new_look=lambda one: policy.new_state(one, moment()),
-                                 renewed_look=policy.renewed)
+        self.clock_of_engine = SimpleNamespace(time=self.clock.time, ask=self.clock.time)
+        self.stale, self.fetches, self.reports, self.answers = [], [], [], {}
+        self.heard_since = self.clock.monotonic() - 1000
+        self.trails = Trails(self.clock.time)
+        self._make_state()
+        self._make_schedule()
+        self._make_looks()
+        self.intake = Intake(
+            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, marks=self.mark_requests,
+            listener=self.triggers, clock=self.clock,
+        )
+
+    def _make_state(self):
+        self.policy = LookPolicy(LookSettings(poll_initial=15.0), clock=self.clock, engine_clock=self.clock_of_engine,
+                                 rng=random.Random(1))
+        self.holdings = Holdings(PARTITIONS, new_look=self.policy.new_state, renewed_look=with_observation)
         self.queue = WorkQueue(clock=self.clock, rng=random.Random(1))
         self.deliveries = UnsettledDeliveries(clock=self.clock)
         self.mark_requests = MarkRequests(deliveries=self.deliveries, clock=self.clock)
         self.memory = TakeoverMemory(window=60, limit=1000, partitions=PARTITIONS, clock=self.clock,
                                      since=float("-inf"))
-        self.heard_since = self.clock.monotonic() - 1000
+        self.recall = Recall(grace=60.0, window=600.0, service_of=str, clock=self.clock)
+
+    def _make_schedule(self):
+        self.catch_up = CatchUp(queue=self.queue, holdings=self.holdings, budget=SimpleNamespace(rate=150.0),
+                                spread=self.policy.settings.takeover_spread, rng=random.Random(1))
         self.schedule = LookSchedule(
-            ScheduleSettings(), settings, holdings=self.holdings, memory=self.memory, deliveries=self.deliveries,
-            queue=self.queue, engine_time=self.clock.time, heard_since=lambda: self.heard_since, clock=self.clock,
-            rng=random.Random(1), mark_later=self.mark_requests.mark_later,
+            policy=self.policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries,
+            memory=self.memory, marks=self.mark_requests, catch_up=self.catch_up,
         )
-        self.stale, self.fetches, self.reports = [], [], []
+        evidence = TakeoverEvidence(
+            memory=self.memory, buses=SimpleNamespace(heard_since=lambda: self.heard_since),
+            engine_clock=self.clock_of_engine, allowed_lag=15.0, clock=self.clock)
+        self.takeovers = Takeovers(
+            policy=self.policy, evidence=evidence, holdings=self.holdings, schedule=self.schedule,
+            catch_up=self.catch_up, selectors=NoSelectors(),
+        )
         self.triggers = LookTriggers(
-            schedule=self.schedule, trails=Trails(self.clock.time),
-            recall=Recall(grace=60.0, window=600.0, service_of=str, clock=self.clock),
+            schedule=self.schedule, takeovers=self.takeovers, trails=self.trails, recall=self.recall)
+
+    def _make_looks(self):
+        history = LookHistory(trails=self.trails, recall=self.recall)
+        self.look_reports = LookReports(
+            policy=self.policy, holdings=self.holdings, deliveries=self.deliveries, schedule=self.schedule,
+            reporter=self, marks=self.mark_requests, history=history,
+            ownership=SimpleNamespace(stale=lambda *lost: self.stale.append(lost)),
         )
-        self.intake = Intake(
-            holdings=self.holdings, memory=self.memory, deliveries=self.deliveries, marks=self.mark_requests,
-            listener=self.triggers, clock=self.clock,
-        )
-        self.answers = {}
         self.look_runner = LookRunner(
-            settings, holdings=self.holdings, queue=self.queue, schedule=self.schedule, deliveries=self.deliveries,
-            absences=AbsenceWatch(), lane_of=lambda ref: None, fetch=self.fetch,
-            submit=lambda report, _answered: self.reports.append(report), mark_soon=self.mark_requests.mark_soon,
-            stale=lambda *lost: self.stale.append(lost), wall=self.clock.time, clock=self.clock,
-            rng=random.Random(1),
+            policy=self.policy, queue=self.queue, holdings=self.holdings, fetcher=self, absences=AbsenceWatch(),
+            schedule=self.schedule, reports=self.look_reports, history=history,
         )
+
+    # -- the ends: it is its own reporter and fetcher
+
+    def submit(self, report, on_outcome):
+        self.reports.append(report)
+
+    def lane_of(self, ref):
+        return None
+
+    def most_together(self, ref):
+        return 1
 
     @property
     def marked_soon(self) -> list[Ref]:
@@ -103,13 +139,13 @@ class Member:
     def answer(self, verdict: Verdict = Verdict.ACCEPTED, **fields) -> None:
         pending, self.reports = self.reports, []
         for report in pending:
-            self.look_runner.answered(report, ReportOutcome(verdict, **fields))
+            self.look_reports.answered(report, ReportOutcome(verdict, **fields))
 
     def gain(self, *refs, number=3, dirty=(), **fields):
         self.holdings.begin(grant(number, **fields))
         deliveries = [self.take(ref) for ref in dirty]
         self.holdings.load({number: 1}, refs)
-        self.schedule.completed([self.holdings.complete(number, 1, 1)])
+        self.takeovers.completed([self.holdings.complete(number, 1, 1)])
         return deliveries
 
     def take(self, *refs, **fields) -> FakeDelivery:
@@ -171,7 +207,7 @@ class Connected(Member):
         self.asked_for_here = HandOverRequests()
         self.hand_over = HandOver(
             requests=self.asked_for_here, holdings=self.holdings, deliveries=self.deliveries,
-            looks=PartitionLooks(queue=self.queue, runner=self.look_runner, schedule=self.schedule, clock=clock),
+            looks=PartitionLooks(queue=self.queue, reports=self.look_reports, schedule=self.schedule, clock=clock),
             marker=self.marker, owner=self, drain_timeout=0.0, clock=clock,
         )
         self.worker = member.Member(
@@ -213,4 +249,4 @@ class Connected(Member):
         pending, self.reports = self.reports, []
         for report in pending:
             outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
-            self.look_runner.answered(report, outcome)
+            self.look_reports.answered(report, outcome)

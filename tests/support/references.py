@@ -21,6 +21,7 @@ FOLDERS = "obsvc|tests|docs|etc|benchmarks|tools"
 _ENDINGS = "py|md|yaml|toml|conf|sample|service|txt|json|jsonl|gz|cfg|htpasswd"
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)")
 _PATH = re.compile(rf"(?<![\w/.@-])((?:{FOLDERS})/[\w./*{{}},-]*\.(?:{_ENDINGS}))(?![\w/])((?:::\w+(?:\.\w+)*)?)")
 _FOLDER = re.compile(rf"`((?:{FOLDERS})/(?:[\w.-]+/)*)`")
@@ -28,6 +29,8 @@ _MODULE_FILE = re.compile(r"`([\w./]+\.py)`")
 _COMMENT = re.compile(r"(?:^\s*|\s{2})#+:?\s?(.*)")
 _ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc|const):`~?([\w.]+)`")
 _DOTTED = re.compile(r"(?<![\w.@/-])(obsvc(?:\.\w+)+)")
+_NOT_HERE = re.compile(r"\b(?:DESIGN|BASELINES|REVIEW)\b(?: \d)?")
+_INVARIANT = re.compile(r"(?<![\w\"'/.])I(?:1[0-2]|[1-9])\b(?![\"'])")
 _SECTION = re.compile(r"(docs/[\w./-]+\.md)`*,?\s+(?:section\s+)?[\"“]([^\"”]+)[\"”]")
 
 #: What begins as a module of obsvc's would and is none: event types, and the commands' entry points.
@@ -88,9 +91,10 @@ def broken_links(text: str, page: pathlib.Path) -> list[str]:
 
 
 def pages_linked(text: str) -> list[str]:
-    """The Markdown files that a page links to."""
-    return [path for path in (target.partition("#")[0] for target in _LINK.findall(_FENCE.sub("", text)))
-            if path.endswith(".md") and "://" not in path]
+    """The Markdown files that a page links to, or has in its table of contents."""
+    links = [target.partition("#")[0] for target in _LINK.findall(_FENCE.sub("", text))]
+    contents = [f"{name}.md" for toctree in _TOCTREE.findall(text) for name in re.findall(r"^[\w/-]+$", toctree, re.M)]
+    return [path for path in links if path.endswith(".md") and "://" not in path] + contents
 
 
 def missing_sections(text: str, root: pathlib.Path) -> list[str]:
@@ -150,6 +154,12 @@ def _names(body: Iterable[ast.stmt], prefix: str) -> Iterator[str]:
 
 
 # -- Python sources
+
+
+def texts_in(source: str) -> list[str]:
+    """The literal texts of a Python file; what an f-string has between its braces is left out of it."""
+    return [node.value for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def notes_of(source: str) -> list[Note]:
@@ -248,10 +258,8 @@ def _set_in(cls: type) -> frozenset[str]:
                      if name.startswith(prefix))
 
 
-def citations(note: str) -> list[str]:
-    """Citations of documents that are not in the repository, and of an invariant by its number alone: whoever reads
-    it must be told where the invariants are listed."""
-    found = re.findall(r"\b(?:DESIGN|BASELINES|REVIEW)\b(?: \d)?", note)
-    if "docs/design.md" not in note:
-        found += re.findall(r"(?<![\w\"'/])I(?:1[0-2]|[1-9])\b(?![\"'])", note)
-    return found
+def citations(text: str, page: str) -> list[str]:
+    """Citations in ``text``, a part of ``page``, of documents that are not in the repository, and of an invariant by
+    its number where the page does not say which document lists them."""
+    found = _NOT_HERE.findall(text)
+    return found if "docs/design.md" in page else found + _INVARIANT.findall(text)

@@ -49,7 +49,11 @@ def _commands() -> list[tuple[str, str]]:
 def test_every_command_in_the_docs_is_one(page, line):
     app = ObsvcApp()
     words = shlex.split(re.sub(r"<[^>]*>|\bNAME\b|…", "1", line), comments=True)[1:]
-    options, rest = app.parser.parse_known_args(words)
+    try:
+        options, rest = app.parser.parse_known_args(words)
+    except SystemExit as ended:  # --version, --help
+        assert not ended.code
+        return
     factory, name, rest = app.command_manager.find_command(rest)
     parser = factory(app, options).get_parser(f"obsvc {name}")
     if any(word.startswith("-") for word in rest) or "<" in line:
@@ -86,14 +90,37 @@ def test_what_a_page_names_is_there(page):
     assert references.unresolved_names(references.Note(text, 1)) == []
 
 
-def test_every_page_is_reached_from_the_front_page():
-    reached, waiting = set(), [ROOT / "README.md"]
+def test_every_page_is_reached_from_the_front_pages():
+    reached, waiting = set(), [ROOT / "README.md", ROOT / "docs" / "index.md"]
     while waiting:
         page = waiting.pop()
-        if page not in reached:
+        if page not in reached and page.exists():
             reached.add(page)
             waiting += [(page.parent / target).resolve() for target in references.pages_linked(page.read_text())]
     assert [_name(page) for page in PAGES if page.parent != ROOT and page not in reached] == []
+
+
+def test_the_layout_names_every_package_and_room():
+    layout = (ROOT / "docs" / "development.md").read_text()
+    folders = {name.removesuffix("__init__.py") for name in FILES
+               if re.fullmatch(r"obsvc/\w+/(\w+/)?__init__\.py", name)}
+    modules = {name for name in FILES if re.fullmatch(r"obsvc/[a-z]\w*\.py", name)}
+    assert sorted(name for name in folders | modules if f"`{name}`" not in layout) == []
+
+
+def test_the_log_lines_of_the_documents_are_written():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = page[page.index("| line | meaning | do |"):]
+    texts = [text for name in SOURCES if name.startswith("obsvc/")
+             for text in references.texts_in((ROOT / name).read_text())]
+    lines = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+    assert len(lines) >= 5
+    assert [line for line in lines if not any(_written(line, text) for text in texts)] == []
+
+
+def _written(line: str, text: str) -> bool:
+    """Whether a log's format has the parts of ``line``, in their order; … stands for whatever is between them."""
+    return re.search(".*".join(re.escape(part.strip()) for part in line.split("…")), text) is not None
 
 
 def _in_notes(find: Callable[[references.Note, str, str], list[str]]) -> list[str]:

@@ -35,7 +35,7 @@ class Resources:
             since=query.since,
             marker=query.marker, limit=query.limit,
         ))
-        shown = [described(each) for each in page.resources if self._api.shows(caller, each)]
+        shown = [described(resource) for resource in page.resources if self._api.shows(caller, resource)]
         answer(resp, {"resources": shown, "version": page.version, "marker": page.marker})
 
 

@@ -169,9 +169,9 @@ class Feed:
         if found is None:
             return self._asked_for(asked, since, limit)
         passing = []
-        for each in found:
-            if asked.passes(each.delta):
-                passing.append(each)
+        for item in found:
+            if asked.passes(item.delta):
+                passing.append(item)
                 if len(passing) == limit:
                     break
         reached = passing[-1] if len(passing) == limit else found[-1] if found else None
@@ -245,7 +245,7 @@ class Feed:
             if len(self._entries) > 2 * self._kept:
                 del self._entries[:-self._kept]
             concerned = set(self._any)
-            for ref in {each.delta.ref for each in entries} & self._by_ref.keys():
+            for ref in {item.delta.ref for item in entries} & self._by_ref.keys():
                 concerned |= self._by_ref[ref]
         for signal in concerned:
             signal.set()

@@ -76,7 +76,7 @@ class Stream:
             now = self._clock.monotonic()
             over = now >= self._end
             if page.entries:
-                yield b"".join(event("change", each.data, each.delta.version) for each in page.entries)
+                yield b"".join(event("change", entry.data, entry.delta.version) for entry in page.entries)
                 told, beat_at = page.entries[-1].delta.version, now + self._heartbeat
             if now >= beat_at or (over and page.next > told):
                 yield heartbeat(page.next)

@@ -38,8 +38,8 @@ class AbsenceWatch:
     def note(self, lane: Hashable, ref: Ref, now: float, *, absent: bool, expected: bool = False) -> bool:
         """Take in one answer; True while the lane's absences are unusual.
 
-        expected: the deletion was announced or is waited for (:func:`~obsvc.observer.looks.policy.expects_absence`).
-        Such an absence counts for nothing, either way.
+        expected: the deletion was announced or is waited for
+        (:func:`~obsvc.observer.looks.announcements.expects_absence`).  Such an absence counts for nothing, either way.
         """
         with self._lock:
             answers = self._answers.setdefault(lane, RecencyMap(KEPT))

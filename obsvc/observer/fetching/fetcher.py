@@ -85,13 +85,13 @@ class Fetcher:
             metrics.FETCH_SECONDS.labels(service.service).observe(time.perf_counter() - began)
         return self._read(ref, service, resource_type, answer, began_at, fetched_at)
 
-    def together(self, ref: Ref) -> int:
+    def most_together(self, ref: Ref) -> int:
         """How many refs of this type and region may share one request; 1: its API lists nothing by ids."""
         resource_type = self._catalog.types.get(ref.resource_type)
         listing = resource_type.listing if resource_type is not None else None
         return TOGETHER_MAX if listing is not None and listing.ids is not None else 1
 
-    def fetch_together(self, refs: Sequence[Ref]) -> dict[Ref, FetchResult]:
+    def fetch_many(self, refs: Sequence[Ref]) -> dict[Ref, FetchResult]:
         """Ask the service for ``refs``, all of one type and region, by one request for a list of just these.
 
         What the list does not name is left out of the answer: absence from a list proves nothing, only

@@ -78,10 +78,6 @@ class ServiceGate:
         """Requests a second that this member may make in one lane."""
         return self._settings.requests_per_second / self._sharers
 
-    def share_of_budget(self) -> float:
-        """Our part of the cluster's request budget, above 0 up to 1."""
-        return 1.0 / self._sharers
-
     def share(self, members: int, now: float) -> None:
         """So many members, we among them, share each lane's limit from now on; each has the same part of it.
 

@@ -77,16 +77,16 @@ class Recall:
         with self._lock:
             self._expire(now)
             arrived = self._arrived.get(ref)
-            answered = arrived is not None and arrived < began
+            answers = arrived if arrived is not None and arrived < began else None
             if changed:
                 notified = self._origin.get(ref)
                 if notified or arrived is not None:
                     self._count(ref, now, seen=True, late=0.0)
                 elif notified is False:
                     self._waiting.put(ref, [*self._waiting.get(ref, ()), now])
-            elif answered and ref in self._waiting:
-                self._late(ref, arrived, now)
-            if answered:
+            elif answers is not None and ref in self._waiting:
+                self._late(ref, answers, now)
+            if answers is not None:
                 del self._arrived[ref]
 
     def _late(self, ref: Ref, arrived: float, now: float) -> None:

@@ -10,17 +10,17 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
 from obsvc.model import Cause, Notification, Ref
-from obsvc.observer.fetching.gate import ServiceGate
 from obsvc.observer.fetching.result import FetchResult
-from obsvc.observer.looks.policy import Decision
+from obsvc.observer.looks.policy import LookPolicy
+from obsvc.observer.looks.values import Decision
 from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.holdings import Holdings, RefStatus, Task
-from obsvc.process.clock import Clock
 from obsvc.process.recency_map import RecencyMap
 
 #: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
@@ -129,31 +129,38 @@ def judged(task: Task, outcome: ReportOutcome) -> str:
     return f"{outcome.verdict}{version}, under generation {task.generation}{wanted}"
 
 
-class TrailAnswers:
-    """Tells the trails that ``follow`` asks for.  wall: the engine's clock as well as it is known."""
+class Breakers(Protocol):
+    """Which services are left alone (:class:`obsvc.observer.fetching.gate.ServiceGate`)."""
 
-    def __init__(self, trails: Trails, *, holdings: Holdings, queue: WorkQueue, gate: ServiceGate,
-                 wall: Callable[[], float], clock: Clock) -> None:
+    def open_breakers(self, now: float) -> Sequence[str]:
+        """``region/service`` of each, at ``now`` (monotonic seconds)."""
+
+
+class TrailAnswers:
+    """Tells the trails that ``follow`` asks for."""
+
+    def __init__(self, *, trails: Trails, holdings: Holdings, queue: WorkQueue, breakers: Breakers, policy: LookPolicy
+                 ) -> None:
         self._trails = trails
         self._holdings = holdings
         self._queue = queue
-        self._gate = gate
-        self._wall = wall
-        self._clock = clock
+        self._breakers = breakers
+        self._policy = policy
 
     def tell(self, refs: Sequence[Ref]) -> tuple[ToldTrail, ...]:
         """The trail of each of ``refs`` whose partition is held."""
-        found = []
+        trails = []
         for ref in refs:
             generation = self._holdings.generation(self._holdings.partition_of(ref))
             if generation is not None:
-                found.append(ToldTrail(ref, generation, self._trail(ref)))
-        return tuple(found)
+                trails.append(ToldTrail(ref, generation, self._trail(ref)))
+        return tuple(trails)
 
     def _trail(self, ref: Ref) -> Trail:
         processing, due = self._queue.next_look(ref)
+        moment = self._policy.moment()
         sentence = why(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
-                       shut=self._gate.open_breakers(self._clock.monotonic()))
-        now = self._wall()
+                       shut=self._breakers.open_breakers(moment.now))
+        now = moment.wall
         return Trail(now, sentence, None if due is None else now + max(0.0, due[0]),
                      None if due is None else due[1].value, self._trails.events(ref))

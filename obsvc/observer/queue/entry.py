@@ -99,8 +99,8 @@ class Entry:
     """The one request that waits for a ref: mutable, guarded by the queue's lock.
 
     due: monotonic time of the earliest add that named one, None where none did.
-    movable: monotonic time of a look that further notifications may move (see :meth:`move`), None where there is
-    none; movable_since: when the first of those that it answers came.
+    movable: monotonic time of a look that further notifications may move (see :meth:`gather_until`), None where there
+    is none; movable_since: when the first of those that it answers came.
     routine: monotonic time of a look that notifications put off which say no more than that something is under way,
     None where there is none; routine_since: from when on it waits.
     put_off: the patience of such a notification that came while the ref was processed.
@@ -168,7 +168,7 @@ class Entry:
             self.gather_due = max(self.gather_due, due)
 
     def poll_by(self, since: float, due: float) -> None:
-        """Be looked at by ``due``, or later where :meth:`wait` puts that off."""
+        """Be looked at by ``due``, or later where :meth:`postpone_poll` puts that off."""
         if self.poll_due is None:
             self.poll_due, self.poll_since = due, since
         else:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from obsvc.model import Ref
+from obsvc.observer.fetching.gate import ServiceLane
 from obsvc.observer.queue.entry import Priority
 
 #: Of so many takes one belongs to the lower priority when both wait: enough that polls go on in a storm of
@@ -23,44 +24,47 @@ LOWER_SHARE = 5
 #: Refs of one lane and priority that are looked through for those alike: it is done under the queue's lock.
 ALIKE_SEEN = 500
 
-Lane = Hashable
-
-
 class Gate(Protocol):
     """Whether work of a lane may begin; called under the queue's lock, so it must be quick and never block."""
 
-    def enter(self, lane: Lane, now: float) -> float:
+    def enter(self, lane: ServiceLane, now: float) -> float:
         """0.0: entered, and :meth:`leave` must follow.  Else seconds until it is worth asking again (inf: when
         somebody left)."""
 
-    def leave(self, lane: Lane, now: float) -> None:
+    def leave(self, lane: ServiceLane, now: float) -> None:
         """The work that entered is over."""
 
-    def shut(self, lane: Lane, now: float) -> bool:
+    def shut(self, lane: ServiceLane, now: float) -> bool:
         """True while the lane is closed for a reason other than being busy."""
+
+
+def one_lane(ref: Ref) -> ServiceLane:
+    """All refs share one fate."""
+    return "", ""
 
 
 class OpenGate:
     """Lets everything through."""
 
-    def enter(self, lane: Lane, now: float) -> float:
+    def enter(self, lane: ServiceLane, now: float) -> float:
         return 0.0
 
-    def leave(self, lane: Lane, now: float) -> None:
+    def leave(self, lane: ServiceLane, now: float) -> None:
         return None
 
-    def shut(self, lane: Lane, now: float) -> bool:
+    def shut(self, lane: ServiceLane, now: float) -> bool:
         return False
 
 
 class Lanes:
     """The due refs of every lane and priority."""
 
-    def __init__(self, lane_of: Callable[[Ref], Lane], *, lower_share: int = LOWER_SHARE) -> None:
+    def __init__(self, lane_of: Callable[[Ref], ServiceLane], *, lower_share: int = LOWER_SHARE) -> None:
         self._lane_of = lane_of
         self._lower_share = lower_share
         #: by priority, lane → ref → place in the overall order.
-        self._waiting: Mapping[Priority, dict[Lane, OrderedDict[Ref, int]]] = {Priority.HIGH: {}, Priority.LOW: {}}
+        self._waiting: Mapping[Priority, dict[ServiceLane, OrderedDict[Ref, int]]] = {
+            Priority.HIGH: {}, Priority.LOW: {}}
         self._order = 0
         self._since_lower = 0
         self._size = 0
@@ -68,12 +72,12 @@ class Lanes:
     def __len__(self) -> int:
         return self._size
 
-    def lane_of(self, ref: Ref) -> Lane:
+    def lane_of(self, ref: Ref) -> ServiceLane:
         return self._lane_of(ref)
 
-    def depths(self) -> dict[Lane, int]:
+    def depths(self) -> dict[ServiceLane, int]:
         """How many wait in each lane."""
-        found: dict[Lane, int] = {}
+        found: dict[ServiceLane, int] = {}
         for lanes in self._waiting.values():
             for lane, refs in lanes.items():
                 found[lane] = found.get(lane, 0) + len(refs)
@@ -100,7 +104,7 @@ class Lanes:
             return None, float("inf")
         lower_first = bool(self._waiting[Priority.LOW]) and self._since_lower >= self._lower_share - 1
         order = (Priority.LOW, Priority.HIGH) if lower_first else (Priority.HIGH, Priority.LOW)
-        refused: dict[Lane, float] = {}
+        refused: dict[ServiceLane, float] = {}
         for priority in order:
             ref = self._take_from(priority, gate, now, refused)
             if ref is not None:
@@ -108,7 +112,7 @@ class Lanes:
                 return ref, 0.0
         return None, min(refused.values(), default=float("inf"))
 
-    def take_alike(self, lane: Lane, fits: Callable[[Ref], bool], most: int) -> list[Ref]:
+    def take_alike(self, lane: ServiceLane, fits: Callable[[Ref], bool], most: int) -> list[Ref]:
         """Up to ``most`` further refs of a lane that was entered, in order, without entering it again."""
         found: list[Ref] = []
         for priority, lanes in self._waiting.items():
@@ -118,7 +122,7 @@ class Lanes:
                 found.append(ref)
         return found
 
-    def _take_from(self, priority: Priority, gate: Gate, now: float, refused: dict[Lane, float]) -> Ref | None:
+    def _take_from(self, priority: Priority, gate: Gate, now: float, refused: dict[ServiceLane, float]) -> Ref | None:
         lanes = self._waiting[priority]
         for lane in sorted(lanes, key=lambda name: next(iter(lanes[name].values()))):
             if lane in refused:

@@ -24,8 +24,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from obsvc.model import Cause, Ref
+from obsvc.observer.fetching.gate import ServiceLane
 from obsvc.observer.queue.entry import DueLook, Entry, Postponement, Priority, priority_of
-from obsvc.observer.queue.lanes import Gate, Lanes, OpenGate
+from obsvc.observer.queue.lanes import Gate, Lanes, OpenGate, one_lane
 from obsvc.process.backoff import Backoff
 
 
@@ -54,7 +55,7 @@ class QueueCore:
         self,
         settings: QueueSettings,
         *,
-        lane_of: Callable[[Ref], object] = lambda ref: None,
+        lane_of: Callable[[Ref], ServiceLane] = one_lane,
         gate: Gate | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -302,7 +303,7 @@ class QueueCore:
         if ref in self.processing:
             self._forgotten.add(ref)
 
-    def retry_now(self, lane: object, now: float) -> int:
+    def retry_now(self, lane: ServiceLane, now: float) -> int:
         """What failed in ``lane`` and waits for its backoff is due now; answers how many."""
         late = [
             ref for ref in self._failures

@@ -27,8 +27,9 @@ from typing import TypeVar
 
 from obsvc import metrics
 from obsvc.model import Cause, Ref
+from obsvc.observer.fetching.gate import ServiceLane
 from obsvc.observer.queue.entry import DueLook, Postponement, Priority
-from obsvc.observer.queue.lanes import Gate
+from obsvc.observer.queue.lanes import Gate, one_lane
 from obsvc.observer.queue.rules import QueueCore, QueueSettings
 from obsvc.process.clock import Clock, SystemClock
 
@@ -58,7 +59,7 @@ class WorkQueue:
         settings: QueueSettings | None = None,
         *,
         clock: Clock | None = None,
-        lane_of: Callable[[Ref], object] = lambda ref: None,
+        lane_of: Callable[[Ref], ServiceLane] = one_lane,
         gate: Gate | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -77,7 +78,7 @@ class WorkQueue:
         """Ask for a look at ``ref``, now.
 
         A NOTIFIED one waits for the end of the ref's coalescing interval unless ``urgent`` (see
-        :func:`obsvc.observer.looks.policy.is_urgent`); ``announced`` is the settled state that it announced.
+        :func:`obsvc.observer.looks.announcements.is_urgent`); ``announced`` is the settled state that it announced.
         patience: it announced that something is under way, and may wait so long.  calm: as in
         :class:`~.entry.DueLook`.  Replaces a later request.  True when it made a new entry; False when it
         joined one or the queue is closed.
@@ -127,8 +128,8 @@ class WorkQueue:
     def done(self, look: DueLook | Ref, *, shows: Callable[[str], bool] | None = None, under_way: bool = False) -> None:
         """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
 
-        shows: whether the looks so far answer an announced state (:func:`obsvc.observer.looks.policy.answered`).
-        under_way: it showed that something is under way (:func:`obsvc.observer.looks.policy.is_under_way`).
+        shows: whether the looks so far answer an announced state (:func:`obsvc.observer.looks.announcements.answered`).
+        under_way: it showed that something is under way (:func:`obsvc.observer.looks.announcements.is_under_way`).
         """
         self._end(lambda now: self._core.done(_ref(look), now, shows=shows, under_way=under_way))
 
@@ -162,7 +163,7 @@ class WorkQueue:
                 self._core.forget(ref)
             self._ended.notify_all()
 
-    def retry_now(self, lane: object) -> None:
+    def retry_now(self, lane: ServiceLane) -> None:
         """A service answers again: what failed there is looked at now, as fast as its budget allows, and not when
         its backoff is over."""
         with self._lock:

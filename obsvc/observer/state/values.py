@@ -3,17 +3,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
 
 from obsvc.engine_client.ownership import Grant, ObservedRef
 from obsvc.model import Generation, PartitionId, Ref
-
-#: What the looks policy keeps of a ref between looks: an immutable value, opaque here.
-LookState = Any
+from obsvc.observer.state.look_state import LookState
 
 
 class RefStatus(enum.Enum):
-    """How a ref stands to this member now."""
+    """What a ref is to this member now."""
 
     NOT_OWNED = enum.auto()
     LOADING = enum.auto()  #: owned; whether it is observed is not known yet

@@ -2,7 +2,8 @@
 
 A :class:`Ledger` is told of each request that reached the engine, with the rows before and after.  It remembers who
 was granted what, and what was written, and raises AssertionError at the first answer that breaks an invariant of
-DESIGN (named in each message).  It reads the database by SQL of its own and calls none of the functions it judges.
+docs/design.md (named in each message).  It reads the database by SQL of its own and calls none of the functions it
+judges.
 """
 from __future__ import annotations
 

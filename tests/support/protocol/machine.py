@@ -1,9 +1,9 @@
 """The adversary: a hypothesis machine that plays the world of :mod:`tests.support.protocol.world` against its members.
 
 After every step: generations rose only, each was granted to one process, every answer of the engine is what the
-ledger expects, and of all that believe to own a partition the engine takes the writes of one at most (I1, I2).  At
-the end everything heals, and within the bound each partition is owned once, by the one that the view assigns it to,
-and the engine's copy of every ref is the cloud's (I4, I3).
+ledger expects, and of all that believe to own a partition the engine takes the writes of one at most (I1 and I2 of
+docs/design.md).  At the end everything heals, and within the bound each partition is owned once, by the one that the
+view assigns it to, and the engine's copy of every ref is the cloud's (I4, I3).
 """
 from __future__ import annotations
 

@@ -280,7 +280,8 @@ class World:
             raise AssertionError(f"{operation.name} arrived again and was answered by {error!r}") from error
 
     def owners_in_effect(self, number: int) -> list[MemberId]:
-        """I2 taken literally: of all that believe to own the partition, those whose write would be taken now."""
+        """I2 of docs/design.md taken literally: of all that believe to own the partition, those whose write would be
+        taken now."""
         believers = [one for one in (*self.processes, *self.gone) if number in one.ownership.held()]
         if len(believers) < 2:
             return [one.member for one in believers]

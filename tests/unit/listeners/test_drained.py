@@ -1,4 +1,4 @@
-"""When a session may say that nothing waits for it at the broker: a member that can't is not caught up (DESIGN 2)."""
+"""When a session may say that nothing waits for it at the broker: a member that can't is not caught up."""
 import types
 
 import pytest

@@ -1,4 +1,5 @@
-"""Whatever happens, in the end the engine's copy of every observed ref is what the cloud has (I1, I3, I12).
+"""Whatever happens, in the end the engine's copy of every observed ref is what the cloud has (I1, I3 and I12 of
+docs/design.md).
 
 Members (state, schedule and runner of looks, marker, hand-over: the real ones) over the real engine on SQLite, in one
 thread and virtual time.  Hypothesis plays the rest: changes behind notifications that come late and twice, lost
@@ -51,7 +52,7 @@ class Simulated(Connected):
 
     def caught_up(self) -> bool:
         return (
-            self.deliveries.oldest_age() <= 15 and not self.schedule.catching_up and not self.holdings.not_taken_over()
+            self.deliveries.oldest_age() <= 15 and not self.catch_up and not self.holdings.not_taken_over()
             and not self.mark_requests.pending
         )
 
@@ -76,7 +77,7 @@ class Simulated(Connected):
             outcome = self.engine.report(ReportRequest(self.member, (report,))).outcomes[0]
             if not answer_lost:
                 self.reports.remove(report)
-                self.look_runner.answered(report, outcome)
+                self.look_reports.answered(report, outcome)
 
     def claim_only(self, number: int, reason: ClaimReason) -> None:
         claim = ClaimRequest(self.member, f"{self.member}-{self.world.tick()}", (PartitionClaim(number, reason),))
@@ -148,7 +149,7 @@ class World:
         """Its broker lost what it had for this member."""
         member.inbox.clear()
         member.heard_since = self.clock.monotonic()
-        member.schedule.resync("RegionOne", "gap")
+        member.catch_up.resync("RegionOne", "gap")
 
     def away(self, member, _ref) -> None:
         member.engine.away = not member.engine.away
@@ -226,7 +227,7 @@ class World:
 
     def rests(self, member) -> bool:
         return not (member.queue.waiting or member.reports or member.holdings.loading() or len(member.deliveries)
-                    or member.mark_requests.pending or member.inbox or member.schedule.catching_up)
+                    or member.mark_requests.pending or member.inbox or member.catch_up)
 
     def check(self) -> None:
         for ref in REFS:

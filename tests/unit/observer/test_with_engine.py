@@ -207,7 +207,7 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
     start(member, A)
     member.claim()
     stop = threading.Event()
-    real = member.look_runner._fetch
+    real = member.fetch
 
     def fetch(ref):
         if len(member.fetches) == 0:
@@ -216,7 +216,7 @@ def test_a_look_that_fails_costs_neither_its_thread_nor_the_next_look(member):
         stop.set()
         return real(ref)
 
-    member.look_runner._fetch = fetch
+    member.fetch = fetch
     member.look_runner._queue.get = lambda timeout, get=member.queue.get: (member.clock.advance(1), get())[1]
     member.look_runner.run(stop)
     assert len(member.fetches) == 2 and len(member.reports) == 1
@@ -313,5 +313,5 @@ def test_a_ref_that_is_let_go_of_before_its_resync_look_is_not_waited_for(member
     settled(member)
     refs = member.holdings.refs
     member.holdings.refs = lambda region: (refs(region), member.worker.lost(3, 1, "test"))[0]
-    member.schedule.resync("RegionOne", "gap")
-    assert member.schedule.catching_up == 0
+    member.catch_up.resync("RegionOne", "gap")
+    assert len(member.catch_up) == 0

@@ -1,4 +1,4 @@
-"""The ownership protocol under an adversary that delays, repeats, loses and reorders (DESIGN 2; I1, I2, I4)."""
+"""The ownership protocol under an adversary that delays, repeats, loses and reorders (I1, I2, I4 of docs/design.md)."""
 from __future__ import annotations
 
 from hypothesis import settings

@@ -22,6 +22,16 @@ PAGE = """# A page
 """
 
 
+class Sample:
+    """Something to refer to."""
+
+    def __init__(self):
+        self.made = 1
+
+    def run(self):
+        """Do nothing."""
+
+
 @pytest.fixture
 def page(tmp_path):
     (tmp_path / "other.md").write_text(PAGE)
@@ -46,7 +56,7 @@ def test_links_in_code_are_none(page):
 
 @pytest.mark.parametrize("text", [
     "see obsvc/model.py.", "`docs/design.md`", f"{HERE}::test_a_link_that_leads_nowhere", "obsvc/model.py::Ref.region",
-    "obsvc/process/threads.py::Loop.last_error", "tests/unit/tools/test_*.py", "`obsvc/engine/`",
+    f"{HERE}::Sample.made", "tests/unit/tools/test_*.py", "`obsvc/engine/`",
     "/etc/obsvc/none.conf",
     "obsvc/0.1 (worker)", "obsvc/catalog/data/{nova,glance}.yaml",
 ])
@@ -95,32 +105,25 @@ def test_comments_and_docstrings_are_found():
         (6, ":meth:`run`, :class:`queue.Queue`, :func:`obsvc.model.partition`"), (9, ":attr:`here`")]
 
 
-@pytest.mark.parametrize("role", [":class:`Ref`", ":meth:`Loop.join`", ":func:`~obsvc.model.partition`",
-                                  ":class:`~.threads.Loop`", ":attr:`Loop.last_error`", ":mod:`obsvc.model`"])
+MODULE, TEXT = "tests.unit.tools.test_references", pathlib.Path(__file__).read_text()
+
+
+@pytest.mark.parametrize("role", [":class:`Sample`", ":meth:`Sample.run`", ":func:`~obsvc.model.partition`",
+                                  ":class:`~.test_references.Sample`", ":attr:`Sample.made`", ":mod:`obsvc.model`"])
 def test_a_role_that_names_something(role):
-    from obsvc.process import threads
-
-    source = pathlib.Path(threads.__file__).read_text()
-    module = "obsvc.model" if "Ref" in role else "obsvc.process.threads"
-    assert references.unresolved_roles(Note(role, 1), source, module) == []
+    assert references.unresolved_roles(Note(role, 1), TEXT, MODULE) == []
 
 
-@pytest.mark.parametrize("role", [":class:`Reff`", ":meth:`Loop.none`", ":func:`~obsvc.model.none`",
-                                  ":class:`~.none.Loop`", ":mod:`obsvc.none`", ":attr:`Loop.none`"])
+@pytest.mark.parametrize("role", [":class:`Simple`", ":meth:`Sample.none`", ":func:`~obsvc.model.none`",
+                                  ":class:`~.none.Sample`", ":mod:`obsvc.none`"])
 def test_a_role_that_names_nothing(role):
-    from obsvc.process import threads
-
-    source = pathlib.Path(threads.__file__).read_text()
-    assert len(references.unresolved_roles(Note(role, 1), source, "obsvc.process.threads")) == 1
+    assert len(references.unresolved_roles(Note(role, 1), TEXT, MODULE)) == 1
 
 
 def test_a_role_on_a_method_of_the_class_that_it_stands_in():
-    from obsvc.process import threads
-
-    source = pathlib.Path(threads.__file__).read_text()
-    line = source[:source.index("Ask the loop to end")].count("\n") + 1
-    assert references.unresolved_roles(Note(":meth:`join`", line), source, "obsvc.process.threads") == []
-    assert references.unresolved_roles(Note(":meth:`join`", 1), source, "obsvc.process.threads") != []
+    line = TEXT[:TEXT.index("Do nothing")].count("\n") + 1
+    assert references.unresolved_roles(Note(":meth:`run`", line), TEXT, MODULE) == []
+    assert references.unresolved_roles(Note(":meth:`run`", 1), TEXT, MODULE) == ["run: no such object"]
 
 
 def test_a_dotted_name():
@@ -131,8 +134,9 @@ def test_a_dotted_name():
 
 @pytest.mark.parametrize(("text", "found"), [
     ("as DESIGN 3 has it", ["DESIGN 3"]), ("(BASELINES)", ["BASELINES"]), ("see REVIEW", ["REVIEW"]),
-    ("never twice (I7)", ["I7"]), ("I1, I12 of docs/design.md", []), ("I am", []), ("redesigned", []),
+    ("never twice (I7)", ["I7"]), ("I1, I12 of docs/design.md", []),
+    ("I1 (docs/design.md) and DESIGN 2", ["DESIGN 2"]), ("I am", []), ("redesigned", []),
     ('findings.expect("I3")', []), ("I13", []),
 ])
 def test_a_citation_of_what_is_not_in_the_repository(text, found):
-    assert references.citations(text) == found
+    assert references.citations(text, text) == found

@@ -2,6 +2,8 @@
 
 Schedule and runner of looks, state and marker over the real queue, in virtual time; the engine's marks are numbers.
 """
+from dataclasses import replace
+
 import pytest
 
 from obsvc.engine_client.ownership import PartitionChanges
@@ -164,7 +166,7 @@ def test_a_deadline_is_not_put_off():
     deadline = building.clock.time() + 18.0
     building.schedule.applied(building.holdings.apply(
         PartitionChanges(3, 2, changed=(observed(A, started_at=2.0),)), 1))
-    building.holdings.update_look(A, lambda look: look.__class__(look.known_since, look.wanted, deadline, look.last))
+    building.holdings.update_look(A, lambda look: (replace(look, deadline=deadline), None))
     building.step()
     building.clock.advance(10.0)
     building.still()

@@ -16,14 +16,18 @@ from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.listeners.decode import Decoder
 from obsvc.model import Cause, Ref, Urgency
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from obsvc.observer.looks import policy
+from obsvc.observer.looks.after_fetch import after_fetch
+from obsvc.observer.looks.announcements import answered, is_urgent
+from obsvc.observer.looks.policy import after_report
+from obsvc.observer.looks.values import LookSettings, Moment
 from obsvc.observer.queue.work_queue import WorkQueue
+from obsvc.observer.state.look_state import LookState
 from obsvc.process.clock import ManualClock
 from tests.support.shared_data import captured
 
 CATALOG = catalog.load()
 SERVER_TYPE = CATALOG.types["compute.server"]
-SETTINGS = policy.LookSettings()
+SETTINGS = LookSettings()
 
 #: Seconds of a GET; the answer is what the API showed half way.
 LATENCY = 0.03
@@ -74,7 +78,7 @@ class Observer:
         self.life, self.clock, self.rng = life, ManualClock(0.0), random.Random(3)
         self.ref = Ref("RegionOne", "compute.server", life.id)
         self.queue = WorkQueue(clock=self.clock, rng=self.rng)
-        self.state = policy.LookState(0.0)
+        self.state = LookState(0.0)
         self.fetches, self.reported = 0, []
 
     def live(self, until: float) -> None:
@@ -94,7 +98,7 @@ class Observer:
             self.clock.advance(0.005)
 
     def _notified(self, notification) -> None:
-        urgent = policy.is_urgent(notification.look, notification.state, self.state)
+        urgent = is_urgent(notification.look, notification.state, self.state)
         self.queue.add(self.ref, Cause.NOTIFIED, announced=notification.state, urgent=urgent)
 
     def _looked(self, look, began_at: float) -> None:
@@ -103,16 +107,16 @@ class Observer:
         seen = snapshot(SERVER_TYPE, body) if body is not None else None
         fetched = FetchResult(self.ref, FetchOutcome.FOUND if seen else FetchOutcome.ABSENT, began_at, began_at, seen)
         now = self.clock.monotonic()
-        decision = policy.after_fetch(self.state, look, fetched, policy.Moment(now, now), SETTINGS, self.rng)
+        decision = after_fetch(self.state, look, fetched, Moment(now, now), SETTINGS, self.rng)
         self.state = decision.state
         if decision.report is not None:
             self.reported.append(decision.report)
-            self.state, poll = policy.after_report(self.state, ReportOutcome(Verdict.ACCEPTED), policy.Moment(now, now),
+            self.state, poll = after_report(self.state, ReportOutcome(Verdict.ACCEPTED), Moment(now, now),
                                                    SETTINGS, self.rng)
             assert poll is None
         if decision.next is not None:
             self.queue.add_after(self.ref, decision.next.delay, decision.next.cause)
-        self.queue.done(look, shows=lambda word: policy.answered(self.state, word))
+        self.queue.done(look, shows=lambda word: answered(self.state, word))
 
     def settled_states(self) -> list[str]:
         found = []

@@ -1,4 +1,4 @@
-"""The policy of looks: each rule of DESIGN 3 as a test on plain values."""
+"""The policy of looks: each of its rules as a test on plain values."""
 from __future__ import annotations
 
 import random
@@ -12,9 +12,11 @@ from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Cause, Condition, Ref, Snapshot, Urgency
 from obsvc.observer.fetching.absence import AbsenceWatch
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from obsvc.observer.looks import policy
-from obsvc.observer.looks.policy import LookSettings, LookState, Moment, NextLook
+from obsvc.observer.looks import announcements, policy, polling, settling
+from obsvc.observer.looks.after_fetch import after_fetch
+from obsvc.observer.looks.values import LookSettings, Moment, NextLook
 from obsvc.observer.queue.entry import DueLook
+from obsvc.observer.state.look_state import LookState
 
 REF = Ref("R", "compute.server", "a")
 SETTINGS = LookSettings(poll_initial=15.0)
@@ -48,7 +50,7 @@ class Scene:
                        no_change=no_change)
         fetched = FetchResult(REF, kind, self.now, self.wall, snapshot, retry_after=None, error="HTTP 503")
         moment = Moment(self.now, self.wall, self.mass_absence)
-        decision = policy.after_fetch(self.state, look, fetched, moment, SETTINGS, Middle())
+        decision = after_fetch(self.state, look, fetched, moment, SETTINGS, Middle())
         self.state = decision.state
         return decision
 
@@ -90,7 +92,7 @@ def test_an_announced_state_that_is_not_shown_is_looked_for_in_growing_steps_and
     while decision.next is not None:
         delays.append(decision.next.delay)
         decision = scene.follow(decision, ACTIVE)
-    assert delays == list(policy.ANNOUNCED_STEPS) and delays == sorted(delays)
+    assert delays == list(settling.ANNOUNCED_STEPS) and delays == sorted(delays)
 
 
 def test_an_announced_state_is_still_looked_for_when_the_next_operation_begins():
@@ -152,7 +154,7 @@ def test_a_poll_is_not_followed_by_a_settle_look():
     (Snapshot(True, Condition.ACTIVE, "SHUTOFF", attributes={"name": "active"}), "active", False),
 ])
 def test_shows(snapshot, word, answer):
-    assert policy.shows(snapshot, word) is answer
+    assert announcements.shows(snapshot, word) is answer
 
 
 @pytest.mark.parametrize("look,announced,last,urgent", [
@@ -163,15 +165,15 @@ def test_shows(snapshot, word, answer):
     (Urgency.MERGE, "ACTIVE", BUILD, False),
 ])
 def test_urgent_is_what_announces_something_new_now(look, announced, last, urgent):
-    assert policy.is_urgent(look, announced, LookState(0.0, last=last)) is urgent
-    assert policy.is_urgent(Urgency.NOW, "ACTIVE", None)
+    assert announcements.is_urgent(look, announced, LookState(0.0, last=last)) is urgent
+    assert announcements.is_urgent(Urgency.NOW, "ACTIVE", None)
 
 
 def test_what_is_looked_for_already_is_not_urgent_again():
     scene = Scene(last=STOPPED)
     scene.look(STOPPED, announced=["ACTIVE"])
-    assert not policy.is_urgent(Urgency.NOW, "active", scene.state)
-    assert policy.is_urgent(Urgency.NOW, "PAUSED", scene.state)
+    assert not announcements.is_urgent(Urgency.NOW, "active", scene.state)
+    assert announcements.is_urgent(Urgency.NOW, "PAUSED", scene.state)
 
 
 # -- 404
@@ -323,7 +325,7 @@ def test_a_goal_of_several_is_polled_until_all_are_met():
 def test_the_poll_that_would_pass_the_deadline_is_made_at_the_deadline():
     scene = Scene(last=BUILD, wanted=(Condition.ACTIVE,), deadline=50_004.0)
     decision = scene.look(BUILD, Cause.POLLED)
-    assert decision.next.delay == pytest.approx(4.0 + policy.DEADLINE_MARGIN)
+    assert decision.next.delay == pytest.approx(4.0 + polling.DEADLINE_MARGIN)
     assert scene.follow(decision, BUILD).next.delay > 15.0, "after it, the engine's word decides"
 
 
@@ -331,7 +333,7 @@ def test_the_poll_that_would_pass_the_deadline_is_made_at_the_deadline():
 def test_polls_are_jittered_within_bounds(polls, rng):
     state = LookState(0.0, wanted=(Condition.ACTIVE,), last=BUILD, polls=polls)
     look, fetched = DueLook(REF, Cause.POLLED, 0.0), FetchResult(REF, FetchOutcome.FOUND, 0.0, 0.0, BUILD)
-    delay = policy.after_fetch(state, look, fetched, Moment(0.0, 0.0), SETTINGS, rng).next.delay
+    delay = after_fetch(state, look, fetched, Moment(0.0, 0.0), SETTINGS, rng).next.delay
     middle = min(15.0 * 1.6 ** polls, 300.0)
     assert middle * 0.85 <= delay <= middle * 1.15
 
@@ -344,7 +346,7 @@ def test_what_the_engine_still_waits_for_is_polled():
         LookState(0.0, last=ACTIVE), ReportOutcome(Verdict.ACCEPTED, wanted=(Condition.DELETED,), deadline=9.0),
         Moment(0.0, 0.0), SETTINGS, Middle())
     assert (state.wanted, state.deadline) == ((Condition.DELETED,), 9.0)
-    assert following == NextLook(9.0 + policy.DEADLINE_MARGIN, Cause.POLLED)
+    assert following == NextLook(9.0 + polling.DEADLINE_MARGIN, Cause.POLLED)
 
 
 def test_polling_ends_when_the_engine_waits_for_nothing():
@@ -355,7 +357,7 @@ def test_polling_ends_when_the_engine_waits_for_nothing():
 
 
 def gained(moved=True, **fields):
-    return policy.on_gained(ObservedRef(REF, 0.0, **fields), SETTINGS, Middle(), moved=moved)
+    return policy.first_look(ObservedRef(REF, 0.0, **fields), SETTINGS, Middle(), moved=moved)
 
 
 def test_what_a_grant_brings():

@@ -35,7 +35,7 @@ def test_a_new_observation_is_looked_at_and_a_settle_look_follows(member):
 def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
     member.gain(seen(A, wanted=()))
     during = FakeDelivery(member.clock)
-    real = member.look_runner._fetch
+    real = member.fetch
 
     def fetch(ref):  # a second notification comes while the first one's fetch is under way
         fetched = real(ref)
@@ -44,7 +44,7 @@ def test_a_delivery_is_settled_by_the_answer_to_a_look_begun_after_it(member):
             during = member.take(A)
         return fetched
 
-    member.look_runner._fetch = fetch
+    member.fetch = fetch
     before = member.take(A)
     member.step()
     assert (before.settled, during.settled) == (0, 0)
@@ -127,9 +127,9 @@ def test_the_memory_makes_up_for_a_vanished_owner(member):
     member.clock.advance(3)
     member.gain(seen(A, wanted=()), seen(B, wanted=()), previous_last_beat_at=member.clock.time() - 5, **VANISHED)
     assert member.step() == [Cause.TAKEOVER] and member.fetches == [A]
-    assert member.schedule.catching_up == 1
+    assert len(member.catch_up) == 1
     member.answer()
-    assert member.schedule.catching_up == 0
+    assert len(member.catch_up) == 0
 
 
 def test_without_the_memory_every_observed_ref_gets_one_paced_look(member):
@@ -139,7 +139,7 @@ def test_without_the_memory_every_observed_ref_gets_one_paced_look(member):
     member.clock.advance(10)
     assert set(member.step()) == {Cause.TAKEOVER, Cause.SETTLE} and set(member.fetches) == {A, B}
     member.answer()
-    assert member.schedule.catching_up == 0
+    assert len(member.catch_up) == 0
 
 
 def test_after_a_release_only_marks_and_first_looks_are_due(member):
@@ -160,11 +160,11 @@ def test_what_was_notified_while_loading_is_looked_at(member):
 
 def test_a_gap_gives_every_ref_of_the_region_one_look(member):
     member.gain(seen(A, wanted=()), seen(B, wanted=()))
-    assert member.schedule.resync("elsewhere", "reconnect") == 0
-    assert member.schedule.resync("RegionOne", "reconnect") == 2
+    assert member.catch_up.resync("elsewhere", "reconnect") == 0
+    assert member.catch_up.resync("RegionOne", "reconnect") == 2
     member.step()
     member.clock.advance(10)
     member.step()
     assert sorted(member.fetches) == sorted([A, B])
     member.answer()
-    assert member.schedule.catching_up == 0
+    assert len(member.catch_up) == 0

@@ -100,7 +100,7 @@ class Sessions:
 
 def fetch(answer, *, gate=None, refs=PORTS):
     sessions = Sessions(answer)
-    return Fetcher(CATALOG, sessions, gate=gate, clock=ManualClock(500.0)).fetch_together(refs), sessions.asked
+    return Fetcher(CATALOG, sessions, gate=gate, clock=ManualClock(500.0)).fetch_many(refs), sessions.asked
 
 
 def body(*ids):
@@ -147,9 +147,9 @@ def test_retry_after_is_heeded_for_all():
 
 def test_the_catalogue_says_whose_api_lists_by_ids():
     fetcher = Fetcher(CATALOG, Sessions(None))
-    together = {name for name in CATALOG.types if fetcher.together(Ref("R", name, "x")) == TOGETHER_MAX}
+    together = {name for name in CATALOG.types if fetcher.most_together(Ref("R", name, "x")) == TOGETHER_MAX}
     assert together >= {"network.network", "network.subnet", "network.port", "network.security_group"}
-    assert "compute.server" not in together and fetcher.together(Ref("R", "no.such", "x")) == 1
+    assert "compute.server" not in together and fetcher.most_together(Ref("R", "no.such", "x")) == 1
 
 
 # the looks
@@ -161,10 +161,10 @@ class Lists:
     def __init__(self, member, lacking=()):
         self.member, self.lacking, self.asked, self.error = member, set(lacking), [], None
 
-    def together(self, ref):
+    def most_together(self, ref):
         return 3
 
-    def fetch_together(self, refs):
+    def fetch_many(self, refs):
         self.asked.append(refs)
         if self.error is not None:
             raise self.error
@@ -182,7 +182,8 @@ def refs():
 @pytest.fixture
 def member(refs):
     made = Member()
-    made.lists = made.look_runner._together = Lists(made)
+    made.lists = Lists(made)
+    made.most_together, made.fetch_many = made.lists.most_together, made.lists.fetch_many
     made.gain(*(seen(each) for each in refs))
     while made.step() or made.queue.waiting:
         made.answer()

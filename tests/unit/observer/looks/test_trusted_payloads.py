@@ -1,5 +1,4 @@
 """Trusted payloads: taken only where nothing can be lost by it, and what is older never overwrites what is known."""
-import random
 from dataclasses import replace
 
 import msgspec
@@ -11,9 +10,8 @@ from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Cause, Condition, PayloadState, Snapshot, Urgency
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from obsvc.observer.looks import policy
-from obsvc.observer.looks.policy import LookState
-from obsvc.observer.looks.trusted_payloads import KNOWN, STALE, TAKEN, TrustedPayloads, judge
+from obsvc.observer.looks.trusted_payloads import PayloadFate, TrustedPayloads, judge
+from obsvc.observer.state.look_state import LookState
 from tests.support.observer_member import Member
 from tests.support.observer_state import FakeDelivery, notification, observed, ref_in
 
@@ -32,12 +30,12 @@ KNOWS = LookState(0.0, last=body(fetched_at=5.0, request_id="r", updated_at="202
 
 
 @pytest.mark.parametrize(("told", "state", "outcome"), [
-    (PayloadState(body("two"), 6.0), KNOWS, TAKEN),
-    (PayloadState(body("two"), 4.0), KNOWS, STALE),
-    (PayloadState(body(updated_at="2026-01-01T00:00:00.000000"), 5.0), KNOWS, KNOWN),
+    (PayloadState(body("two"), 6.0), KNOWS, PayloadFate.TAKEN),
+    (PayloadState(body("two"), 4.0), KNOWS, PayloadFate.STALE),
+    (PayloadState(body(updated_at="2026-01-01T00:00:00.000000"), 5.0), KNOWS, PayloadFate.KNOWN),
     (PayloadState(body("two"), 5.0), KNOWS, "same_order"),
-    (PayloadState(body("two", Condition.PENDING), 6.0), KNOWS, TAKEN),
-    (PayloadState(body("two", Condition.ERROR), 6.0), KNOWS, TAKEN),
+    (PayloadState(body("two", Condition.PENDING), 6.0), KNOWS, PayloadFate.TAKEN),
+    (PayloadState(body("two", Condition.ERROR), 6.0), KNOWS, PayloadFate.TAKEN),
     (PayloadState(body("two", Condition.UNKNOWN), 6.0), KNOWS, "no_condition"),
     (PayloadState(msgspec.structs.replace(body(), exists=False), 6.0), KNOWS, "no_condition"),
     (PayloadState(body("two", project_id="another"), 6.0), KNOWS, "other_project"),
@@ -62,12 +60,10 @@ class Trusting(Member):
     def __init__(self):
         super().__init__()
         self.trusted_payloads = TrustedPayloads(
-            policy.LookSettings(poll_initial=15.0), holdings=self.holdings, queue=self.queue,
-            deliveries=self.deliveries, look_runner=self.look_runner, heard=lambda ref: None, wall=self.clock.time,
-            clock=self.clock, rng=random.Random(1),
+            policy=self.policy, queue=self.queue, holdings=self.holdings, deliveries=self.deliveries,
+            reports=self.look_reports, recall=self.recall, clock=self.clock,
         )
         self.intake._payloads = self.trusted_payloads
-        self.look_runner._submit = self.submit
         self.latest = (1.0, body("one"))
         self.copies = []  # the engine's copy, as each report made it
 
@@ -78,11 +74,11 @@ class Trusting(Member):
         order, snapshot = self.latest
         return FetchResult(ref, FetchOutcome.FOUND, began, self.clock.time(), snapshot, order)
 
-    def submit(self, report, _answered):
+    def submit(self, report, on_outcome):
         """Keep the newest report of a ref, as the reporter does."""
         older, self.reports = self.reports, [report]
         for each in older:
-            self.look_runner.answered(each, None)
+            self.look_reports.answered(each, None)
 
     def change(self, name, condition=Condition.ACTIVE):
         """A change of the resource; the notification of it, not delivered yet."""
@@ -171,7 +167,7 @@ def test_while_a_look_is_due_a_payload_settles_nothing_of_it(member):
 
 def test_what_is_told_while_a_look_is_under_way_is_looked_at_after_it(member):
     told = []
-    real = member.look_runner._fetch
+    real = member.fetch
 
     def fetch(ref):
         fetched = real(ref)  # the cloud's answer is from before the change
@@ -179,7 +175,7 @@ def test_what_is_told_while_a_look_is_under_way_is_looked_at_after_it(member):
             told.append(member.hear(member.change("two")))
         return fetched
 
-    member.look_runner._fetch = fetch
+    member.fetch = fetch
     member.hear(notification(A))
     member.step()
     member.answer()
@@ -228,7 +224,7 @@ def test_the_answer_to_an_older_one_settles_none_that_came_after(member):
     first = member.hear(member.change("two"))
     sent, member.reports = member.reports, []
     second = member.hear(member.change("three"))
-    member.look_runner.answered(sent[0], ReportOutcome(Verdict.ACCEPTED))
+    member.look_reports.answered(sent[0], ReportOutcome(Verdict.ACCEPTED))
     assert (first.settled, second.settled) == (1, 0)
     member.answer()
     assert second.settled == 1

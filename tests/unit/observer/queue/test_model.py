@@ -1,4 +1,4 @@
-"""Any order of calls keeps the queue's invariants (I7 first of all)."""
+"""Any order of calls keeps the queue's invariants (I7 of docs/design.md first of all)."""
 from __future__ import annotations
 
 import random

@@ -58,7 +58,7 @@ def test_follow_brings_starts_stops_and_marks_in_order_of_version():
 
 def test_a_reload_keeps_what_is_known_and_drops_what_is_gone():
     holdings = holdings_with(A, B)
-    holdings.update_look(A, lambda look: look + "!")
+    holdings.update_look(A, lambda look: (look + "!", None))
     holdings.apply(PartitionChanges(3, 9, reload=True), 1)
     assert holdings.ref_status(A) is RefStatus.LOADING and holdings.loading() == [(3, 1)]
     holdings.load({3: 1}, [observed(A)])
