@@ -15,18 +15,16 @@ import socket
 import ssl
 import urllib.parse
 from collections.abc import Iterator
+from typing import Any
 
-import kombu
-import kombu.exceptions
+from kombu.connection import Connection
+from kombu.exceptions import KombuError
 
 from obsvc.exceptions import ConfigError, Unavailable, one_line
 from obsvc.messaging import filesystem, frames
 from obsvc.process.urls import without_secrets
 
 LOG = logging.getLogger(__name__)
-
-#: What :meth:`Broker.connect` makes.
-Connection = kombu.Connection
 
 #: Seconds to wait for a broker to accept.
 CONNECT_TIMEOUT = 5.0
@@ -95,7 +93,7 @@ class Broker:
         """Whether the bus speaks AMQP 0.9.1, for which alone speed and acknowledgement semantics are promised."""
         return _scheme(self._urls[0]) in _AMQP
 
-    def connect(self) -> kombu.Connection:
+    def connect(self) -> Connection:
         """A new, established connection.  Raises Unavailable, naming every URL and what went wrong there."""
         failures = []
         for offset in range(len(self._urls)):
@@ -114,19 +112,19 @@ class Broker:
             f"expected a broker, could not connect to {'; '.join(failures)}: check that it runs and the URL"
         )
 
-    def _make(self, url: str) -> kombu.Connection:
+    def _make(self, url: str) -> Connection:
         scheme = _scheme(url)
         if scheme == "filesystem":
             folder = urllib.parse.unquote(url.partition("://")[2]).split("?")[0]
             if not folder.startswith("/"):
                 raise ConfigError(f"expected filesystem:///absolute/folder, got {url}: three slashes, then the path")
             options = filesystem.options(folder, _POLLING_INTERVAL)
-            return kombu.Connection(transport=filesystem.Transport, transport_options=options)
+            return Connection(transport=filesystem.Transport, transport_options=options)
         try:
             if scheme in _AMQP:
                 options = {"socket_settings": SOCKET_SETTINGS, "confirm_publish": True,
                            "frame_handler": frames.without_properties}
-                return kombu.Connection(
+                return Connection(
                     _AMQP[scheme] + url[len(scheme):] if scheme == "rabbit" else url,
                     transport=_AMQP[scheme],
                     ssl=self._ssl() if scheme == "amqps" else False,
@@ -134,7 +132,7 @@ class Broker:
                     connect_timeout=self._connect_timeout,
                     transport_options=options,
                 )
-            made = kombu.Connection(url, transport_options={"polling_interval": _POLLING_INTERVAL})
+            made = Connection(url, transport_options={"polling_interval": _POLLING_INTERVAL})
             made.get_transport_cls()
             return made
         except Exception as error:
@@ -144,7 +142,7 @@ class Broker:
                 f"{without_secrets(url)}: {why}"
             ) from error
 
-    def _ssl(self) -> dict:
+    def _ssl(self) -> dict[str, Any]:
         wanted = {"ca_certs": self._tls.cafile, "certfile": self._tls.certfile, "keyfile": self._tls.keyfile}
         settings = {name: value for name, value in wanted.items() if value}
         # server_hostname None: kombu puts the URL's host there, so that the certificate's name is checked
@@ -156,7 +154,7 @@ def _scheme(url: str) -> str:
 
 
 
-def release(connection: kombu.Connection) -> None:
+def release(connection: Connection) -> None:
     """Close ``connection`` without regard to what state it is in."""
     with contextlib.suppress(Exception):
         if connection.connected and hasattr(connection.transport, "close_connection"):
@@ -168,9 +166,9 @@ def release(connection: kombu.Connection) -> None:
 
 
 @contextlib.contextmanager
-def translated(connection: kombu.Connection, doing: str) -> Iterator[None]:
+def translated(connection: Connection, doing: str) -> Iterator[None]:
     """Turn what kombu and the transport raise for a lost connection or channel into Unavailable."""
-    lost = (*connection.connection_errors, *connection.channel_errors, kombu.exceptions.KombuError, OSError)
+    lost = (*connection.connection_errors, *connection.channel_errors, KombuError, OSError)
     try:
         yield
     except lost as error:

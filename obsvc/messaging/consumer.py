@@ -18,8 +18,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import amqp.exceptions
-import kombu
 import msgspec
+from kombu.connection import Connection
+from kombu.entity import Queue
+from kombu.messaging import Consumer as KombuConsumer
 
 from obsvc.exceptions import Unavailable
 from obsvc.messaging import frame_reader
@@ -76,7 +78,7 @@ class Consumer(Protocol):
 
 
 def consume(
-    connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
+    connection: Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
 ) -> Consumer:
     """Consume ``queue`` exclusively.
 
@@ -94,7 +96,7 @@ class _AmqpConsumer:
     _BURST = 500
 
     def __init__(
-        self, connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
+        self, connection: Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
     ) -> None:
         self._connection = connection
         self._queue = queue
@@ -235,13 +237,13 @@ class _GenericConsumer:
     """Any other kombu transport: no promises on speed, each message is acknowledged by itself."""
 
     def __init__(
-        self, connection: kombu.Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
+        self, connection: Connection, queue: str, on_message: OnMessage, prefetch: int, *, take: bool = True
     ) -> None:
         self._connection = connection
         self._queue = queue
         self._on_message = on_message
         self._taken = 0
-        self._consumer: kombu.Consumer | None = None
+        self._consumer: KombuConsumer | None = None
         self._messages: dict[Any, Any] = {}
         self._prefetch = prefetch
         with translated(connection, f"consuming {queue}"):
@@ -253,8 +255,8 @@ class _GenericConsumer:
     def resume(self) -> None:
         if self._consumer is not None:
             return
-        consumer = kombu.Consumer(
-            self._channel, [kombu.Queue(self._queue, no_declare=True)], on_message=self._delivered,
+        consumer = KombuConsumer(
+            self._channel, [Queue(self._queue, no_declare=True)], on_message=self._delivered,
             auto_declare=False, prefetch_count=self._prefetch,
         )
         try:

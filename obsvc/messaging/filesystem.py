@@ -31,7 +31,7 @@ from kombu.transport import virtual
 _NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._@-]*\Z")
 
 
-class QueueTaken(ChannelError):
+class QueueTaken(ChannelError):  # type: ignore[misc]  # amqp has no types
     """Another process consumes the queue."""
 
 
@@ -47,7 +47,7 @@ class Channel(virtual.Channel):
     do_restore = False  # what is not acknowledged never left its folder
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
-        super().__init__(connection, **kwargs)
+        super().__init__(connection, **kwargs)  # type: ignore[no-untyped-call]
         self._folder = pathlib.Path(self.connection.client.transport_options["folder"])
         self._control = self._folder / "control"
         self._control.mkdir(parents=True, exist_ok=True)
@@ -58,10 +58,13 @@ class Channel(virtual.Channel):
 
     # exchanges and bindings
 
-    def exchange_declare(self, exchange: str | None = None, type: str = "topic", **kwargs: Any) -> None:
+    def exchange_declare(
+        self, exchange: str | None = None, type: str = "topic", durable: bool = False, auto_delete: bool = False,
+        arguments: Any = None, nowait: bool = False, passive: bool = False,
+    ) -> None:
         """As AMQP; ``passive`` asks whether any process has declared it."""
         file = self._control / f"{_checked(exchange)}.exchange"
-        if kwargs.get("passive") and not file.exists():
+        if passive and not file.exists():
             raise ChannelError(f"NOT_FOUND - no exchange {exchange!r}", (40, 10), "404", "Exchange.declare")
         self.state.exchanges.setdefault(
             exchange, {"type": type or "topic", "durable": True, "auto_delete": False, "arguments": {}, "table": []}
@@ -110,7 +113,7 @@ class Channel(virtual.Channel):
             return sorted(name for name in os.listdir(self._queue_folder(queue)) if name.endswith(".msg"))
         return []
 
-    def _put(self, queue: str, message: dict, **kwargs: Any) -> None:
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         folder = self._queue_folder(queue)
         name = f"{time.time_ns():020d}_{uuid.uuid4().hex}"
         try:
@@ -119,7 +122,7 @@ class Channel(virtual.Channel):
         except FileNotFoundError:
             return  # the queue was deleted meanwhile: nobody wants the message
 
-    def _get(self, queue: str, timeout: float | None = None) -> dict:
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         ready = self._ready.setdefault(queue, deque())
         if not ready:
             taken = {path.name for path in self._taken.values()}
@@ -127,7 +130,7 @@ class Channel(virtual.Channel):
         while ready:
             path = self._queue_folder(queue) / ready.popleft()
             try:
-                message = json.loads(path.read_bytes())
+                message: dict[str, Any] = json.loads(path.read_bytes())
             except FileNotFoundError:
                 continue
             tag = f"{queue}/{path.name}"
@@ -157,10 +160,10 @@ class Channel(virtual.Channel):
                 lock.close()
                 raise QueueTaken(f"ACCESS_REFUSED - queue {queue!r} in exclusive use") from error
             self._locks[queue] = lock
-        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
+        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)  # type: ignore[no-untyped-call]
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        super().basic_ack(delivery_tag)
+        super().basic_ack(delivery_tag)  # type: ignore[no-untyped-call]
         path = self._taken.pop(delivery_tag, None)
         if path is not None:
             path.unlink(missing_ok=True)
@@ -172,7 +175,7 @@ class Channel(virtual.Channel):
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        super().close()
+        super().close()  # type: ignore[no-untyped-call]
         for lock in self._locks.values():
             lock.close()
         self._locks.clear()
@@ -185,7 +188,7 @@ class Transport(virtual.Transport):
         asynchronous=False, exchange_type=frozenset(["direct", "topic", "fanout"])
     )
     Channel = Channel
-    default_port = 0
+    default_port = 0  # type: ignore[assignment]  # kombu's own transports do the same
     driver_type = "filesystem"
     driver_name = "obsvc-filesystem"
 
@@ -199,7 +202,7 @@ def _checked(name: str | None) -> str:
     return name
 
 
-def _replace(file: pathlib.Path, rows: list) -> None:
+def _replace(file: pathlib.Path, rows: list[Any]) -> None:
     fresh = file.with_suffix(f".{uuid.uuid4().hex}")
     fresh.write_text(json.dumps(rows))
     os.rename(fresh, file)

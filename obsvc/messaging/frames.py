@@ -28,6 +28,6 @@ def without_properties(connection: Any, callback: Callable[..., None], **options
         kind, channel, content = frame
         if kind == _HEADER:
             frame = (kind, channel, bytes(content[:_FIXED]) + _NO_PROPERTIES)
-        return handle(frame)
+        return bool(handle(frame))
 
     return on_frame

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
-import kombu
+from kombu.connection import Connection
 
 from obsvc.exceptions import Unavailable
 from obsvc.messaging import topology
@@ -43,8 +44,8 @@ class Publisher:
         self._durable = durable
         self._confirm_timeout = confirm_timeout
         self._lock = threading.Lock()
-        self._connection: kombu.Connection | None = None
-        self._channel = None
+        self._connection: Connection | None = None
+        self._channel: Any = None  # kombu's and amqp's channels have no types
 
     def publish(self, routing_key: str, body: bytes) -> None:
         """Send ``body`` (JSON) and return when the broker has confirmed it.
@@ -71,9 +72,8 @@ class Publisher:
             self._drop()
 
     def _publish(self, routing_key: str, body: bytes) -> None:
-        if self._connection is None:
-            self._open()
-        with translated(self._connection, f"publishing on exchange {self._exchange}"):
+        connection = self._connection or self._open()
+        with translated(connection, f"publishing on exchange {self._exchange}"):
             message = self._channel.prepare_message(
                 body,
                 priority=0,
@@ -85,7 +85,7 @@ class Publisher:
             options = {"confirm_timeout": self._confirm_timeout} if self._broker.is_amqp else {}
             self._channel.basic_publish(message, exchange=self._exchange, routing_key=routing_key, **options)
 
-    def _open(self) -> None:
+    def _open(self) -> Connection:
         connection = self._broker.connect()
         try:
             topology.ensure_exchange(connection, self._exchange, durable=self._durable)
@@ -97,6 +97,7 @@ class Publisher:
             release(connection)
             raise
         self._connection = connection
+        return connection
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import amqp.exceptions
-import kombu
+from kombu.connection import Connection
 
 from obsvc.exceptions import Unavailable
 from obsvc.messaging.connection import translated
@@ -73,7 +73,7 @@ def queue_name(member: str, bus: str) -> str:
     return "obsvc." + ".".join(re.sub(r"[^A-Za-z0-9._@-]", "_", part) for part in (member, bus))
 
 
-def ensure_exchange(connection: kombu.Connection, name: str, *, durable: bool = False) -> bool:
+def ensure_exchange(connection: Connection, name: str, *, durable: bool = False) -> bool:
     """See that the topic exchange ``name`` is there, in whatever shape; True when it was.
 
     durable: for one that is missing; False is oslo.messaging's default, so that the service's own declaration
@@ -90,7 +90,7 @@ def ensure_exchange(connection: kombu.Connection, name: str, *, durable: bool = 
                 return True  # somebody else declared it in between
 
 
-def _exists(connection: kombu.Connection, name: str) -> bool:
+def _exists(connection: Connection, name: str) -> bool:
     with _channel(connection) as channel:
         try:
             channel.exchange_declare(exchange=name, type="topic", passive=True)
@@ -102,7 +102,7 @@ def _exists(connection: kombu.Connection, name: str) -> bool:
 
 
 def declare_own_queue(
-    connection: kombu.Connection,
+    connection: Connection,
     queue: QueueSettings,
     exchanges: Iterable[str],
     routing_keys: Iterable[str],
@@ -127,7 +127,7 @@ def declare_own_queue(
     return Declared(missing, tuple(made), tuple(unbound))
 
 
-def _bind(connection: kombu.Connection, queue: str, exchange: str, routing_keys: tuple[str, ...]) -> bool:
+def _bind(connection: Connection, queue: str, exchange: str, routing_keys: tuple[str, ...]) -> bool:
     """Bind, and see that the exchange is there; True when it was."""
     there = ensure_exchange(connection, exchange)
     with translated(connection, f"binding {queue} to exchange {exchange}"), _channel(connection) as channel:
@@ -138,7 +138,7 @@ def _bind(connection: kombu.Connection, queue: str, exchange: str, routing_keys:
     return there
 
 
-def _declare_queue(connection: kombu.Connection, queue: QueueSettings) -> bool:
+def _declare_queue(connection: Connection, queue: QueueSettings) -> bool:
     """True when the queue had to be made."""
     with translated(connection, f"declaring queue {queue.name}"):
         if queue_length(connection, queue.name) is not None:
@@ -154,19 +154,19 @@ def _declare_queue(connection: kombu.Connection, queue: QueueSettings) -> bool:
         return True
 
 
-def _declare_one(connection: kombu.Connection, name: str, arguments: dict[str, Any]) -> int:
+def _declare_one(connection: Connection, name: str, arguments: dict[str, Any]) -> int:
     """The messages in the queue, which is there now; made by ``arguments`` where it was missing."""
     with _channel(connection) as channel:
         try:
-            return channel.queue_declare(
+            return int(channel.queue_declare(
                 queue=name, durable=True, auto_delete=False, exclusive=False, arguments=arguments
-            ).message_count
+            ).message_count)
         except amqp.exceptions.PreconditionFailed as error:
             LOG.warning("queue %s is used as it is: %s", name, error.reply_text)
             return 0
 
 
-def _declare_marker(connection: kombu.Connection, queue: QueueSettings) -> int | None:
+def _declare_marker(connection: Connection, queue: QueueSettings) -> int | None:
     """The messages in the overflow marker, which is there now; None where it may not be made."""
     try:
         return _declare_one(connection, queue.marker, queue.marker_arguments())
@@ -174,7 +174,7 @@ def _declare_marker(connection: kombu.Connection, queue: QueueSettings) -> int |
         return None
 
 
-def take_overflow(connection: kombu.Connection, queue: QueueSettings) -> bool:
+def take_overflow(connection: Connection, queue: QueueSettings) -> bool:
     """Whether our queue has dropped messages since this was last asked.  Raises Unavailable.
 
     False where the queue has no marker: an older one that is used as it is, or a broker that does not allow it.
@@ -189,25 +189,19 @@ def take_overflow(connection: kombu.Connection, queue: QueueSettings) -> bool:
         return True
 
 
-def queue_length(connection: kombu.Connection, name: str) -> int | None:
+def queue_length(connection: Connection, name: str) -> int | None:
     """Messages that wait in the queue (without those delivered and not acknowledged); None when there is none."""
     with translated(connection, f"looking for queue {name}"), _channel(connection) as channel:
         try:
-            return channel.queue_declare(queue=name, passive=True).message_count
+            return int(channel.queue_declare(queue=name, passive=True).message_count)
         except connection.channel_errors as error:
             if _code(error) != _MISSING:
                 raise
             return None
 
 
-def delete_queue(connection: kombu.Connection, name: str) -> None:
-    """Delete the queue, whatever it holds (a member that is removed for good; tests)."""
-    with translated(connection, f"deleting queue {name}"), _channel(connection) as channel:
-        channel.queue_delete(queue=name)
-
-
 @contextlib.contextmanager
-def _channel(connection: kombu.Connection) -> Iterator[Any]:
+def _channel(connection: Connection) -> Iterator[Any]:
     """A channel for one question: an answer of 4xx closes it, and nothing else then goes with it."""
     channel = connection.default_channel if _virtual(connection) else connection.channel()
     try:
@@ -218,8 +212,8 @@ def _channel(connection: kombu.Connection) -> Iterator[Any]:
                 channel.close()
 
 
-def _virtual(connection: kombu.Connection) -> bool:
-    return connection.transport.driver_type != "amqp"
+def _virtual(connection: Connection) -> bool:
+    return bool(connection.transport.driver_type != "amqp")
 
 
 def _code(error: BaseException) -> int | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from obsvc.exceptions import UndecodableMessage
 
-#: Bytes of the largest body that is looked into.  Real ones are below 50 KB (BASELINES); RabbitMQ's own limit is
+#: Bytes of the largest body that is looked into.  Real ones are below 50 KB; RabbitMQ's own limit is
 #: 128 MB.  A body beyond this becomes a dead letter.
 MAX_BODY = 16 * 1024 * 1024
 
@@ -53,11 +53,6 @@ _encode = msgspec.json.Encoder().encode
 def pack(inner: dict[str, Any]) -> bytes:
     """The body that driver ``messagingv2`` would send for ``inner``, a whole inner notification."""
     return _encode({"oslo.version": VERSION, "oslo.message": _encode(inner).decode()})
-
-
-def pack_bare(inner: dict[str, Any]) -> bytes:
-    """The body that the older driver ``messaging`` would send."""
-    return _encode(inner)
 
 
 def unpack(body: bytes | str, *, max_body: int = MAX_BODY) -> dict[str, Any]:

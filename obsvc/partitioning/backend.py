@@ -71,7 +71,8 @@ class Backend:
         options = {"timeout": str(seconds)} if url.startswith("file:") else {
             "membership_timeout": str(seconds), "timeout": str(self._timeout)
         }
-        self._coordinator = self._guard(lambda: coordination.get_coordinator(url, member_id, **options))
+        self._coordinator = self._guard(
+            lambda: coordination.get_coordinator(url, member_id, characteristics=(), **options))
         self._guard(self._coordinator.start)
 
     @property
@@ -88,7 +89,7 @@ class Backend:
             found = self._get(lambda: self._coordinator.get_members(self._group))
         except coordination.GroupNotCreated:
             return None
-        return {item.encode() if isinstance(item, str) else item for item in found}
+        return {_as_bytes(item) for item in found}
 
     def join(self) -> None:
         """Be in the group, under this connection's lease, whatever an earlier connection left there."""
@@ -172,6 +173,11 @@ def read_members(urls: Sequence[str], group: str, *, lease: float = 10.0) -> lis
         except Unavailable as error:
             failures.append(error.message)
     raise Unavailable("; ".join(failures))
+
+
+def _as_bytes(member_id: bytes | str) -> bytes:
+    """The file driver has text where its types say bytes."""
+    return member_id.encode() if isinstance(member_id, str) else member_id
 
 
 def decode(ids: Iterable[bytes]) -> list[MemberId]:

@@ -14,7 +14,7 @@ from obsvc.engine_client.contract import Empty, PartitioningApi
 from obsvc.engine_client.observations import PartitionsRequest
 from obsvc.engine_client.ownership import ClaimRequest, MemberState, PartitionClaim, ReleaseRequest
 from obsvc.exceptions import ObsvcError, Unavailable
-from obsvc.model import MemberId, PartitionId
+from obsvc.model import Generation, MemberId, PartitionId
 from obsvc.partitioning import plan
 from obsvc.partitioning.assignment import assign
 from obsvc.partitioning.engine_health import EngineHealth
@@ -80,10 +80,10 @@ class Claimer:
         else:
             self._pending = None  # made in another world; what it may have been granted is let go of with the beats
 
-    def claim_missing(self, view: MembershipView, *, ready: bool, still: Callable[[], bool]) -> None:
+    def claim_missing(self, view: MembershipView, *, ready: bool, may_continue: Callable[[], bool]) -> None:
         """Claim what is assigned to us and not held.
 
-        view: the newest.  ready: see :func:`plan.claims`.  still: asked before each page, whether to go on.
+        view: the newest.  ready: see :func:`plan.claims`.  may_continue: asked before each page.
         """
         names, assignment = self._assignment
         unavailable = self._holding.grants.unavailable(self._clock.monotonic(), view.seen_at)
@@ -99,7 +99,7 @@ class Claimer:
             alive |= {owner.name for owner in owners.values() if owner in at_work}
         claims = plan.claims(self._member, wanted, owners, alive, ready=ready)
         for page in batched(claims, PAGE):
-            if not still():
+            if not may_continue():
                 return
             self._send(self._new(page))
 
@@ -162,7 +162,7 @@ class Claimer:
         if releasing:
             self._holding.tell_idle()
 
-    def release_orphans(self, granted: Collection[tuple[PartitionId, int]]) -> bool:
+    def release_orphans(self, granted: Collection[tuple[PartitionId, Generation]]) -> bool:
         """Let go of what the engine holds as granted to us and we never heard of; True when there was any."""
         orphans = self._holding.grants.orphans(granted)
         if not orphans or self.pending:

@@ -22,17 +22,19 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from obsvc.engine_client.contract import CONTRACT_VERSION, PartitioningApi
-from obsvc.engine_client.ownership import ASK_STANDS, Beat, MemberState
+from obsvc.engine_client.ownership import Beat, MemberState
 from obsvc.exceptions import ObsvcError
 from obsvc.model import Generation, MemberId, PartitionId, partition_of_id
-from obsvc.partitioning.claimer import REPEAT_MAX, Claimer
+from obsvc.partitioning import lifecycle
+from obsvc.partitioning.claimer import Claimer
 from obsvc.partitioning.engine_check import RETRY_PAUSE
 from obsvc.partitioning.engine_health import EngineHealth
 from obsvc.partitioning.holding import Holding
+from obsvc.partitioning.lifecycle import Stage
 from obsvc.partitioning.membership import Membership, MembershipView
 from obsvc.partitioning.partition_worker import OwnershipSettings, PartitionWorker
 from obsvc.partitioning.views import ViewState
@@ -43,10 +45,6 @@ from obsvc.process.threads import Loop
 __all__ = ["PartitionWorker", "Ownership", "OwnershipSettings"]
 
 LOG = logging.getLogger(__name__)
-
-#: Beats by which another member's view may be newer than ours while both lost the backend at the same moment.
-ASKER_BEATS = 2
-
 
 class Ownership:
     """What this member owns.  ``partitions``: P."""
@@ -78,14 +76,10 @@ class Ownership:
         self._claimer = Claimer(
             engine, member, partitions, self._holding, self._engine_health, self._clock, self._settings
         )
-        self._stopping = threading.Event()
-        self._ending = False  # this process hands everything over for its end
-        self._drained: bool | None = None  # by an operator; None: the engine has not said yet
+        self._stage = Stage.STARTING
+        self._stage_lock = threading.Lock()  # held while the group is joined or left, so that the two go together
         self._leaving_since = float("-inf")  # monotonic seconds
         self._acknowledged_state: MemberState | None = None  # in the newest beat that was answered
-        self._left = False
-        self._joined = False
-        self._begun = False
         self._view_lock = threading.Lock()
         self._view = ViewState(member.name, self._settings.beat_interval, self._settings.lease)
         self._work = threading.Event()
@@ -94,11 +88,10 @@ class Ownership:
         self._claims = Loop("ownership-claims", self._claim_loop)
         membership.subscribe(self._on_view)
 
-    # --- for the observer's wiring
+    # --- for whoever runs the member
 
     def start(self) -> None:
         """Begin; the engine has been found to fit (``engine_check``), and need not answer now."""
-        self._begun = True
         self._membership.start()
         self._beats.start()
         self._claims.start()
@@ -109,7 +102,8 @@ class Ownership:
         Says so to the engine first, so that the others ask instead of taking, then leaves the group.
         """
         end = self._clock.monotonic() + timeout
-        self._ending = True
+        with self._stage_lock:
+            self._stage = Stage.ENDING
         self._beat_safely()
         self._work.set()  # the hand-over does not wait for a backend that is away
         self._membership.leave(timeout=min(max(0.0, end - self._clock.monotonic()) / 2, self._settings.lease))
@@ -117,7 +111,7 @@ class Ownership:
 
     def stop(self, timeout: float = 5.0) -> None:
         """End at once, without handing anything over (see :meth:`drain`): say goodbye, leave, end the threads."""
-        self._stopping.set()
+        begun = self._beats.alive
         for loop in (self._claims, self._beats):
             loop.stop()
         self._work.set()
@@ -126,8 +120,9 @@ class Ownership:
             if loop.alive:
                 loop.join(timeout)
         self._membership.stop(timeout)
-        self._left = True
-        if self._begun:
+        with self._stage_lock:
+            self._stage = Stage.LEFT
+        if begun:
             self._beat_safely()
 
     def held(self) -> Mapping[PartitionId, Generation]:
@@ -136,11 +131,8 @@ class Ownership:
 
     @property
     def state(self) -> MemberState:
-        if self._left:
-            return MemberState.LEFT
-        if self._ending or self._drained:
-            return MemberState.DRAINING
-        return MemberState.ACTIVE if self._joined else MemberState.JOINING
+        """As the engine is told with the next beat."""
+        return self._stage.member_state
 
     @property
     def last_error(self) -> str | None:
@@ -224,12 +216,14 @@ class Ownership:
             self._work.set()
 
     def _take_drained(self, *, drained: bool) -> None:
-        if drained != bool(self._drained):
+        with self._stage_lock:
+            before = self._stage
+            after = self._stage = lifecycle.after_beat(before, drained=drained)
+        if before.leaving != after.leaving:
             self._leaving_since = self._clock.monotonic()
             LOG.info("member %s is %s", self.member, "drained by an operator" if drained else "drained no more")
             self._beat_now.set()  # the engine is to know before the group does
-        first, self._drained = self._drained is None, drained
-        if first or drained:
+        if before is Stage.STARTING or drained:
             self._work.set()
 
     def _beat_message(self, held: int) -> Beat:
@@ -252,17 +246,37 @@ class Ownership:
         """Do what there is to do now.  Returns the seconds after which to look again.  Raises ObsvcError."""
         self._claimer.send_releases()
         self._join_or_leave()
-        state = self._settle()
-        assignment = self._claimer.assigned(state.acted)
-        believed, asked_after = self._believed(assignment)
-        self._holding.hand_over(believed, asked_after=asked_after, everything=self._ending)
-        self._claimer.settle_pending(still=not self._leaving and self._fresh())
-        view = self._membership.view()
-        if view is not None and self._may_claim(view) and self._clock.monotonic() >= self._claimer.next_at:
-            self._claimer.claim_missing(view, ready=self._worker.ready(), still=self._may_continue)
-        return self._pause(state)
+        due_at, assignment = self._act_on_view()
+        decision, _ = self._decide(due_at, assignment)
+        self._holding.hand_over(
+            assignment if decision.judge_by_assignment else None,
+            asked_after=decision.asked_after, everything=decision.hand_over_everything,
+        )
+        self._claimer.settle_pending(still=decision.resend_claim)
+        decision, view = self._decide(due_at, assignment)
+        if view is not None and decision.claim:
+            self._claimer.claim_missing(view, ready=self._worker.ready(), may_continue=self._may_continue)
+        decision, _ = self._decide(due_at, assignment)
+        return decision.again_in
 
-    def _settle(self) -> ViewState:
+    def _decide(
+        self, due_at: float | None, assignment: Sequence[str]
+    ) -> tuple[lifecycle.Decision, MembershipView | None]:
+        """What to do as things are at this very moment, and the view that it is decided by."""
+        view = self._membership.view()
+        return lifecycle.decide(self._stage, lifecycle.Situation(
+            now=self._clock.monotonic(), lease=self._settings.lease, beat_interval=self._settings.beat_interval,
+            leaving_since=self._leaving_since, view_seen_at=float("-inf") if view is None else view.seen_at,
+            in_view=view is not None and self.member in view.members, view_due_at=due_at,
+            claim_unknown=self._claimer.pending, claim_at=self._claimer.next_at, has_assignment=bool(assignment),
+        )), view
+
+    def _act_on_view(self) -> tuple[float | None, Sequence[str]]:
+        """When the next view is to be acted on, and the assignment by the one that is acted on now."""
+        state = self._settled_view()
+        return state.due_at(), self._claimer.assigned(state.acted)
+
+    def _settled_view(self) -> ViewState:
         """The view to act on.  Asks the engine who is at work of those that the newest view misses."""
         view, now = self._view, self._clock.monotonic()
         at_work = self._claimer.at_work() if view.lost and view.is_due(now) else ()
@@ -272,58 +286,20 @@ class Ownership:
                 self._view = self._view.settled(now, heard)
             return self._view
 
-    @property
-    def _leaving(self) -> bool:
-        """Hands over and takes nothing."""
-        return self._ending or bool(self._drained)
-
-    def _believed(self, assignment: tuple[str, ...]) -> tuple[tuple[str, ...] | None, float]:
-        """What an ask is judged by: the assignment; None where the asker knows better, and since when he must have
-        asked for that (monotonic seconds).
-
-        A view that is too old says nothing; but as long as the others' may be as old, neither does their asking: with
-        the backend away for everybody, what is let go of would be nobody's until it is back.
-        """
-        if self._leaving:
-            return None, self._leaving_since
-        if assignment and self._fresh():
-            return assignment, float("-inf")
-        view = self._membership.view()
-        seen_at = view.seen_at if view is not None else float("-inf")
-        return None, seen_at + self._settings.lease + ASKER_BEATS * self._settings.beat_interval + ASK_STANDS
-
     def _may_continue(self) -> bool:
-        return not self._leaving and not self._stopping.is_set()
+        return not self._stage.leaving and not self._claims.stopping
 
     def _join_or_leave(self) -> None:
-        if self._ending:
-            return  # drain() leaves
-        if not self._joined and self._drained is False and self._worker.ready():
-            LOG.info("member %s consumes every bus and joins", self.member)
-            self._joined = True
-            self._membership.join()
-            self._beat_now.set()
-        elif self._joined and self._drained and self._acknowledged_state is MemberState.DRAINING:
-            LOG.info("member %s leaves the group, and hands over what it is asked for", self.member)
-            self._joined = False
-            self._membership.leave(timeout=0)
-
-    def _pause(self, state: ViewState) -> float:
-        now = self._clock.monotonic()
-        due, claim_at = state.due_at(), self._claimer.next_at
-        times = [now + self._settings.beat_interval, claim_at if claim_at > now else now + 60]
-        if due is not None:
-            times.append(due)
-        if not self._joined:
-            times.append(now + min(REPEAT_MAX, self._settings.beat_interval))
-        return max(0.01, min(times) - now)
-
-    def _fresh(self) -> bool:
-        view = self._membership.view()
-        return view is not None and self._clock.monotonic() - view.seen_at <= self._settings.lease
-
-    def _may_claim(self, view: MembershipView) -> bool:
-        return (
-            self._joined and not self._leaving and not self._claimer.pending and self._fresh()
-            and self.member in view.members
-        )
+        ready = self._stage is Stage.JOINING and self._worker.ready()
+        with self._stage_lock:
+            before = self._stage
+            after = self._stage = lifecycle.after_step(before, ready=ready, acknowledged=self._acknowledged_state)
+            if after is before:
+                return
+            if after is Stage.ACTIVE:
+                LOG.info("member %s consumes every bus and joins", self.member)
+                self._membership.join()
+                self._beat_now.set()
+            else:
+                LOG.info("member %s leaves the group, and hands over what it is asked for", self.member)
+                self._membership.leave(timeout=0)

@@ -18,6 +18,7 @@ import uuid
 import pytest
 
 from obsvc.messaging import Publisher, topology, wire
+from tests.support.broker import delete_queue
 from tests.support.processes.deployment import Deployment, SimulatedCloud, http_json
 from tests.support.processes.listening import connected
 from tests.support.processes.servers import RabbitMQ, free_port, own, wait_until
@@ -192,7 +193,7 @@ def test_without_a_client_certificate_the_broker_refuses(scene):
         process.kill()
         del scene.deployment.processes["observer-bare"]
     with connected(scene.second.url) as connection:
-        topology.delete_queue(connection, topology.queue_name("observer-bare", "second"))
+        delete_queue(connection, topology.queue_name("observer-bare", "second"))
 
 
 def test_a_bus_dies_and_returns_and_the_other_is_undisturbed(scene):
@@ -229,7 +230,7 @@ def test_our_queues_deleted_under_the_consumer(scene):
     with connected(scene.first.url) as connection:
         for queue in scene.queues("cloud"):
             scene.watching.change(scene.plain[:5])
-            topology.delete_queue(connection, queue)
+            delete_queue(connection, queue)
             scene.watching.change(scene.plain[5:10] + scene.networks[:2])
     scene.wait_whole(HEALED, "the queues' deletion")
     assert scene.gaps("cloud", "queue_vanished") == vanished + 2

@@ -12,6 +12,7 @@ import pytest
 from obsvc.exceptions import Unavailable
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging import Publisher, topology, wire
+from tests.support.broker import delete_queue
 from tests.support.processes.listening import connected, hearing, instance_update
 from tests.support.processes.servers import wait_until
 
@@ -190,7 +191,7 @@ def test_members_each_hear_everything(url):
 def test_deleted_queue_is_made_again_and_is_a_gap(url):
     with hearing(bus(url)) as heard:
         with connected(url) as connection:
-            topology.delete_queue(connection, heard.listener.queue)
+            delete_queue(connection, heard.listener.queue)
         wait_until(lambda: heard.gaps, bound=30, what="a gap")
         assert heard.gaps == ["queue_vanished"]
         heard.wait_consuming()

@@ -14,6 +14,7 @@ from obsvc.messaging import wire
 from obsvc.model import Family, Ref, Urgency
 from tests.fuzz.corpus import samples
 from tests.fuzz.mutate import mutation
+from tests.support.broker import pack_bare
 from tests.support.notifications import SERVER, message, versioned
 
 DECODER = Decoder(load(), region="R")
@@ -65,7 +66,7 @@ def test_damaged_ones():
     assert sum(found is not None for found in told) > 200
 
 
-@pytest.mark.parametrize("pack", [wire.pack, wire.pack_bare])
+@pytest.mark.parametrize("pack", [wire.pack, pack_bare])
 @pytest.mark.parametrize(
     ("event", "payload", "told"),
     [
@@ -107,7 +108,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("pack", [wire.pack, wire.pack_bare])
+@pytest.mark.parametrize("pack", [wire.pack, pack_bare])
 @pytest.mark.parametrize(("event", "payload"), ODD)
 def test_what_is_odd_is_left_to_the_decoder(event, payload, pack):
     assert peeked(pack(message(event, payload))) is None
