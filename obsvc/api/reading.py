@@ -64,17 +64,17 @@ class Reader:
             together, self._asked = self._asked[:TOGETHER], self._asked[TOGETHER:]
         error: ObsvcError | None = ObsvcError("the request was cut off: send it again")
         try:
-            refs = tuple(dict.fromkeys(each.ref for each in together))
-            found = {each.ref: each for each in self._engine.read_resources(ReadRequest(refs)).resources}
-            for each in together:
-                each.found = found.get(each.ref)
+            refs = tuple(dict.fromkeys(question.ref for question in together))
+            by_ref = {resource.ref: resource for resource in self._engine.read_resources(ReadRequest(refs)).resources}
+            for question in together:
+                question.found = by_ref.get(question.ref)
             error = None
         except ObsvcError as failed:
             error = failed
         finally:
-            for each in together:
-                each.error, each.leads = error, False
-                each.woken.set()
+            for question in together:
+                question.error, question.leads = error, False
+                question.woken.set()
             with self._lock:
                 if self._asked:
                     self._asked[0].leads = True

@@ -1,7 +1,7 @@
 """How the cluster stands, in one sentence and then in numbers.  Pure: what was read comes in, the document goes out.
 
-A *problem* is something that somebody should look into; what passes by itself within a hand-over's time (partitions on
-their way from one member to another) is told, and is none.
+A *problem* is something that an operator should look into.  What passes by itself within the time of a hand-over
+(partitions on their way from one member to another) is reported, and is no problem.
 """
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ def status(
     members: Sequence[MemberRecord], partitions: Sequence[PartitionRecord], duties: Sequence[DutyRecord],
     proposal: Proposal, now: float,
 ) -> Status:
-    """The document.  now: the engine's clock, by which all of these are told."""
-    alive = [one for one in members if one.alive and one.beat.state is not MemberState.LEFT]
-    owned = [one for one in partitions if one.owner is not None]
-    moving = [one for one in partitions
-              if proposal.owners and one.owner is not None and one.owner.name != proposal.owner(one.partition)]
+    """The document.  now: the engine's clock, by which all times here are given."""
+    alive = [member for member in members if member.alive and member.beat.state is not MemberState.LEFT]
+    owned = [partition for partition in partitions if partition.owner is not None]
+    moving = [partition for partition in partitions
+              if proposal.owners and partition.owner is not None
+              and partition.owner.name != proposal.owner(partition.partition)]
     problems = [
         *_of_members(members, alive, proposal, now), *_of_partitions(partitions, owned, members),
         *_of_buses(alive), *_of_duties(duties, now),
     ]
     return Status(
         verdict=_verdict(alive, partitions, owned, moving, problems), ok=not problems, problems=tuple(problems),
-        members=len(alive), members_caught_up=sum(one.beat.caught_up for one in alive),
-        drained=tuple(sorted(one.beat.member.name for one in alive if one.drained_at is not None)),
+        members=len(alive), members_caught_up=sum(member.beat.caught_up for member in alive),
+        drained=tuple(sorted(member.beat.member.name for member in alive if member.drained_at is not None)),
         partitions=len(partitions), owned=len(owned), moving=len(moving),
-        observed=sum(one.observed for one in partitions), unsettled=sum(one.beat.unsettled for one in alive),
-        oldest_unsettled=max((one.beat.oldest_unsettled for one in alive), default=0.0), buses=_buses(alive),
-        duties=len(duties), duties_led=sum(one.leader is not None for one in duties), engine_time=now,
+        observed=sum(partition.observed for partition in partitions),
+        unsettled=sum(member.beat.unsettled for member in alive),
+        oldest_unsettled=max((member.beat.oldest_unsettled for member in alive), default=0.0), buses=_buses(alive),
+        duties=len(duties), duties_led=sum(duty.leader is not None for duty in duties), engine_time=now,
     )
 
 
@@ -68,16 +70,16 @@ def _of_members(
         yield "no member runs: start 'obsvc observer'"
     if proposal.note is not None and alive:
         yield f"{proposal.note}: what is granted stays, nobody new takes over"
-    for one in members:
-        if not one.alive and one.granted:
-            yield (f"{one.beat.member.name} has been silent for {now - one.last_beat_at:.0f} s and holds "
-                   f"{_count(one.granted, 'partition')}")
+    for member in members:
+        if not member.alive and member.granted:
+            yield (f"{member.beat.member.name} has been silent for {now - member.last_beat_at:.0f} s and holds "
+                   f"{_count(member.granted, 'partition')}")
     views = _views(alive)
     if len(views) > 1:
-        told = "; ".join(f"{_names(names)} see {_names(view)}" for view, names in sorted(views.items()))
-        yield f"members disagree on who is there: {told}"
-    for one in alive:
-        name, beat = one.beat.member.name, one.beat
+        groups = "; ".join(f"{_names(names)} see {_names(view)}" for view, names in sorted(views.items()))
+        yield f"members disagree on who is there: {groups}"
+    for member in alive:
+        name, beat = member.beat.member.name, member.beat
         if beat.oldest_unsettled > LATE:
             yield f"{name} is behind: its oldest unsettled message is {beat.oldest_unsettled:.0f} s old"
         if beat.open_breakers:
@@ -87,9 +89,9 @@ def _of_members(
 def _views(alive: Iterable[MemberRecord]) -> dict[tuple[str, ...], list[str]]:
     """Who has which view; one that has only just begun has none yet."""
     views: dict[tuple[str, ...], list[str]] = {}
-    for one in alive:
-        if one.beat.state is not MemberState.JOINING:
-            views.setdefault(one.beat.view, []).append(one.beat.member.name)
+    for member in alive:
+        if member.beat.state is not MemberState.JOINING:
+            views.setdefault(member.beat.view, []).append(member.beat.member.name)
     return views
 
 
@@ -97,10 +99,10 @@ def _of_partitions(
     partitions: Sequence[PartitionRecord], owned: Sequence[PartitionRecord], members: Iterable[MemberRecord]
 ) -> Iterable[str]:
     if len(owned) < len(partitions):
-        nobody = [one.partition for one in partitions if one.owner is None]
+        nobody = [partition.partition for partition in partitions if partition.owner is None]
         yield f"{_count(len(nobody), 'partition')} owned by nobody: {_names(map(str, nobody))}"
-    known = {one.beat.member for one in members}
-    strange = {str(one.owner) for one in owned if one.owner not in known}
+    known = {member.beat.member for member in members}
+    strange = {str(partition.owner) for partition in owned if partition.owner not in known}
     if strange:
         yield f"granted to members that never beat: {_names(sorted(strange))}"
 
@@ -113,24 +115,24 @@ def _of_buses(alive: Sequence[MemberRecord]) -> Iterable[str]:
 
 
 def _of_duties(duties: Sequence[DutyRecord], now: float) -> Iterable[str]:
-    leaderless = [one.name for one in duties if one.leader is None]
+    leaderless = [duty.name for duty in duties if duty.leader is None]
     if leaderless:
         yield f"duties without a leader: {_names(leaderless)}"
-    for one in duties:
-        due = one.next_run_at if one.running_since is None else one.running_since
-        if due is not None and now - due > max(LATE, one.interval):
-            yield f"duty {one.name} is overdue by {now - due:.0f} s" + (
-                f": {one.last_error}" if one.last_error else "")
+    for duty in duties:
+        due = duty.next_run_at if duty.running_since is None else duty.running_since
+        if due is not None and now - due > max(LATE, duty.interval):
+            yield f"duty {duty.name} is overdue by {now - due:.0f} s" + (
+                f": {duty.last_error}" if duty.last_error else "")
 
 
 def _buses(alive: Iterable[MemberRecord]) -> dict[str, BusSummary]:
-    found: dict[str, BusSummary] = {}
-    for one in alive:
-        for bus in one.beat.buses:
-            before = found.get(bus.name, BusSummary(0, 0))
+    buses: dict[str, BusSummary] = {}
+    for member in alive:
+        for bus in member.beat.buses:
+            before = buses.get(bus.name, BusSummary(0, 0))
             error = before.last_error if bus.connected else bus.last_error or before.last_error
-            found[bus.name] = BusSummary(before.members + 1, before.connected + bus.connected, error)
-    return found
+            buses[bus.name] = BusSummary(before.members + 1, before.connected + bus.connected, error)
+    return buses
 
 
 def _count(number: int, what: str) -> str:
@@ -138,6 +140,6 @@ def _count(number: int, what: str) -> str:
 
 
 def _names(names: Iterable[str]) -> str:
-    some = list(names)
-    more = f" and {len(some) - NAMED} more" if len(some) > NAMED else ""
-    return (", ".join(some[:NAMED]) or "nobody") + more
+    listed = list(names)
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return (", ".join(listed[:NAMED]) or "nobody") + more

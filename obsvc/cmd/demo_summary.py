@@ -24,10 +24,10 @@ def looks(calls: Iterable[Mapping[str, Any]]) -> list[Call]:
     """The looks of observers in the simulated cloud's call log: each GET of one resource, and of a list by ids one
     for each id that it answered."""
     return [
-        Call(call["time"], call["caller"], each)
+        Call(call["time"], call["caller"], resource_id)
         for call in calls
         if call["method"] == "GET" and call["caller"].startswith("observer ")
-        for each in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
+        for resource_id in ([call["resource_id"]] if call["resource_id"] else call["resource_ids"])
     ]
 
 
@@ -51,29 +51,29 @@ def doubles(
     belongs to the takeover, and is counted as one of its looks.
     """
     last: dict[tuple[str, int], Call] = {}
-    found = []
-    for call in sorted(calls, key=lambda each: each.at):
+    seen_twice = []
+    for call in sorted(calls, key=lambda call: call.at):
         state = bisect.bisect_right(changes.get(call.resource_id, ()), call.at)
         before = last.get((call.resource_id, state))
         if before is not None and before.caller != call.caller:
             grants = granted_at.get(call.resource_id, ())
             if not any(before.at <= at <= call.at for at in grants):
-                found.append(Double(call.resource_id, before.caller, call.caller, call.at))
+                seen_twice.append(Double(call.resource_id, before.caller, call.caller, call.at))
         last[call.resource_id, state] = call
-    return found
+    return seen_twice
 
 
 def parse_metrics(text: str) -> dict[str, float]:
     """Prometheus text as ``{'name{labels}': value}``; lines that are no samples are left out."""
-    found = {}
+    samples = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
             name, _, value = line.rpartition(" ")
             try:
-                found[name] = float(value)
+                samples[name] = float(value)
             except ValueError:
                 continue
-    return found
+    return samples
 
 
 def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> int:
@@ -83,19 +83,19 @@ def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> i
         value
         for process in samples
         for sample, value in process.items()
-        if sample.partition("{")[0] == name and all(each in sample for each in wanted)
+        if sample.partition("{")[0] == name and all(label in sample for label in wanted)
     ))
 
 
 def by_label(samples: Iterable[Mapping[str, float]], name: str, label: str) -> dict[str, int]:
     """One counter summed over several processes, by the values of one label."""
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for process in samples:
         for sample, value in process.items():
             match = re.search(rf'[{{,]{label}="([^"]*)"', sample)
             if sample.partition("{")[0] == name and match and value:
-                found[match[1]] = found.get(match[1], 0) + int(value)
-    return found
+                totals[match[1]] = totals.get(match[1], 0) + int(value)
+    return totals
 
 
 def counted(members: Sequence[Mapping[str, float]], fetches: int, state_changes: int) -> dict[str, Any]:

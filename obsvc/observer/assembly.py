@@ -20,7 +20,10 @@ from obsvc.cloud.sessions import CloudSessions
 from obsvc.engine_client.contract import EngineInfo, MemberApi
 from obsvc.model import MemberId
 from obsvc.observer.duties import leader
-from obsvc.observer.duties.assemble import make_leader
+from obsvc.observer.duties.leader import Leader, LeaderSettings
+from obsvc.observer.duties.listing import Lister
+from obsvc.observer.duties.pace import PaceSettings
+from obsvc.observer.duties.sweep import Sweeper
 from obsvc.observer.engine_link.dead_letters import DeadLetters
 from obsvc.observer.engine_link.lists import ListFollower, ListLoader
 from obsvc.observer.engine_link.marks import Marker
@@ -226,10 +229,17 @@ class Observer:
 
     def _make_duties(self) -> None:
         """What carries out the duties that this member leads."""
-        self._duties = make_leader(
-            self._conf, engine=self._engine, member=self.member, catalog=self._catalog, sessions=self._sessions,
-            gate=self._gate, kinds=(self._holdings, self._selectors), leads=self._ownership.leads,
-            consumes=self._buses.consumes, wall=self._engine_clock.time, clock=self._clock,
+        pace = PaceSettings.from_conf(self._conf)
+        sweeper = Sweeper(
+            engine=self._engine, member=self.member, catalog=self._catalog, pace=pace,
+            overlap=self._conf.sweep.overlap,
+            lister=Lister(self._catalog, self._sessions, self._gate, engine_time=self._engine_clock.time,
+                          clock=self._clock),
+        )
+        self._duties = Leader(
+            LeaderSettings(pace, enabled=self._conf.sweep.enabled), engine=self._engine, catalog=self._catalog,
+            sweeper=sweeper, kinds=(self._holdings, self._selectors), leads=self._ownership.leads,
+            consumes=self._buses.consumes, clock=self._clock,
         )
 
     def _connect_buses(self) -> None:

@@ -39,9 +39,9 @@ def truth_of(resource: Resource) -> dict[str, Any]:
         "metadata": body.get("metadata") or {}, "properties": body.get("properties"),
         "description": body.get("description"),
         "created": resource.created, "task_state": body.get("OS-EXT-STS:task_state"),
-        "revisions": [{"number": each.number, "time": each.time, "visible_at": each.visible_at, "status": each.status,
-                       "task_state": each.task_state}
-                      for each in resource.revisions],
+        "revisions": [{"number": revision.number, "time": revision.time, "visible_at": revision.visible_at,
+                       "status": revision.status, "task_state": revision.task_state}
+                      for revision in resource.revisions],
     }
 
 
@@ -101,8 +101,9 @@ class Control:
         kind, resource_id = req.get_param("type"), req.get_param("id")
         with self.cloud.world.lock:
             resp.media = {"time": self.cloud.now, "resources": [
-                truth_of(each) for each in self.cloud.world.everything()
-                if (deleted or not each.gone) and kind in (None, each.type) and resource_id in (None, each.id)]}
+                truth_of(resource) for resource in self.cloud.world.everything()
+                if (deleted or not resource.gone) and kind in (None, resource.type)
+                and resource_id in (None, resource.id)]}
 
     # behind everybody's back
 

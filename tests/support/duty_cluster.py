@@ -78,7 +78,7 @@ class Member:
     def __init__(self, cluster: Cloudy, name: str) -> None:
         self.node: Node = cluster.members.add(name)
         engine, clock = self.node.engine, cluster.members.clock
-        lister = Lister(CATALOG, cluster.nova, ServiceGate(GateSettings()), wall=clock.time, clock=clock)
+        lister = Lister(CATALOG, cluster.nova, ServiceGate(GateSettings()), engine_time=clock.time, clock=clock)
         sweeper = Sweeper(engine=engine, member=self.node.member, catalog=CATALOG, lister=lister, pace=PACE,
                           overlap=60.0)
         self.consumes = True
@@ -91,7 +91,7 @@ class Member:
     def run(self) -> int:
         """Carry out what is due; how many runs that were."""
         runs = 0
-        while (lead := self.leader.take()) is not None:
+        while (lead := self.leader.take_due()) is not None:
             self.leader._carry_out(lead, threading.Event())
             runs += 1
         return runs

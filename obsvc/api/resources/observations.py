@@ -114,8 +114,9 @@ class Observations:
             member=query.member,
             project_id=query.project_id if caller.privileged else caller.scope, limit=query.limit,
         )).observations
-        foreign = self._api.foreign(caller, (each.ref for each in page))
-        shown = [each for each in page if caller.sees(each.project_id) and each.ref not in foreign]
+        foreign = self._api.foreign(caller, (observation.ref for observation in page))
+        shown = [observation for observation in page
+                 if caller.sees(observation.project_id) and observation.ref not in foreign]
         answer(resp, {"observations": shown, "marker": page[-1].observation_id if page else None})
 
 
@@ -157,7 +158,7 @@ class ObservationWait:
             return self._api.observation(caller, observation_id), self._api.reader.read(observation.ref)
 
         observation, resource = waiting.wait(
-            self._api.feed, observation.ref, read, lambda found: over(*found, since), timeout, clock=self._api.clock)
+            self._api.feed, observation.ref, read, lambda pair: over(*pair, since), timeout, clock=self._api.clock)
         shown = plain(resource) if self._api.shows(caller, resource) else None
         return {"observation": observation, "resource": shown, "timed_out": not over(observation, resource, since)}
 

@@ -47,13 +47,14 @@ class Selectors:
         return catalog.service_of(resource_type).service if catalog is not None and known else None
 
     def _shown(self, caller: Caller) -> list[Selector]:
-        found = self._api.engine.selectors(SelectorsRequest()).selectors
-        return sorted((each for each in found if caller.sees(each.project_id)), key=lambda each: each.selector_id)
+        selectors = self._api.engine.selectors(SelectorsRequest()).selectors
+        return sorted((selector for selector in selectors if caller.sees(selector.project_id)),
+                      key=lambda selector: selector.selector_id)
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str, caller: Caller) -> None:
-        for each in self._shown(caller):
-            if each.selector_id == selector_id:
-                return answer_once(req, resp, each)
+        for selector in self._shown(caller):
+            if selector.selector_id == selector_id:
+                return answer_once(req, resp, selector)
         raise NotFound(f"no selector {selector_id}: list those there are")
 
     def on_delete_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str, caller: Caller) -> None:

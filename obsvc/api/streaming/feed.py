@@ -165,16 +165,16 @@ class Feed:
 
     def page(self, asked: Filter, since: int, limit: int) -> Page:
         """Changes after ``since`` that pass, at most ``limit``.  FeedTruncated for a version that is not kept."""
-        found = self._after(since) if asked.label is None else None
-        if found is None:
+        entries = self._after(since) if asked.label is None else None
+        if entries is None:
             return self._asked_for(asked, since, limit)
         passing = []
-        for each in found:
-            if asked.passes(each.delta):
-                passing.append(each)
+        for item in entries:
+            if asked.passes(item.delta):
+                passing.append(item)
                 if len(passing) == limit:
                     break
-        reached = passing[-1] if len(passing) == limit else found[-1] if found else None
+        reached = passing[-1] if len(passing) == limit else entries[-1] if entries else None
         return Page(passing, reached.delta.version if reached else since)
 
     def _asked_for(self, asked: Filter, since: int, limit: int) -> Page:
@@ -245,7 +245,7 @@ class Feed:
             if len(self._entries) > 2 * self._kept:
                 del self._entries[:-self._kept]
             concerned = set(self._any)
-            for ref in {each.delta.ref for each in entries} & self._by_ref.keys():
+            for ref in {item.delta.ref for item in entries} & self._by_ref.keys():
                 concerned |= self._by_ref[ref]
         for signal in concerned:
             signal.set()

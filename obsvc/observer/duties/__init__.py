@@ -1,1 +1,1 @@
-"""Duties: what one leader does for the whole cluster; the first is the sweep (DESIGN 2, 3)."""
+"""Duties: what one leader does for the whole cluster; the first is the sweep."""

@@ -1,10 +1,11 @@
-"""Which duties this member leads, and when their next run is due (DESIGN 2).
+"""Which duties this member leads, and when their next run is due.
 
 The owner of a duty's partition leads it: there is nothing to elect here.  :meth:`Leader.run` is the body of a few
-Loops, so that one service that answers slowly does not hold up the others' duties; a duty is in one of them at a time.
+loops, so that one service that answers slowly does not hold up the duties of the others; a duty is in one of them at a
+time.
 
-Who leads is asked of Ownership, which forgets what it has not heard the engine confirm for a lease; whether it is so
-still is checked by the engine with each write.
+Ownership says who leads; it forgets what the engine has not confirmed for a lease.  Whether that still holds is checked
+by the engine with each write.
 """
 from __future__ import annotations
 
@@ -29,10 +30,10 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two reads of the duties at the engine.
 CHECK = 2.0
 
-#: Seconds until the duties that our resources need are compared with those that there are.
+#: Seconds between two comparisons of the duties that our resources need with those that exist.
 ENSURE = 10.0
 
-#: Seconds for which a duty rests whose run the engine could not take.
+#: Seconds for which a duty rests after a run that the engine did not accept.
 PAUSE = 5.0
 
 #: Duties that one member carries out at once.
@@ -45,6 +46,8 @@ def sweep_name(region: str, service: str) -> str:
 
 
 class Sweeps(Protocol):
+    """Carries out a run (:class:`obsvc.observer.duties.sweep.Sweeper`)."""
+
     def sweep(self, lead: Lead, evidence: Evidence, stop: threading.Event) -> bool: ...
 
 
@@ -57,13 +60,14 @@ class LeaderSettings:
 
 
 def evidence_of(duty: DutyRecord, *, heard: bool) -> Evidence:
+    """What is known of its service's notifications.  heard: whether the buses of its region are consumed."""
     return Evidence(duty.seen, duty.missed, heard, failed=duty.last_error is not None)
 
 
 def due_at(duty: DutyRecord, *, heard: bool, pace: PaceSettings) -> float:
     """When the next run is due, by the engine's clock.  Pure.
 
-    At once: one that never was, or that a leader left.  One that was asked for keeps the fast interval.
+    At once where there was none yet, or a leader left one unfinished.  One that was asked for keeps the fast interval.
     """
     if duty.running_since is not None or duty.last_ended_at is None:
         return float("-inf")
@@ -117,7 +121,7 @@ class Leader:
     def run(self, stop: threading.Event) -> None:
         """Carry out what is due, one duty at a time, until ``stop`` is set."""
         def carry_out_one() -> float:
-            lead = self.take()
+            lead = self.take_due()
             if lead is None:
                 return CHECK / 2
             self._carry_out(lead, stop)
@@ -127,14 +131,14 @@ class Leader:
         if self._settings.enabled:
             repeat(stop, carry_out_one, on_failure=self._outage.failed, pause=CHECK)
 
-    def take(self) -> Lead | None:
-        """A duty that we lead, that is due, and that is ours to carry out until :meth:`done`.
+    def take_due(self) -> Lead | None:
+        """A duty that we lead and that is due; it is ours to carry out until :meth:`done`.
 
         Raises ObsvcError where the engine can't answer.
         """
         with self._lock:
             now = self._clock.monotonic()
-            self._ask()
+            self._send_requests()
             if now - self._read_at >= CHECK:
                 self._read(now)
             for duty in self._duties:
@@ -145,14 +149,17 @@ class Leader:
                     continue
                 if self._engine_time + (now - self._read_at) >= self._due_at(duty):
                     self._running.add(duty.name)
-                    return Lead(duty, generation, lambda name=duty.name, led=generation: self._leads(name) == led)
+                    return Lead(duty, generation, self._still_leads(duty.name, generation))
             return None
 
+    def _still_leads(self, name: str, generation: Generation) -> Callable[[], bool]:
+        return lambda: self._leads(name) == generation
+
     def done(self, lead: Lead, *, ended: bool) -> None:
-        """The run is over.  ended: as the engine knows it, too."""
+        """The run is over.  ended: whether the engine knows that, too."""
         with self._lock:
             self._running.discard(lead.duty.name)
-            self._read_at = float("-inf")  # as it stands now, it is due still
+            self._read_at = float("-inf")  # as it was read last, it is still due
             if ended:
                 self._resting.pop(lead.duty.name, None)
             else:
@@ -168,7 +175,7 @@ class Leader:
     def _due_at(self, duty: DutyRecord) -> float:
         return due_at(duty, heard=self._consumes(duty.region), pace=self._settings.pace)
 
-    def _ask(self) -> None:
+    def _send_requests(self) -> None:
         for region, reason in list(self._requests.items()):
             names = self._engine.request_duty(DutyRequest(region, reason)).names
             self._requests.pop(region, None)
@@ -186,7 +193,7 @@ class Leader:
         self._duties, self._engine_time, self._read_at = reply.duties, reply.engine_time, now
 
     def _wanted(self) -> set[str]:
-        """The sweeps that what we hold asks for."""
+        """The sweeps that our kinds ask for."""
         names = set()
         for region, type_name in set().union(*(source.kinds() for source in self._kinds)):
             resource_type = self._catalog.types.get(type_name)

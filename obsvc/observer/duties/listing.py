@@ -1,7 +1,7 @@
 """One listing of a resource type in a region, page by page, within the request budget that all looks share.
 
 Any thread may call; a call holds its thread until the last page, and gives up where the service is left alone for
-longer than ``PATIENCE``.
+longer than ``TURN_TIMEOUT``.
 """
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from obsvc import metrics
+from obsvc.catalog import Catalog
 from obsvc.catalog.schema import ResourceType
 from obsvc.cloud.sessions import Answer, RequestFailed
 from obsvc.cloud.verdicts import ServiceVerdict, verdict
@@ -20,14 +21,15 @@ from obsvc.engine_client.duties import SweepItem
 from obsvc.exceptions import NotFound, ObsvcError
 from obsvc.model import Ref
 from obsvc.observer.duties import pages
-from obsvc.observer.fetching.fetcher import THROTTLED_PAUSE, Sessions, read_document
+from obsvc.observer.fetching.documents import read_document
+from obsvc.observer.fetching.fetcher import THROTTLED_PAUSE, Sessions
 from obsvc.observer.fetching.gate import ServiceGate, ServiceLane
 from obsvc.process.clock import Clock
 
-#: Seconds to wait for the service's turn, of one page.
-PATIENCE = 60.0
+#: Seconds that one page waits for its turn at the service.
+TURN_TIMEOUT = 60.0
 
-#: Most pages of one listing: a million resources; a list that never ends is at fault.
+#: Most pages of one listing: a million resources; a list that never ends is a fault of the service.
 PAGES_MAX = 1000
 
 
@@ -43,7 +45,7 @@ class ListingFailed(ObsvcError):
 
 
 class Abandoned(ObsvcError):
-    """The one who lists leads no more, or ends."""
+    """Whoever lists leads no more, or ends."""
 
     code = "abandoned"
     http_status = 503
@@ -51,8 +53,8 @@ class Abandoned(ObsvcError):
 
 @dataclass(frozen=True)
 class Listed:
-    """items: as they were listed.  whole: everything that there is.  pages: how many requests that took.  began_at:
-    when the first was sent, by the engine's clock."""
+    """items: as they were listed.  whole: whether they are everything that exists.  pages: how many requests that took.
+    began_at: when the first was sent, by the engine's clock."""
 
     items: tuple[SweepItem, ...]
     whole: bool
@@ -61,42 +63,42 @@ class Listed:
 
 
 class Lister:
-    """wall: the engine's clock as well as this member knows it."""
+    """engine_time: the engine's clock as well as this member knows it."""
 
-    def __init__(self, catalog: object, sessions: Sessions, gate: ServiceGate, *, wall: Callable[[], float],
+    def __init__(self, catalog: Catalog, sessions: Sessions, gate: ServiceGate, *, engine_time: Callable[[], float],
                  clock: Clock) -> None:
         self._catalog = catalog
         self._sessions = sessions
         self._gate = gate
-        self._wall = wall
+        self._engine_time = engine_time
         self._clock = clock
 
-    def list(self, region: str, type_name: str, since: float | None, *, still: Callable[[], bool],
-             stop: threading.Event) -> Listed:
-        """List the type; what changed ``since`` (seconds since the epoch), or everything.
+    def list_type(self, region: str, type_name: str, since: float | None, *, may_continue: Callable[[], bool],
+                  stop: threading.Event) -> Listed:
+        """List the resources of a type: what changed ``since`` (seconds since the epoch), or everything.
 
-        still: asked before each page, whether to go on.  Raises ListingFailed, or Abandoned.
+        may_continue: asked before each page.  Raises ListingFailed, or Abandoned.
         """
-        resource_type: ResourceType = self._catalog.types[type_name]  # type: ignore[attr-defined]
+        resource_type: ResourceType = self._catalog.types[type_name]
         listing = resource_type.listing
         assert listing is not None
-        began_at = self._wall()
+        began_at = self._engine_time()
         text = None if since is None else datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         query: dict[str, str] | None = pages.first_query(listing, text)
         filtered = since is not None and listing.changed_since is not None
-        found: list[SweepItem] = []
-        asked: list[dict[str, str]] = []
+        items: list[SweepItem] = []
+        queries: list[dict[str, str]] = []
         whole = not filtered and listing.all_projects
         while query is not None:
-            if query in asked or len(asked) >= PAGES_MAX:
-                raise ListingFailed(f"the list of {type_name} does not end: page {len(asked) + 1} repeats another")
-            asked.append(query)
-            body, page, listed_at = self._page(region, type_name, resource_type, query, still, stop)
-            found += self._items(type_name, resource_type, page, listed_at)
+            if query in queries or len(queries) >= PAGES_MAX:
+                raise ListingFailed(f"the list of {type_name} does not end: page {len(queries) + 1} repeats another")
+            queries.append(query)
+            body, page, listed_at = self._page(region, type_name, resource_type, query, may_continue, stop)
+            items += self._items(type_name, resource_type, page, listed_at)
             query = pages.next_query(query, body, listing.key)
             if query is None and pages.cut_off(body, len(page), listing):
                 whole = False
-        return Listed(tuple(found), whole, len(asked), began_at)
+        return Listed(tuple(items), whole, len(queries), began_at)
 
     @staticmethod
     def _items(type_name: str, resource_type: ResourceType, page: list[object], listed_at: float) -> list[SweepItem]:
@@ -107,15 +109,15 @@ class Lister:
 
     def _page(
         self, region: str, type_name: str, resource_type: ResourceType, query: dict[str, str],
-        still: Callable[[], bool], stop: threading.Event,
+        may_continue: Callable[[], bool], stop: threading.Event,
     ) -> tuple[object, list[object], float]:
         """``(body, resources, listed_at)`` of one page."""
-        service = self._catalog.service_of(type_name)  # type: ignore[attr-defined]
+        service = self._catalog.service_of(type_name)
         lane = (region, service.service)
         listing, fetch = resource_type.listing, resource_type.fetch
         assert listing is not None
-        self._enter(lane, still, stop)
-        began, listed_at = time.perf_counter(), self._wall()
+        self._enter(lane, may_continue, stop)
+        began, listed_at = time.perf_counter(), self._engine_time()
         metrics.SWEEP_REQUESTS.labels(region, service.service).inc()
         try:
             answer = self._sessions.get(
@@ -123,7 +125,7 @@ class Lister:
                 aliases=service.aliases, version_prefix=fetch.version_prefix,
                 microversion=listing.microversion or fetch.microversion, headers=fetch.headers or None,
             )
-            self._tell(lane, type_name, answer)
+            self._record_answer(lane, type_name, answer)
         except (RequestFailed, NotFound) as error:
             self._failed(lane, type_name, error.message)
             raise ListingFailed(f"the list of {type_name} in {region}: {error.message}") from error
@@ -142,20 +144,20 @@ class Lister:
             raise ListingFailed(f"the list of {type_name} in {region} can't be read: {error!r}") from error
         return body, page, listed_at
 
-    def _enter(self, lane: ServiceLane, still: Callable[[], bool], stop: threading.Event) -> None:
-        end = self._clock.monotonic() + PATIENCE
+    def _enter(self, lane: ServiceLane, may_continue: Callable[[], bool], stop: threading.Event) -> None:
+        end = self._clock.monotonic() + TURN_TIMEOUT
         while True:
-            if stop.is_set() or not still():
+            if stop.is_set() or not may_continue():
                 raise Abandoned("another leads now, or this member ends")
             wait = self._gate.enter(lane, self._clock.monotonic())
             if wait <= 0:
                 return
             if self._clock.monotonic() >= end:
-                raise ListingFailed(f"{lane[1]} in {lane[0]} took no request for {PATIENCE:.0f} s")
+                raise ListingFailed(f"{lane[1]} in {lane[0]} took no request for {TURN_TIMEOUT:.0f} s")
             stop.wait(min(wait, 0.5))
 
-    def _tell(self, lane: ServiceLane, type_name: str, answer: Answer) -> None:
-        """What the answer says of the service, for everyone who asks it."""
+    def _record_answer(self, lane: ServiceLane, type_name: str, answer: Answer) -> None:
+        """Tell the gate what the answer says of the service, for all who ask it."""
         now = self._clock.monotonic()
         says = verdict(answer.status)
         if says is ServiceVerdict.THROTTLES:

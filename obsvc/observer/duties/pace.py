@@ -1,18 +1,19 @@
 """How often a service is swept, and how much of it: pure decisions, no clock.
 
-While notifications are seen to arrive, a sweep is a rare check that they still do; when they don't, it is how changes
-are found.  So the pace goes down step by step and up at once.
+While notifications are seen to arrive, a sweep is a rare check that they still do; where they don't, it is how changes
+are found.  So the pace slows down step by step and speeds up at once.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+
+from oslo_config import cfg
 
 
 @dataclass(frozen=True)
 class PaceSettings:
     """fast, slow: seconds between two sweeps.  growth: factor by which a good sweep lengthens that.  good_recall:
-    share of changes that notifications must tell of.  full_every: each that many sweeps lists everything."""
+    share of changes that notifications must tell of.  full_every: every how many sweeps one lists everything."""
 
     fast: float = 30.0
     slow: float = 300.0
@@ -21,7 +22,7 @@ class PaceSettings:
     full_every: int = 10
 
     @classmethod
-    def from_conf(cls, conf: Any) -> PaceSettings:
+    def from_conf(cls, conf: cfg.ConfigOpts) -> PaceSettings:
         """Read ``[sweep]`` of an oslo.config ConfigOpts."""
         group = conf.sweep
         return cls(group.fast_interval, max(group.slow_interval, group.fast_interval), group.growth,
@@ -30,8 +31,11 @@ class PaceSettings:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a service's notifications: changes lately told of (seen) and not (missed); whether its buses
-    are consumed; whether the sweep before failed."""
+    """What is known of a service's notifications.
+
+    seen, missed: recent changes that a notification told of, and that none did.  heard: whether its buses are consumed.
+    failed: whether the last sweep failed.
+    """
 
     seen: int = 0
     missed: int = 0
@@ -40,7 +44,7 @@ class Evidence:
 
 
 def recall(evidence: Evidence) -> float | None:
-    """Share of the changes that notifications told of; None where there were none."""
+    """Share of the changes that notifications told of; None where there were no changes."""
     changes = evidence.seen + evidence.missed
     return evidence.seen / changes if changes else None
 
@@ -66,7 +70,7 @@ def between(interval: float, evidence: Evidence, settings: PaceSettings) -> floa
 def is_full(sweeps: int, settings: PaceSettings, *, can_filter: bool, asked: bool) -> bool:
     """Whether a listing takes everything.  sweeps: listings since the last full one; negative: there was none.
 
-    can_filter: the service lists what changed alone.  asked: somebody knows of a gap.
+    can_filter: whether the service can list what changed alone.  asked: whether a gap is known of.
     """
     return not can_filter or asked or sweeps < 0 or sweeps + 1 >= settings.full_every
 

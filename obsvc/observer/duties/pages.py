@@ -1,12 +1,11 @@
 """How the answers of lists are read, and what leads to the next page.  Pure; any thread.
 
-Every service pages in its own way; all of them answer a link to the next page, and that link's path is the list's own.
-So only its *query* is taken: its host may be one that we don't reach (a public endpoint, a proxy's name).
+Every service pages in its own way; all of them answer with a link to the next page, whose path is the list's own.  So
+only the link's *query* is taken: its host may be one that we can't reach (a public endpoint, a proxy's name).
 """
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from obsvc.catalog.schema import Listing, ResourceType
@@ -14,7 +13,7 @@ from obsvc.catalog.snapshots import snapshot
 from obsvc.engine_client.duties import BATCH_MAX, SweepItem
 from obsvc.model import Condition
 
-#: Longest page of services that say nothing of their page size: one as long, and without a link, may be cut off.
+#: Longest page of services that don't say their page size: one that is as long, and without a link, may be cut off.
 PAGE_MAX = 1000
 
 
@@ -28,7 +27,7 @@ def first_query(listing: Listing, since: str | None) -> dict[str, str]:
     return query
 
 
-def next_query(before: Mapping[str, str], body: Any, key: str) -> dict[str, str] | None:
+def next_query(before: Mapping[str, str], body: object, key: str) -> dict[str, str] | None:
     """The query of the page after the one that answered ``body``; None where it was the last.
 
     What the link leaves out stays as it was.  Links: ``<key>_links`` with rel next (nova, neutron, cinder, manila,
@@ -37,47 +36,47 @@ def next_query(before: Mapping[str, str], body: Any, key: str) -> dict[str, str]
     """
     if not isinstance(body, Mapping):
         return None
-    for found in (_of_links(body.get(f"{key}_links")), _of_links(body.get("links")), body.get("next")):
-        if isinstance(found, str) and found:
-            return {**before, **dict(parse_qsl(urlsplit(found).query, keep_blank_values=True))}
+    for link in (_next_of(body.get(f"{key}_links")), _next_of(body.get("links")), body.get("next")):
+        if isinstance(link, str) and link:
+            return {**before, **dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))}
     return None
 
 
-def _of_links(links: Any) -> Any:
+def _next_of(links: object) -> object:
     if isinstance(links, Mapping):
         return links.get("next")
     if isinstance(links, list):
-        return next((each.get("href") for each in links if isinstance(each, Mapping) and each.get("rel") == "next"),
+        return next((link.get("href") for link in links if isinstance(link, Mapping) and link.get("rel") == "next"),
                     None)
     return None
 
 
-def cut_off(body: Any, count: int, listing: Listing) -> bool:
+def cut_off(body: object, count: int, listing: Listing) -> bool:
     """Whether a page without a link to the next, of ``count`` resources, may not be the last."""
     return (isinstance(body, Mapping) and bool(body.get("truncated"))) or count >= (listing.limit or PAGE_MAX)
 
 
-def items(resource_type: ResourceType, bodies: Iterable[Any], listed_at: float) -> Iterator[SweepItem]:
+def items(resource_type: ResourceType, bodies: Iterable[object], listed_at: float) -> Iterator[SweepItem]:
     """What a page has of each resource.  listed_at: seconds since the epoch; see SweepItem.
 
     Raises ValueError where a resource has no id: such a list is not understood, and proves nothing.
     """
     assert resource_type.listing is not None
     for body in bodies:
-        place = body.get(resource_type.listing.id) if isinstance(body, Mapping) else None
-        if not isinstance(place, str | int) or not str(place):
+        identity = body.get(resource_type.listing.id) if isinstance(body, dict) else None
+        if not isinstance(body, dict) or not isinstance(identity, str | int) or not str(identity):
             raise ValueError(f"expected resources with {resource_type.listing.id!r}, got one without")
         seen = snapshot(resource_type, body)
         gone = not seen.exists or seen.condition is Condition.DELETED
-        name = str(place).rstrip("/").rpartition("/")[2] if "://" in str(place) else str(place)
-        yield SweepItem(name, seen.status, seen.updated_at, gone, listed_at, seen.project_id)
+        resource_id = str(identity).rstrip("/").rpartition("/")[2] if "://" in str(identity) else str(identity)
+        yield SweepItem(resource_id, seen.status, seen.updated_at, gone, listed_at, seen.project_id)
 
 
 def batches(
-    found: Iterable[SweepItem], *, size: int = BATCH_MAX
+    listed: Iterable[SweepItem], *, size: int = BATCH_MAX
 ) -> Iterator[tuple[tuple[SweepItem, ...], str | None, str | None]]:
-    """``(items, after, upto)``, sorted by id; the ranges join without a gap, and there is one batch at least."""
-    ordered = sorted({item.resource_id: item for item in found}.values(), key=lambda item: item.resource_id)
+    """``(items, after, upto)``, sorted by id; the ranges join without a gap, and there is at least one batch."""
+    ordered = sorted({item.resource_id: item for item in listed}.values(), key=lambda item: item.resource_id)
     after: str | None = None
     for start in range(0, max(1, len(ordered)), size):
         batch = tuple(ordered[start:start + size])

@@ -1,8 +1,8 @@
-"""One sweep of a service in a region: list, have the engine compare, move the cursor (DESIGN 3).
+"""One sweep of a service in a region: list, have the engine compare, move the cursor.
 
-Each listing is one resource type, and its cursor is written with its last batch: who takes over in the middle lists
-again what was under way, and no more.  Nothing here writes a snapshot; the engine marks what differs, and the owners
-look.
+Each listing is one resource type, and its cursor is written with its last batch: a leader that takes over in the middle
+lists again what was under way, and no more.  Nothing here writes a snapshot; the engine marks what differs, and the
+owners look.
 
 One sweep is for one thread; several may be under way.
 """
@@ -24,7 +24,7 @@ from obsvc.engine_client.duties import DutyBegin, DutyBegun, DutyEnd, DutyRecord
 from obsvc.engine_client.reports import Verdict
 from obsvc.model import Generation, MemberId
 from obsvc.observer.duties import pages
-from obsvc.observer.duties.listing import Abandoned, Lister, ListingFailed
+from obsvc.observer.duties.listing import Abandoned, Listed, Lister, ListingFailed
 from obsvc.observer.duties.pace import Evidence, PaceSettings, after_sweep, is_full
 from obsvc.process import failpoints
 
@@ -32,8 +32,8 @@ LOG = logging.getLogger(__name__)
 
 
 class TypeCursor(msgspec.Struct, frozen=True):
-    """Where the listings of one type stand.  listed_at: when the last began, by the engine's clock; partial: how many
-    there were since the last full one, None before that."""
+    """Where the listings of one type stand.  listed_at: when the last began, by the engine's clock.  partial: how many
+    there were since the last full one; None before the first full one."""
 
     listed_at: float
     partial: int | None = None
@@ -43,7 +43,8 @@ _decode = msgspec.json.Decoder(dict[str, TypeCursor]).decode
 
 
 def read_cursor(text: str) -> dict[str, TypeCursor]:
-    """By resource type; empty where there is none, or none that this version reads: everything is listed then."""
+    """The cursors by resource type; empty where there are none, or none that this version can read: everything is
+    listed then."""
     try:
         return _decode(text) if text else {}
     except msgspec.DecodeError:
@@ -52,7 +53,7 @@ def read_cursor(text: str) -> dict[str, TypeCursor]:
 
 @dataclass(frozen=True)
 class Lead:
-    """One duty, led now.  leads: whether that is so still."""
+    """One duty that this member leads.  leads: whether it still does."""
 
     duty: DutyRecord
     generation: Generation
@@ -85,9 +86,9 @@ class Sweeper:
         self._overlap = overlap
 
     def sweep(self, lead: Lead, evidence: Evidence, stop: threading.Event) -> bool:
-        """Make one run; True when it was ended by us, with or without trouble in the cloud.
+        """Make one run; True when it was ended by us, with or without errors of the cloud.
 
-        False: another leads, or this member ends; whoever leads goes on with it.  Raises ObsvcError where the engine
+        False: another leads, or this member ends; whoever leads then continues it.  Raises ObsvcError where the engine
         can't answer.
         """
         duty = lead.duty
@@ -102,7 +103,7 @@ class Sweeper:
         try:
             for type_name in types:
                 if began.observed.get(type_name) and not self._done(run, type_name):
-                    self._type(run, type_name, stop)
+                    self._sweep_type(run, type_name, stop)
         except Abandoned as error:
             LOG.info("duty %s generation %d is left: %s", duty.name, lead.generation, error.message)
             metrics.SWEEPS.labels(duty.region, duty.service, "abandoned").inc()
@@ -111,16 +112,18 @@ class Sweeper:
 
     def _types(self, service: str) -> list[str]:
         described = self._catalog.services.get(service)
-        return sorted(name for name, each in described.types.items() if each.listing) if described else []
+        if described is None:
+            return []
+        return sorted(name for name, resource_type in described.types.items() if resource_type.listing)
 
     @staticmethod
     def _done(run: _Run, type_name: str) -> bool:
-        """Whether the leader before listed it in this run already."""
+        """Whether an earlier leader already listed it in this run."""
         cursor = run.cursor.get(type_name)
         return cursor is not None and cursor.listed_at >= run.began.began_at
 
-    def _type(self, run: _Run, type_name: str, stop: threading.Event) -> None:
-        """List one type and have it compared; the trouble of one is not the others'."""
+    def _sweep_type(self, run: _Run, type_name: str, stop: threading.Event) -> None:
+        """List one type and have it compared; the errors of one do not keep the others from it."""
         listing = self._catalog.types[type_name].listing
         assert listing is not None
         before = run.cursor.get(type_name)
@@ -131,39 +134,47 @@ class Sweeper:
         )
         since = None if full or before is None else before.listed_at - self._overlap
         try:
-            try:
-                found = self._lister.list(run.lead.duty.region, type_name, since, still=run.lead.leads, stop=stop)
-            except ListingFailed as error:
-                if not (error.refused and since is not None):
-                    raise
-                LOG.info("%s: %s with a time: everything is listed", run.lead.duty.name, error.message)
-                full = True
-                found = self._lister.list(run.lead.duty.region, type_name, None, still=run.lead.leads, stop=stop)
+            listed, full = self._list(run, type_name, since, stop)
         except ListingFailed as error:
             run.errors.append(error.message)
             return
         failpoints.hit("duty.listed")
         run.counts["lists"] += 1
-        run.counts["pages"] += found.pages
-        run.counts["listed"] += len(found.items)
-        run.cursor[type_name] = TypeCursor(found.began_at, 0 if full else (partial or 0) + 1)
-        self._compare(run, type_name, found.items, whole=found.whole, listed_at=found.began_at)
+        run.counts["pages"] += listed.pages
+        run.counts["listed"] += len(listed.items)
+        run.cursor[type_name] = TypeCursor(listed.began_at, 0 if full else (partial or 0) + 1)
+        self._compare(run, type_name, listed)
 
-    def _compare(self, run: _Run, type_name: str, items: tuple, *, whole: bool, listed_at: float) -> None:
-        cut = list(pages.batches(items))
-        for place, (batch, after, upto) in enumerate(cut):
+    def _list(self, run: _Run, type_name: str, since: float | None, stop: threading.Event) -> tuple[Listed, bool]:
+        """What the service lists, and whether it was asked for everything: where it refuses a request for what changed
+        ``since``, it is."""
+        lead = run.lead
+        try:
+            listed = self._lister.list_type(lead.duty.region, type_name, since, may_continue=lead.leads, stop=stop)
+        except ListingFailed as error:
+            if not error.refused or since is None:
+                raise
+            LOG.info("%s: %s with a time: everything is listed", lead.duty.name, error.message)
+            return self._list(run, type_name, None, stop)
+        return listed, since is None
+
+    def _compare(self, run: _Run, type_name: str, listed: Listed) -> None:
+        """Have the engine compare ``listed``, in batches, the last of which moves the cursor."""
+        batches = list(pages.batches(listed.items))
+        for place, (batch, after, upto) in enumerate(batches):
             if not run.lead.leads():
                 raise Abandoned("another leads now")
-            last = place == len(cut) - 1
+            last = place == len(batches) - 1
             reply = self._engine.sweep(SweepBatch(
                 member=self._member, name=run.lead.duty.name, generation=run.lead.generation, run_id=run.run_id,
-                resource_type=type_name, items=batch, listed_at=listed_at, whole=whole, after=after, upto=upto,
+                resource_type=type_name, items=batch, listed_at=listed.began_at, whole=listed.whole,
+                after=after, upto=upto,
                 cursor=msgspec.json.encode(run.cursor).decode() if last else None,
             ))
             if reply.verdict is not Verdict.ACCEPTED:
                 raise Abandoned(f"a batch was refused as {reply.verdict.value}")
-            for word in ("compared", "changed", "absent", "marked", "admitted"):
-                run.counts[word] += getattr(reply, word)
+            for name in ("compared", "changed", "absent", "marked", "admitted"):
+                run.counts[name] += getattr(reply, name)
 
     def _end(self, run: _Run, evidence: Evidence) -> bool:
         duty = run.lead.duty

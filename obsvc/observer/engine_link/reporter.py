@@ -1,6 +1,7 @@
-"""What was seen goes to the engine: in batches, again until it answers, newest per ref while it is away.
+"""What was seen goes to the engine: in batches, again until it answers, the newest of each ref while it is away.
 
-Promises
+Promises:
+
 * a batch that got no answer is sent again *as it was*, with the same sequence numbers: the engine takes an equal
   (generation, sequence) for the same report;
 * while reports wait, a newer report of a ref takes the place of an older one that was not sent yet; never of one
@@ -148,7 +149,7 @@ class Reporter:
                         self._changed.wait(min(wait, self._wait(), 1.0))
 
     def step(self) -> float:
-        """Send one batch if one is to be sent; answers the seconds until there may be one (0: at once).
+        """Send one batch if one is to be sent; returns the seconds until there may be one (0: at once).
 
         For the reporter's thread, or for a test in its place.
         """
@@ -157,10 +158,8 @@ class Reporter:
             if wait > 0:
                 return wait
             if not self._under_way:
-                chosen = []
-                while self._waiting and len(chosen) < self._batch:
-                    chosen.append(self._waiting.popitem(last=False)[1])
-                self._under_way.append(tuple(chosen))
+                size = min(len(self._waiting), self._batch)
+                self._under_way.append(tuple(self._waiting.popitem(last=False)[1] for _ in range(size)))
             batch = self._under_way[0]
         with metrics.REPORT_REQUESTS_UNDER_WAY.track_inprogress():
             self._send(batch)
@@ -228,7 +227,7 @@ class Reporter:
             return
         try:
             sent.on_outcome(outcome)
-        except Exception:  # the callback's trouble with one report is not the next one's
+        except Exception:  # an error with one report must not keep the others from being told
             LOG.exception("%s: the outcome of report %d could not be taken", sent.report.ref, sent.report.sequence)
 
     def _size(self) -> int:

@@ -1,11 +1,11 @@
-"""Whether a notification is the other family's copy of one that was heard already.
+"""Whether a notification is the other family's copy of one that was heard already: its twin.
 
-Services that send versioned notifications send the unversioned one of the same event too, a moment before or after
-(nova 34: 2 to 130 ms).  The second tells nothing that the first did not, so a look that began after the *first* came
-answers both.  Twins are told by the request that sent them, their event types (``compute.instance.create.end`` and
-``instance.create.end``), their families, the state that they announce and their time stamps; only what announces a
-settled state is compared, as all else is gathered anyway.  Each copy makes up one pair: of two equal events in a row
-none passes for the other's copy, unless one request sent both and a copy of each was lost.
+Services that send versioned notifications also send the unversioned one of the same event, a moment before or after
+(nova 34: 2 to 130 ms).  The second says nothing that the first did not, so a look that began after the *first* came
+answers both.  Twins are recognised by the request that sent them, their event types (``compute.instance.create.end``
+and ``instance.create.end``), their families, the state that they announce and their time stamps; only what announces a
+settled state is compared, as all else is gathered anyway.  Each copy completes one pair: of two equal events in a row
+neither passes for the other's copy, unless one request sent both and a copy of each was lost.
 
 Any thread may call.
 """
@@ -21,13 +21,13 @@ from obsvc.process.recency_map import RecencyMap
 
 #: Seconds by which the time stamps of twins may differ: several times what was measured, and less than a service
 #: needs to leave a settled state and reach it again.
-SPAN = 0.5
+STAMPS_APART = 0.5
 
 #: Seconds for which a copy is expected: the two may be read from their queue that far apart on a busy member.
 KEPT = 10.0
 
-#: Refs, and notifications of each, that are remembered; a twin that is not found costs a look.
-REFS, EACH = 10_000, 8
+#: Refs that are remembered, and notifications of each; a twin that is not recognised costs a look.
+REFS_KEPT, KEPT_OF_REF = 10_000, 8
 
 
 class _Heard(msgspec.Struct, frozen=True, gc=False):
@@ -44,22 +44,23 @@ class Twins:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._heard: RecencyMap[Ref, list[_Heard]] = RecencyMap(REFS)
+        self._heard: RecencyMap[Ref, list[_Heard]] = RecencyMap(REFS_KEPT)
 
     def first_heard(self, ref: Ref, notification: Notification, now: float) -> float | None:
-        """When the copy of ``notification`` was heard, monotonic seconds; None, and it is remembered, where there was
-        none."""
+        """When the twin of ``notification`` was heard, monotonic seconds; None where there was none: then this one is
+        remembered."""
         request_id, state = notification.request_id, notification.state
         if state is None or not request_id or notification.family is Family.CADF:
             return None
         this = _Heard(notification.event_type, notification.family, state, request_id, notification.timestamp, now)
         with self._lock:
             known = self._heard.pop(ref, None)
-            twin = next((one for one in known or () if one.request_id == request_id and _twins(one, this)), None)
+            twin = next((heard for heard in known or ()
+                         if heard.request_id == request_id and _are_twins(heard, this)), None)
             if known is None:
                 known = [this]
             elif twin is None:
-                known = [*[one for one in known[1 - EACH:] if one.at > now - KEPT], this]
+                known = [*[heard for heard in known[1 - KEPT_OF_REF:] if heard.at > now - KEPT], this]
             else:
                 known.remove(twin)
             if known:
@@ -67,14 +68,14 @@ class Twins:
         return None if twin is None else twin.at
 
 
-def _twins(one: _Heard, other: _Heard) -> bool:
-    """Of one request."""
-    if one.state != other.state or one.family is other.family:
+def _are_twins(first: _Heard, second: _Heard) -> bool:
+    """Whether two notifications of one request are each other's copies."""
+    if first.state != second.state or first.family is second.family or second.at - first.at >= KEPT:
         return False
-    stamps = _seconds(one.timestamp), _seconds(other.timestamp)
-    if other.at - one.at >= KEPT or None in stamps or abs(stamps[0] - stamps[1]) > SPAN:
+    first_sent, second_sent = _seconds(first.timestamp), _seconds(second.timestamp)
+    if first_sent is None or second_sent is None or abs(first_sent - second_sent) > STAMPS_APART:
         return False
-    short, long = sorted((one.event_type, other.event_type), key=len)
+    short, long = sorted((first.event_type, second.event_type), key=len)
     return long == short or long.endswith("." + short)
 
 

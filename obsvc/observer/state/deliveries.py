@@ -1,12 +1,13 @@
-"""Which deliveries wait for which ref, and when they are settled (DESIGN 1).
+"""Which deliveries wait for which ref, and when they are settled.
 
-A delivery is settled when, for every ref that it names, a fetch that *began after the delivery arrived* has been
-reported and answered (or, where payloads are trusted, what its payload says), or a look mark asked for after it arrived
-is stored at the engine, or the ref turned out not to be ours or not to be observed.  A fetch under way when the
-delivery arrived proves nothing: it may have read the resource before the change that the notification tells of.
+A delivery is settled when for every ref that it names one of these holds: a fetch that *began after the delivery
+arrived* has been reported and the report answered (or, where payloads are trusted, what its payload says); a look mark
+requested after it arrived is stored at the engine; or the ref turned out not to be ours, or not to be observed.  A
+fetch that was under way when the delivery arrived proves nothing: it may have read the resource before the change that
+the notification tells of.  See ``docs/decisions/0007-settled-after-arrival.md``.
 
-Any thread may call.  One lock guards everything; ``Delivery.settle`` is called after it was let go, so that a
-delivery may take locks of its own.
+Any thread may call.  One lock guards everything; ``Delivery.settle`` is called after it is released, so that a delivery
+may take locks of its own.
 """
 from __future__ import annotations
 
@@ -82,7 +83,7 @@ class UnsettledDeliveries:
         self._settle([ref], lambda waiting: waiting.by_payload and waiting.arrived <= arrived)
 
     def marked(self, refs: Iterable[Ref], asked: float) -> None:
-        """Look marks for ``refs``, asked for at ``asked`` (monotonic), are stored at the engine."""
+        """Look marks for ``refs``, requested at ``asked`` (monotonic), are stored at the engine."""
         self._settle(refs, lambda waiting: waiting.arrived < asked)
 
     def dismiss(self, refs: Iterable[Ref]) -> None:
@@ -92,13 +93,13 @@ class UnsettledDeliveries:
     def overdue(self, age: float, limit: int) -> list[Ref]:
         """At most ``limit`` refs with a delivery older than ``age`` seconds, oldest delivery first."""
         before = self._clock.monotonic() - age
-        found: dict[Ref, None] = {}
+        refs: dict[Ref, None] = {}
         with self._lock:
             for waiting in self._waiting.values():
-                if waiting.arrived > before or len(found) >= limit:
+                if waiting.arrived > before or len(refs) >= limit:
                     break
-                found.update(dict.fromkeys(waiting.refs))
-        return list(found)[:limit]
+                refs.update(dict.fromkeys(waiting.refs))
+        return list(refs)[:limit]
 
     def waits_for(self, ref: Ref) -> bool:
         """Whether a delivery waits for ``ref``."""

@@ -1,7 +1,7 @@
 """The engine's clock as well as this member knows it: its own monotonic clock and an offset.
 
-Deadlines and the times in grants are the engine's.  The offset is as wrong as the request took; it is measured anew
-by :meth:`EngineClock.ask`.  Any thread may call.
+Deadlines and the times in grants are the engine's.  The offset is off by at most what the request took; it is measured
+again by :meth:`EngineClock.ask`.  Any thread may call.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EngineClock:
         return self._clock.monotonic() + self._offset
 
     def ask(self) -> float:
-        """As :meth:`time`, after asking the engine; with the engine away, what was known before."""
+        """As :meth:`time`, after asking the engine; while the engine is away, by what was known before."""
         try:
             self._offset = self._engine.info(Empty()).engine_time - self._clock.monotonic()
         except ObsvcError:

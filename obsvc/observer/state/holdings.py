@@ -1,4 +1,4 @@
-"""What this member holds: its partitions, each under one generation, and the observed refs in them (DESIGN 2, 3).
+"""What this member holds: its partitions, each under one generation, and the observed refs in them.
 
 A partition is first *loading*: granted, but its list of observed refs is not complete, so that a ref which is not
 in it may still be observed.  Notifications are kept as *dirty* until it is *complete* to an observation version; from
@@ -172,7 +172,7 @@ class Holdings:
                     held.loading[observed.ref] = observed
 
     def complete(self, number: PartitionId, generation: Generation, version: int) -> CompletedList | None:
-        """The list of a partition is complete to ``version``; None when it is not held_ref so any more."""
+        """The list of a partition is complete to ``version``; None when it is not held so any more."""
         with self._lock:
             held = self._slots[number]
             if held is None or held.grant.generation != generation or held.complete or held.handing_over:
@@ -211,8 +211,8 @@ class Holdings:
             ]
 
     def apply(self, changes: PartitionChanges, generation: Generation) -> AppliedChanges:
-        """Take what ``follow`` brought; what is older than the version held_ref is ignored.  ``reload`` puts the
-        partition back to loading."""
+        """Take what ``follow`` brought; what is older than the version held is ignored.  ``reload`` puts the partition
+        back to loading."""
         applied = AppliedChanges()
         with self._lock:
             held = self._slots[changes.partition]
@@ -233,8 +233,8 @@ class Holdings:
         return applied
 
     def hand_over(self, number: PartitionId, generation: Generation | None = None) -> Generation | None:
-        """Begin no new work in the partition (if it is held_ref under ``generation``) from here on, and follow it no
-        more; its generation, or None when it is not held_ref."""
+        """Begin no new work in the partition (if it is held under ``generation``) from now on, and follow it no longer;
+        its generation, or None when it is not held."""
         with self._lock:
             held = self._slots[number]
             if held is None or (generation is not None and held.grant.generation != generation):
@@ -243,8 +243,8 @@ class Holdings:
             return held.grant.generation
 
     def drop(self, number: PartitionId, generation: Generation | None = None) -> tuple[list[Ref], list[Ref]]:
-        """Let go of the partition (if it is held_ref under ``generation``): its refs, and those of them (and of the
-        dirty ones) that still owe a look."""
+        """Let go of the partition (if it is held under ``generation``): its refs, and those of them (and of the dirty
+        ones) that still await a look."""
         with self._lock:
             held = self._slots[number]
             if held is None or (generation is not None and held.grant.generation != generation):
@@ -257,7 +257,7 @@ class Holdings:
     # -- looks
 
     def task(self, ref: Ref, *, begins: float | None = None) -> Task | None:
-        """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held_ref, handed over).
+        """What a fetch of ``ref`` starts from; None when it is not to be looked at (not held, handed over).
 
         begins: a look begins with it now, monotonic seconds, whose report names its mark.
         """
@@ -273,8 +273,10 @@ class Holdings:
                         held_ref.looks_requested)
 
     def request_look(self, ref: Ref) -> LookState | None:
-        """A look at ``ref`` is due for a reason that must not be lost with us.  What the looks so far have left; None
-        when it is not observed here."""
+        """A look at ``ref`` is due for a reason that must not be lost with us.
+
+        Returns the look state so far; None when the ref is not observed here.
+        """
         with self._lock:
             held_ref = self._find(ref)
             if held_ref is None:
@@ -283,7 +285,7 @@ class Holdings:
             return held_ref.look
 
     def requests_answered(self, task: Task) -> None:
-        """The look of ``task`` has answered every reason that there was when it began."""
+        """The look of ``task`` has answered every request that there was when it began."""
         with self._lock:
             held_ref = self._find(task.ref)
             if held_ref is not None:
@@ -318,7 +320,7 @@ class Holdings:
                 held_ref.look_times = replace(held_ref.look_times, answered=max(held_ref.look_times.answered, began))
 
     def look_times(self, ref: Ref) -> LookTimes:
-        """When looks at ``ref`` began; those of a ref that is not observed here never did."""
+        """When looks at ``ref`` began; never, where it is not observed here."""
         with self._lock:
             held_ref = self._find(ref)
             return LookTimes() if held_ref is None else held_ref.look_times
@@ -339,7 +341,7 @@ class Holdings:
             return held_ref is not None and held_ref.awaits_look
 
     def reported(self, task: Task, outcome: ReportOutcome, snapshot: Snapshot) -> AfterReport | None:
-        """Take the answer to the report that came of ``task``; None when the ref is no longer held_ref so."""
+        """Take the answer to the report that came of ``task``; None when the ref is no longer held as it was then."""
         with self._lock:
             held = self._slot(task.ref)
             if held is None or held.grant.generation != task.generation:
@@ -372,17 +374,18 @@ class Holdings:
     # -- figures
 
     def generation(self, number: PartitionId) -> Generation | None:
-        """Under which the partition is held_ref; None when it is not."""
+        """The generation under which the partition is held; None when it is not."""
         with self._lock:
             held = self._slots[number]
             return None if held is None else held.grant.generation
 
     def generations(self) -> dict[PartitionId, Generation]:
+        """Every partition held, with its generation."""
         with self._lock:
             return {held.grant.partition: held.grant.generation for held in self._slots if held is not None}
 
     def refs(self, region: str | None = None) -> list[Ref]:
-        """Every observed ref held_ref (of one region)."""
+        """Every observed ref held (of one region)."""
         with self._lock:
             return [
                 ref
@@ -393,12 +396,12 @@ class Holdings:
             ]
 
     def kinds(self) -> set[tuple[str, str]]:
-        """``(region, resource type)`` of every observed ref held_ref."""
+        """``(region, resource type)`` of every observed ref held."""
         with self._lock:
             return {(ref.region, ref.resource_type) for held in self._slots if held is not None for ref in held.refs}
 
     def awaiting_look(self, number: PartitionId) -> list[Ref]:
-        """The refs of a partition that owe a look."""
+        """The refs of a partition that await a look."""
         with self._lock:
             held = self._slots[number]
             return [] if held is None else [ref for ref, held_ref in held.refs.items() if held_ref.awaits_look]
@@ -433,9 +436,9 @@ class Holdings:
             into.marked.append(held_ref.observed)
 
 
-def _same_observations(one: ObservedRef, other: ObservedRef) -> bool:
+def _same_observations(before: ObservedRef, after: ObservedRef) -> bool:
     """Whether two views of a ref come from the same observations (marks and snapshots aside)."""
-    return (one.started_at, one.wanted, one.deadline) == (other.started_at, other.wanted, other.deadline)
+    return (before.started_at, before.wanted, before.deadline) == (after.started_at, after.wanted, after.deadline)
 
 
 def _widens(before: ObservedRef, after: ObservedRef) -> bool:
@@ -444,7 +447,7 @@ def _widens(before: ObservedRef, after: ObservedRef) -> bool:
     return bool(set(after.wanted) - set(before.wanted)) or after.started_at != before.started_at or sooner
 
 
-def _newer_snapshot(one: Snapshot | None, other: Snapshot | None) -> Snapshot | None:
-    if one is None or other is None:
-        return one or other
-    return one if one.fetched_at >= other.fetched_at else other
+def _newer_snapshot(mine: Snapshot | None, theirs: Snapshot | None) -> Snapshot | None:
+    if mine is None or theirs is None:
+        return mine or theirs
+    return mine if mine.fetched_at >= theirs.fetched_at else theirs

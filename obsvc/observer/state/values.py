@@ -10,7 +10,7 @@ from obsvc.observer.state.look_state import LookState
 
 
 class RefStatus(enum.Enum):
-    """How a ref stands to this member now."""
+    """What a ref is to this member now."""
 
     NOT_OWNED = enum.auto()
     LOADING = enum.auto()  #: owned; whether it is observed is not known yet

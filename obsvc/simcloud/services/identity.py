@@ -221,8 +221,8 @@ class Identity:
     # projects and users
 
     def _project(self, field: str, value: str) -> dict[str, Any] | None:
-        return next((dict(each.body) for each in self.cloud.world.live("identity.project")
-                     if each.body[field] == value), None)
+        return next((dict(project.body) for project in self.cloud.world.live("identity.project")
+                     if project.body[field] == value), None)
 
     def _add_project(self, project_id: str, name: str, description: str) -> Resource:
         body = {"id": project_id, "name": name, "domain_id": "default", "parent_id": "default", "enabled": True,

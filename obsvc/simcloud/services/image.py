@@ -136,7 +136,7 @@ class Images:
         """A JSON patch (``application/openstack-images-v2.1-json-patch``) of top-level fields."""
         try:
             patch = json.loads(req.bounded_stream.read())
-            changes = {each["path"].lstrip("/"): each.get("value") for each in patch}
+            changes = {operation["path"].lstrip("/"): operation.get("value") for operation in patch}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise faults.glance(400, "The body has to be a list of JSON patch operations.") from error
         with self.cloud.world.lock:

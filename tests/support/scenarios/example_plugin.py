@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import pathlib
 import re
 import tomllib
@@ -28,4 +29,5 @@ def installed(folder: pathlib.Path) -> dict[str, str]:
     points.read_dict(project["entry-points"])
     with (information / "entry_points.txt").open("w") as file:
         points.write(file)
-    return {"PYTHONPATH": str(folder)}
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path)}

@@ -111,7 +111,7 @@ class Volumes(Collection):
     def _check_delete(self, volume: Resource) -> None:
         snapshots = self.cloud.world.live(SNAPSHOT)
         if volume.status not in ("available", "error", "creating") \
-                or any(each.body["volume_id"] == volume.id for each in snapshots):
+                or any(snapshot.body["volume_id"] == volume.id for snapshot in snapshots):
             raise faults.nova(400, "Invalid volume: Volume status must be available or error or error_restoring "
                                    "or error_extending or error_managing and must not be migrating, attached, "
                                    "belong to a group, have snapshots, awaiting a transfer, or be disassociated "
@@ -121,8 +121,8 @@ class Volumes(Collection):
 
     def attach(self, server: Resource, actor: Actor) -> None:
         """The server's volumes are in use from now on; one that is not there, or not available, is left alone."""
-        for each in server.body["os-extended-volumes:volumes_attached"]:
-            volume = self.cloud.world.get(VOLUME, each["id"])
+        for attached in server.body["os-extended-volumes:volumes_attached"]:
+            volume = self.cloud.world.get(VOLUME, attached["id"])
             if volume is not None and volume.status == "available":
                 attachment = {"id": volume.id, "attachment_id": str(uuid.uuid4()), "volume_id": volume.id,
                               "server_id": server.id, "host_name": server.body["OS-EXT-SRV-ATTR:host"],
@@ -134,7 +134,7 @@ class Volumes(Collection):
     def detach(self, server: Resource, actor: Actor, *, notify: bool = True) -> None:
         """A server gives back its volumes."""
         for volume in self.cloud.world.live(VOLUME):
-            if any(each["server_id"] == server.id for each in volume.body["attachments"]):
+            if any(attachment["server_id"] == server.id for attachment in volume.body["attachments"]):
                 if notify:
                     self._tell(volume, "detach.start", actor)
                 self._set(volume, status="available", attachments=[])

@@ -68,7 +68,7 @@ def _subnet(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
             "service_types": [], "segment_id": None, "dns_publish_fixed_ip": False}
 
 
-def port(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
+def port_body(world: World, asked: Asked, common: Asked) -> dict[str, Any]:
     network_id = existing(world, "network.network", asked.get("network_id"), "NetworkNotFound", "Network").id
     groups = asked.get("security_groups")
     for group in groups or ():
@@ -98,7 +98,7 @@ def _security_group(world: World, asked: Asked, common: Asked) -> dict[str, Any]
 
 
 #: Of what has no rules beyond its body.
-MAKERS = {"network.network": _network, "network.subnet": _subnet, "network.port": port,
+MAKERS = {"network.network": _network, "network.subnet": _subnet, "network.port": port_body,
           "network.security_group": _security_group}
 
 
@@ -116,16 +116,16 @@ def addresses_left(world: World, network_id: str, asked: Any, *,
 
     but: the port itself, whose present addresses are its own to keep.
     """
-    subnets = [each.body for each in world.live("network.subnet") if each.body["network_id"] == network_id]
-    taken = {fixed["ip_address"] for each in world.live("network.port")
-             if each.body["network_id"] == network_id and each is not but for fixed in each.body["fixed_ips"]}
+    subnets = [subnet.body for subnet in world.live("network.subnet") if subnet.body["network_id"] == network_id]
+    taken = {fixed["ip_address"] for held in world.live("network.port")
+             if held.body["network_id"] == network_id and held is not but for fixed in held.body["fixed_ips"]}
     if not asked:
         asked = [{"subnet_id": subnet["id"]} for subnet in subnets[:1]]
     chosen = []
-    for each in asked:
-        subnet = _subnet_for(each, subnets, network_id)
-        address = each.get("ip_address") or _free(subnet, taken)
-        if each.get("ip_address") in taken:
+    for wanted in asked:
+        subnet = _subnet_for(wanted, subnets, network_id)
+        address = wanted.get("ip_address") or _free(subnet, taken)
+        if wanted.get("ip_address") in taken:
             raise refuse(409, "IpAddressAlreadyAllocated",
                          f"IP address {address} already allocated in subnet {subnet['id']}")
         taken.add(address)

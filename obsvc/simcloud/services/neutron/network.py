@@ -116,13 +116,13 @@ class Network:
     def _list_subnets(self, network_id: str) -> None:
         network = self.cloud.world.get("network.network", network_id)
         if network is not None:
-            subnets = [each.id for each in self.cloud.world.live("network.subnet")
-                       if each.body["network_id"] == network_id]
+            subnets = [subnet.id for subnet in self.cloud.world.live("network.subnet")
+                       if subnet.body["network_id"] == network_id]
             self.cloud.world.change(network, {"subnets": subnets})
 
     def _check_unused(self, resource: Resource) -> None:
         routing.check_unused(self.cloud.world, resource)
-        ports = [each.body for each in self.cloud.world.live("network.port")]
+        ports = [held.body for held in self.cloud.world.live("network.port")]
         if resource.type == "network.network" and any(port["network_id"] == resource.id for port in ports):
             raise refuse(409, "NetworkInUse", f"Unable to complete operation on network {resource.id}. There are one "
                                               "or more ports still in use on the network.")
@@ -160,9 +160,9 @@ class Network:
                 addresses.setdefault(label, []).append({
                     "version": ipaddress.ip_address(fixed["ip_address"]).version, "addr": fixed["ip_address"],
                     "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": port.body["mac_address"]})
-        server.hidden["fixed_ips"] = [{"address": each["addr"], "label": label, "version": each["version"],
-                                       "vif_mac": each["OS-EXT-IPS-MAC:mac_addr"]}
-                                      for label, found in addresses.items() for each in found]
+        server.hidden["fixed_ips"] = [{"address": address["addr"], "label": label, "version": address["version"],
+                                       "vif_mac": address["OS-EXT-IPS-MAC:mac_addr"]}
+                                      for label, found in addresses.items() for address in found]
         return addresses
 
     def unplug(self, server: Resource, actor: Actor, *, notify: bool = True) -> None:

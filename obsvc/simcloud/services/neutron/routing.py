@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from obsvc.simcloud.cloud import iso
-from obsvc.simcloud.services.neutron.bodies import addresses_left, common_fields, existing, port, refuse
+from obsvc.simcloud.services.neutron.bodies import addresses_left, common_fields, existing, port_body, refuse
 from obsvc.simcloud.world import Resource, World
 
 Asked = Mapping[str, Any]
@@ -31,12 +31,12 @@ def own_port(world: World, device_id: str, owner: str, network_id: str, fixed_ip
     """A new port for a router or a floating IP.  project_id: gateways and floating addresses are nobody's."""
     asked = {"network_id": network_id, "device_id": device_id, "device_owner": owner, "fixed_ips": fixed_ips}
     common = common_fields(world, {}, project_id)
-    return world.add(PORT, {**common, **port(world, asked, common)}, project_id=project_id)
+    return world.add(PORT, {**common, **port_body(world, asked, common)}, project_id=project_id)
 
 
 def ports_of(world: World, device_id: str, *owners: str) -> list[Resource]:
-    return [each for each in world.live(PORT)
-            if each.body["device_id"] == device_id and each.body["device_owner"] in owners]
+    return [held for held in world.live(PORT)
+            if held.body["device_id"] == device_id and held.body["device_owner"] in owners]
 
 
 def _external(world: World, network_id: Any, what: str) -> str:
@@ -62,7 +62,7 @@ def change_router(world: World, router: Resource, asked: Asked) -> dict[str, Any
         return dict(asked)
     wanted = asked["external_gateway_info"]
     old = router.body["external_gateway_info"] or {}
-    served = [each for each in world.live(FLOATING_IP) if each.body["router_id"] == router.id]
+    served = [floating for floating in world.live(FLOATING_IP) if floating.body["router_id"] == router.id]
     if served and (wanted or {}).get("network_id") != old.get("network_id"):
         raise refuse(409, "RouterExternalGatewayInUseByFloatingIp",
                      f"Gateway cannot be updated for router {router.id}, since a gateway to external network "
@@ -91,54 +91,54 @@ def _gateway(world: World, router_id: str, asked: Asked | None) -> dict[str, Any
 def add_interface(world: World, router: Resource, asked: Asked) -> dict[str, Any]:
     """Plug the router into a subnet, by a port of neutron's own or the one that is given; the answer."""
     if asked.get("port_id"):
-        found = existing(world, PORT, asked["port_id"], "PortNotFound", "Port")
-        if found.body["device_id"]:
-            raise refuse(409, "PortInUse", f"Unable to complete operation on port {found.id} for network "
-                                           f"{found.body['network_id']}. Port already has an attached device "
-                                           f"{found.body['device_id']}.")
-        world.change(found, {"device_id": router.id, "device_owner": INTERFACE, "status": "ACTIVE"})
+        interface = existing(world, PORT, asked["port_id"], "PortNotFound", "Port")
+        if interface.body["device_id"]:
+            raise refuse(409, "PortInUse", f"Unable to complete operation on port {interface.id} for network "
+                                           f"{interface.body['network_id']}. Port already has an attached device "
+                                           f"{interface.body['device_id']}.")
+        world.change(interface, {"device_id": router.id, "device_owner": INTERFACE, "status": "ACTIVE"})
     elif asked.get("subnet_id"):
         subnet = existing(world, "network.subnet", asked["subnet_id"], "SubnetNotFound", "Subnet")
         if _interface_on(world, router.id, subnet.id) is not None:
             raise refuse(400, "BadRequest", f"Bad router request: Router already has a port on subnet {subnet.id}.")
         address = {"subnet_id": subnet.id, "ip_address": subnet.body["gateway_ip"]}
-        found = own_port(world, router.id, INTERFACE, subnet.body["network_id"], [address], router.project_id)
+        interface = own_port(world, router.id, INTERFACE, subnet.body["network_id"], [address], router.project_id)
     else:
         raise refuse(400, "BadRequest", "Bad router request: Either subnet_id or port_id must be specified.")
-    return _interface_info(router, found)
+    return _interface_info(router, interface)
 
 
 def remove_interface(world: World, router: Resource, asked: Asked) -> dict[str, Any]:
     """Unplug the router from a subnet; the port goes.  The answer."""
-    found = next((each for each in ports_of(world, router.id, INTERFACE) if each.id == asked.get("port_id")), None) \
-        or _interface_on(world, router.id, str(asked.get("subnet_id")))
-    if found is None:
+    named = [port for port in ports_of(world, router.id, INTERFACE) if port.id == asked.get("port_id")]
+    interface = named[0] if named else _interface_on(world, router.id, str(asked.get("subnet_id")))
+    if interface is None:
         raise refuse(404, "RouterInterfaceNotFound", f"Router {router.id} does not have an interface with id "
                                                      f"{asked.get('port_id') or asked.get('subnet_id')}.")
-    info = _interface_info(router, found)
-    for each in world.live(FLOATING_IP):
-        held = world.get(PORT, each.body["port_id"] or "")
-        if each.body["router_id"] == router.id and held is not None and _on(held, info["subnet_id"]):
+    info = _interface_info(router, interface)
+    for floating in world.live(FLOATING_IP):
+        held = world.get(PORT, floating.body["port_id"] or "")
+        if floating.body["router_id"] == router.id and held is not None and _on(held, info["subnet_id"]):
             raise refuse(409, "RouterInterfaceInUseByFloatingIP",
                          f"Router interface for subnet {info['subnet_id']} on router {router.id} cannot be deleted, "
                          "as it is required by one or more floating IPs.")
-    world.remove(found)
+    world.remove(interface)
     return info
 
 
-def _interface_info(router: Resource, found: Resource) -> dict[str, Any]:
-    subnets = [each["subnet_id"] for each in found.body["fixed_ips"]]
-    return {"id": router.id, "project_id": router.project_id, "tenant_id": router.project_id, "port_id": found.id,
-            "network_id": found.body["network_id"], "subnet_id": subnets[0] if subnets else None,
+def _interface_info(router: Resource, interface: Resource) -> dict[str, Any]:
+    subnets = [fixed_ip["subnet_id"] for fixed_ip in interface.body["fixed_ips"]]
+    return {"id": router.id, "project_id": router.project_id, "tenant_id": router.project_id, "port_id": interface.id,
+            "network_id": interface.body["network_id"], "subnet_id": subnets[0] if subnets else None,
             "subnet_ids": subnets}
 
 
-def _on(found: Resource, subnet_id: str | None) -> bool:
-    return any(each["subnet_id"] == subnet_id for each in found.body["fixed_ips"])
+def _on(interface: Resource, subnet_id: str | None) -> bool:
+    return any(fixed_ip["subnet_id"] == subnet_id for fixed_ip in interface.body["fixed_ips"])
 
 
 def _interface_on(world: World, router_id: str, subnet_id: str) -> Resource | None:
-    return next((each for each in ports_of(world, router_id, INTERFACE) if _on(each, subnet_id)), None)
+    return next((interface for interface in ports_of(world, router_id, INTERFACE) if _on(interface, subnet_id)), None)
 
 
 # floating IPs
@@ -169,26 +169,27 @@ def _association(world: World, network_id: str, asked: Asked, own: Resource | No
     """The fields that say which port a floating IP leads to."""
     if not asked.get("port_id"):
         return {"port_id": None, "fixed_ip_address": None, "router_id": None}
-    found = existing(world, PORT, asked["port_id"], "PortNotFound", "Port")
+    port = existing(world, PORT, asked["port_id"], "PortNotFound", "Port")
     wanted = asked.get("fixed_ip_address")
-    fixed = next((each for each in found.body["fixed_ips"] if wanted in (None, each["ip_address"])
-                  and ipaddress.ip_address(each["ip_address"]).version == 4), None)
+    fixed = next((fixed_ip for fixed_ip in port.body["fixed_ips"] if wanted in (None, fixed_ip["ip_address"])
+                  and ipaddress.ip_address(fixed_ip["ip_address"]).version == 4), None)
     if fixed is None:
-        raise refuse(400, "BadRequest", f"Bad floatingip request: Cannot add floating IP to port {found.id} that has "
+        raise refuse(400, "BadRequest", f"Bad floatingip request: Cannot add floating IP to port {port.id} that has "
                                         f"no fixed IPv4 address{f' {wanted}' if wanted else 'es'}.")
-    router = next((each for each in world.live(ROUTER)
-                   if (each.body["external_gateway_info"] or {}).get("network_id") == network_id
-                   and _interface_on(world, each.id, fixed["subnet_id"]) is not None), None)
+    router = next((router for router in world.live(ROUTER)
+                   if (router.body["external_gateway_info"] or {}).get("network_id") == network_id
+                   and _interface_on(world, router.id, fixed["subnet_id"]) is not None), None)
     if router is None:
         raise refuse(404, "ExternalGatewayForFloatingIPNotFound",
                      f"External network {network_id} is not reachable from subnet {fixed['subnet_id']}.  Therefore, "
-                     f"cannot associate Port {found.id} with a Floating IP.")
-    for each in world.live(FLOATING_IP):
-        if each is not own and (each.body["port_id"], each.body["fixed_ip_address"]) == (found.id, fixed["ip_address"]):
+                     f"cannot associate Port {port.id} with a Floating IP.")
+    for floating in world.live(FLOATING_IP):
+        already = floating.body["port_id"], floating.body["fixed_ip_address"]
+        if floating is not own and already == (port.id, fixed["ip_address"]):
             raise refuse(409, "FloatingIPPortAlreadyAssociated",
-                         f"Cannot associate floating IP with port {found.id} using fixed IP {fixed['ip_address']}, as "
+                         f"Cannot associate floating IP with port {port.id} using fixed IP {fixed['ip_address']}, as "
                          f"that fixed IP already has a floating IP on external network {network_id}.")
-    return {"port_id": found.id, "fixed_ip_address": fixed["ip_address"], "router_id": router.id}
+    return {"port_id": port.id, "fixed_ip_address": fixed["ip_address"], "router_id": router.id}
 
 
 # what follows a change
@@ -221,11 +222,11 @@ def check_unused(world: World, resource: Resource) -> None:
 def removed(world: World, resource: Resource) -> None:
     """What goes with a router or floating IP that is gone, and what a floating IP loses with its port."""
     if resource.type in (ROUTER, FLOATING_IP):
-        for each in ports_of(world, resource.id, GATEWAY, INTERFACE, FLOATING):
-            world.remove(each)
+        for own in ports_of(world, resource.id, GATEWAY, INTERFACE, FLOATING):
+            world.remove(own)
     if resource.type == PORT:
-        for each in world.live(FLOATING_IP):
-            if each.body["port_id"] == resource.id:
-                world.change(each, {"port_id": None, "fixed_ip_address": None, "router_id": None,
+        for floating in world.live(FLOATING_IP):
+            if floating.body["port_id"] == resource.id:
+                world.change(floating, {"port_id": None, "fixed_ip_address": None, "router_id": None,
                                     "updated_at": iso(world.clock.time())})
-                follow(world, each)
+                follow(world, floating)

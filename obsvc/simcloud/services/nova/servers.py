@@ -121,10 +121,11 @@ class Compute:
 
     def _deleted(self, actor: Actor, *, everyone: bool) -> dict[str, tuple[Resource, Mapping[str, Any]]]:
         """Deleted servers, which ``changes-since`` lists too."""
-        return {each.id: (each, {**each.body, "status": "DELETED", "updated": iso(each.revisions[-1].time)})
-                for each in self.cloud.world.everything()
-                if each.type == TYPE and each.gone and each.seen(self.cloud.now) is None
-                and (everyone or each.project_id == actor.project_id)}
+        return {resource.id: (resource, {
+                    **resource.body, "status": "DELETED", "updated": iso(resource.revisions[-1].time)})
+                for resource in self.cloud.world.everything()
+                if resource.type == TYPE and resource.gone and resource.seen(self.cloud.now) is None
+                and (everyone or resource.project_id == actor.project_id)}
 
     # servers: create
 

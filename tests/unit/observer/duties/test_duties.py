@@ -134,7 +134,7 @@ def test_a_leader_that_slept_has_no_effect(cloudy):
     cloudy.turn()
     cloudy.wait(310.0)
     old = cloudy.leading()
-    lead = old.leader.take()
+    lead = old.leader.take_due()
     asleep = threading.Event()
     real_get = cloudy.nova.get
 

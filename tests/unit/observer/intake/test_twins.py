@@ -3,7 +3,7 @@ import pytest
 
 from obsvc.model import Condition, Family, Notification, Snapshot, Urgency
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
-from obsvc.observer.intake.twins import EACH, KEPT, Twins
+from obsvc.observer.intake.twins import KEPT, KEPT_OF_REF, Twins
 from tests.support.observer_member import Member, seen
 from tests.support.observer_state import FakeDelivery, grant, ref_in
 
@@ -55,7 +55,7 @@ def test_only_the_newest_are_remembered_and_not_for_long():
     twins.first_heard(A, told(), 5.0)
     assert twins.first_heard(A, copy(), 5.1 + KEPT) is None
     twins.first_heard(A, told("compute.instance.rename.end"), 20.0)
-    for number in range(EACH):
+    for number in range(KEPT_OF_REF):
         twins.first_heard(A, told(f"compute.instance.other{number}.end"), 20.0)
     assert twins.first_heard(A, copy("instance.rename.end"), 20.1) is None
 
