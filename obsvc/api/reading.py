@@ -65,9 +65,9 @@ class Reader:
         error: ObsvcError | None = ObsvcError("the request was cut off: send it again")
         try:
             refs = tuple(dict.fromkeys(question.ref for question in together))
-            found = {resource.ref: resource for resource in self._engine.read_resources(ReadRequest(refs)).resources}
+            by_ref = {resource.ref: resource for resource in self._engine.read_resources(ReadRequest(refs)).resources}
             for question in together:
-                question.found = found.get(question.ref)
+                question.found = by_ref.get(question.ref)
             error = None
         except ObsvcError as failed:
             error = failed

@@ -57,19 +57,19 @@ class Client(Transport):
 
     def start_observations(self, items: Iterable[Mapping[str, Any]]) -> tuple[types.Started, ...]:
         """Observe many, each as ``start_observation`` takes it; one result for each, in order: it, or its error."""
-        found: list[types.Started] = []
-        for some in batched(items, BULK):
-            answer = self.call("POST", "/v1/observations/start", dict[str, Any], body={"observations": some})
-            found += typed_list(answer["results"], types.Started)
-        return tuple(found)
+        results: list[types.Started] = []
+        for batch in batched(items, BULK):
+            answer = self.call("POST", "/v1/observations/start", dict[str, Any], body={"observations": batch})
+            results += typed_list(answer["results"], types.Started)
+        return tuple(results)
 
     def stop_observations(self, observation_ids: Iterable[str]) -> tuple[types.Stopped, ...]:
         """Stop many; one result for each, in order."""
-        found: list[types.Stopped] = []
-        for some in batched(observation_ids, BULK):
-            answer = self.call("POST", "/v1/observations/stop", dict[str, Any], body={"observation_ids": some})
-            found += typed_list(answer["results"], types.Stopped)
-        return tuple(found)
+        results: list[types.Stopped] = []
+        for batch in batched(observation_ids, BULK):
+            answer = self.call("POST", "/v1/observations/stop", dict[str, Any], body={"observation_ids": batch})
+            results += typed_list(answer["results"], types.Stopped)
+        return tuple(results)
 
     def stop_observation(self, observation_id: str) -> None:
         self.call_without_answer("DELETE", f"/v1/observations/{_part(observation_id)}")
@@ -138,14 +138,14 @@ class Client(Transport):
 
         filters: resource_type, resource_id, region, condition, stack_id, project_id, label (KEY=VALUE).
         """
-        found: list[types.Resource] = []
+        resources: list[types.Resource] = []
         version, marker = None, None
         while version is None or marker is not None:
             answer = self.call("GET", "/v1/resources", dict[str, Any],
                                 params={**filters, "since": since, "marker": marker, "limit": PAGE})
-            found += typed_list(answer["resources"], types.Resource)
+            resources += typed_list(answer["resources"], types.Resource)
             version, marker = answer["version"] if version is None else version, answer["marker"]
-        return types.Listing(tuple(found), version)
+        return types.Listing(tuple(resources), version)
 
     def check(self, resource_type: str, resource_id: str, *, region: str | None = None) -> dict[str, Any]:
         """Have its owner look at it now; answers the mark's number and the version before that look."""
@@ -271,7 +271,7 @@ class Client(Transport):
         def once(wait: float) -> types.Stack:
             return self.call("GET", f"/v1/stacks/{_part(stack)}", types.Stack, params={"wait": wait}, wait=wait)
 
-        return _until(once, lambda found: not found.in_progress, timeout)
+        return _until(once, lambda latest: not latest.in_progress, timeout)
 
     def delete_stack(self, stack: str) -> types.Stack:
         return self.call("DELETE", f"/v1/stacks/{_part(stack)}", types.Stack)
@@ -332,9 +332,9 @@ def _until(once: Callable[[float], T], enough: Callable[[T], bool], timeout: flo
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         left = POLL if end is None else min(POLL, max(0.0, end - time.monotonic()))
-        found = once(left)
-        if enough(found) or (end is not None and time.monotonic() >= end):
-            return found
+        answer = once(left)
+        if enough(answer) or (end is not None and time.monotonic() >= end):
+            return answer
 
 
 def _part(text: str) -> str:

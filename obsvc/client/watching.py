@@ -141,7 +141,7 @@ class Watch:
         except (Unavailable, TooManyRequests) as error:
             self._lost(error)
             return
-        for resource in sorted(listing.resources, key=lambda each: each.version):
+        for resource in sorted(listing.resources, key=lambda resource: resource.version):
             if resource.version:
                 yield as_delta(resource)
         self.position = listing.version

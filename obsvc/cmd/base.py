@@ -124,10 +124,10 @@ def seconds(text: str) -> float:
 
 def key_values(pairs: list[str]) -> dict[str, Any]:
     """``["a=1", "b=x"]`` as a dict of text; raises InvalidInput for a pair without ``=``."""
-    found = {}
+    values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise InvalidInput(f"expected KEY=VALUE, got {pair!r}")
-        found[key] = value
-    return found
+        values[key] = value
+    return values

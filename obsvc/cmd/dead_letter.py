@@ -19,8 +19,8 @@ class List(ApiLister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        found = self.client(parsed_args).dead_letters(limit=parsed_args.limit, before=parsed_args.before)
-        return self.listed(parsed_args, found)
+        letters = self.client(parsed_args).dead_letters(limit=parsed_args.limit, before=parsed_args.before)
+        return self.listed(parsed_args, letters)
 
 
 class Show(ApiShow):

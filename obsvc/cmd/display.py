@@ -40,8 +40,8 @@ class Brief(columns.FormattableColumn[Any]):
         if isinstance(value, float):
             return f"{value:.1f}"
         if isinstance(value, dict):
-            return ", ".join(f"{key}={each if isinstance(each, str) else json.dumps(each)}"
-                             for key, each in value.items())
+            return ", ".join(f"{key}={inner if isinstance(inner, str) else json.dumps(inner)}"
+                             for key, inner in value.items())
         if isinstance(value, list | tuple):
             return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
         return str(value)
@@ -55,11 +55,11 @@ def cell(name: str, value: Any) -> columns.FormattableColumn[Any]:
 
 def fields(thing: Any) -> dict[str, Any]:
     """A typed answer as what JSON would say; an owner as its name and incarnation, beside each other."""
-    found: dict[str, Any] = msgspec.to_builtins(thing)
-    if "owner" in found:
-        owner = found["owner"] or {"name": None, "incarnation": None}
-        found |= {"owner": owner["name"], "incarnation": owner["incarnation"]}
-    return found
+    described: dict[str, Any] = msgspec.to_builtins(thing)
+    if "owner" in described:
+        owner = described["owner"] or {"name": None, "incarnation": None}
+        described |= {"owner": owner["name"], "incarnation": owner["incarnation"]}
+    return described
 
 
 class ApiLister(ApiCommand, lister.Lister):
@@ -89,8 +89,8 @@ class ApiShow(ApiCommand, show.ShowOne):
 
     def shown(self, thing: Any) -> tuple[Sequence[str], list[Any]]:
         """What cliff wants of ``take_action``."""
-        found = thing if isinstance(thing, dict) else fields(thing)
-        return tuple(found), [cell(name, value) for name, value in found.items()]
+        described = thing if isinstance(thing, dict) else fields(thing)
+        return tuple(described), [cell(name, value) for name, value in described.items()]
 
     def run(self, parsed_args: Any) -> int:
         return super().run(parsed_args) or self.exit_code

@@ -24,6 +24,6 @@ class Who(ApiShow):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        found = fields(self.client(parsed_args).owner(parsed_args.type, parsed_args.id))
-        first = {name: found.pop(key) for name, key in _FIRST.items()}
-        return self.shown(first | found)
+        owner = fields(self.client(parsed_args).owner(parsed_args.type, parsed_args.id))
+        first = {name: owner.pop(key) for name, key in _FIRST.items()}
+        return self.shown(first | owner)

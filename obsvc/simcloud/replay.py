@@ -52,14 +52,14 @@ def epoch(text: str) -> float:
 
 def read_messages(lines: Iterable[str]) -> list[Message]:
     """The recorded notifications, in the order of the record."""
-    found = []
+    messages = []
     for line in lines:
         entry = json.loads(line)
         outer = json.loads(entry["body"])
         inner = json.loads(outer["oslo.message"]) if "oslo.message" in outer else outer
-        found.append(Message(epoch(entry["received_at"]), entry["exchange"], entry["routing_key"],
+        messages.append(Message(epoch(entry["received_at"]), entry["exchange"], entry["routing_key"],
                              entry["body"].encode(), str(inner.get("event_type"))))
-    return found
+    return messages
 
 
 def read_answers(bodies: Iterable[str], timeline: Iterable[str], last: float | None) -> list[Answer]:

@@ -28,14 +28,14 @@ def new() -> str:
 
 def current() -> str | None:
     """The id of the request that this thread works for."""
-    found = context.get_current()
-    return found.request_id if found is not None else None
+    present = context.get_current()
+    return present.request_id if present is not None else None
 
 
 def carried() -> dict[str, str]:
     """The headers that name the present request to the next service."""
-    found = current()
-    return {HEADER: found} if found is not None else {}
+    request_id = current()
+    return {HEADER: request_id} if request_id is not None else {}
 
 
 def begin(environ: dict[str, Any]) -> str:
@@ -43,12 +43,12 @@ def begin(environ: dict[str, Any]) -> str:
 
     A second call for the same request gives the same id.
     """
-    found = environ.get(_KEY)
-    if found is None:
+    request_id = environ.get(_KEY)
+    if request_id is None:
         given = environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
-        found = environ[_KEY] = given if _SHAPE.fullmatch(given) else new()
-    context.RequestContext(request_id=found, overwrite=True)
-    return found
+        request_id = environ[_KEY] = given if _SHAPE.fullmatch(given) else new()
+    context.RequestContext(request_id=request_id, overwrite=True)
+    return request_id
 
 
 def end() -> None:

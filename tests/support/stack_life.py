@@ -52,9 +52,9 @@ class Life:
         self.clock = self.store.clock
         self.settings = dataclasses.replace(EngineSettings(), **settings)
         self.store.emitting = True
-        service = EngineService(self.store, self.settings, plugins=self)
+        self.service = EngineService(self.store, self.settings, plugins=self)
         for name in OPERATIONS:
-            setattr(self, name, getattr(service, name))
+            setattr(self, name, getattr(self.service, name))
         self.sequence = itertools.count(1)
         self.store.run(lambda tx: tx.execute(sa.update(core.partition).values(
             owner_name=MEMBER.name, owner_incarnation=MEMBER.incarnation, generation=1)))

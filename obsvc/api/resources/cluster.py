@@ -100,13 +100,13 @@ class Duties:
         of; None where there were none.
         """
         reply = self._api.engine.duties(Empty())
-        found = []
+        duties = []
         for duty in reply.duties:
             changes = duty.seen + duty.missed
             due = duty.next_run_at if duty.running_since is None else duty.running_since
-            found.append({
+            duties.append({
                 **msgspec.structs.asdict(duty), "leader": plain(duty.leader),
                 "lag": 0.0 if due is None else max(0.0, reply.engine_time - due),
                 "recall": duty.seen / changes if changes else None,
             })
-        answer(resp, {"duties": found, "engine_time": reply.engine_time})
+        answer(resp, {"duties": duties, "engine_time": reply.engine_time})

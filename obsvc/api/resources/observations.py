@@ -158,7 +158,7 @@ class ObservationWait:
             return self._api.observation(caller, observation_id), self._api.reader.read(observation.ref)
 
         observation, resource = waiting.wait(
-            self._api.feed, observation.ref, read, lambda found: over(*found, since), timeout, clock=self._api.clock)
+            self._api.feed, observation.ref, read, lambda pair: over(*pair, since), timeout, clock=self._api.clock)
         shown = plain(resource) if self._api.shows(caller, resource) else None
         return {"observation": observation, "resource": shown, "timed_out": not over(observation, resource, since)}
 

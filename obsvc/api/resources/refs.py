@@ -57,12 +57,12 @@ class ResourceByRef:
             if until is None and since is None:
                 since = resource.version
             wanted = ResourceRequest(resource.ref, since=since, until=until)
-            found = self._api.shown(caller, waiting.wait(
+            waited = self._api.shown(caller, waiting.wait(
                 self._api.feed, resource.ref, lambda: self._api.reader.read(resource.ref), wanted.answered_by, wait,
                 clock=self._api.clock))
-            if found is None:
+            if waited is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
-            resource = found
+            resource = waited
         if query.trail:
             shown = self._api.shows(caller, resource)  # before the first look it is the project's of nobody
             answer(resp, {**described(resource), "trail": trail(self._api, resource) if shown else None})

@@ -165,16 +165,16 @@ class Feed:
 
     def page(self, asked: Filter, since: int, limit: int) -> Page:
         """Changes after ``since`` that pass, at most ``limit``.  FeedTruncated for a version that is not kept."""
-        found = self._after(since) if asked.label is None else None
-        if found is None:
+        entries = self._after(since) if asked.label is None else None
+        if entries is None:
             return self._asked_for(asked, since, limit)
         passing = []
-        for item in found:
+        for item in entries:
             if asked.passes(item.delta):
                 passing.append(item)
                 if len(passing) == limit:
                     break
-        reached = passing[-1] if len(passing) == limit else found[-1] if found else None
+        reached = passing[-1] if len(passing) == limit else entries[-1] if entries else None
         return Page(passing, reached.delta.version if reached else since)
 
     def _asked_for(self, asked: Filter, since: int, limit: int) -> Page:

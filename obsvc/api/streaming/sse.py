@@ -70,17 +70,17 @@ class Stream:
                 yield event("error", msgspec.json.encode(error_body(error)))
 
     def _pieces(self, signal: Signal) -> Generator[bytes, None, None]:
-        page, told = self._first, -1
+        page, sent = self._first, -1
         beat_at = self._clock.monotonic()
         while True:
             now = self._clock.monotonic()
             over = now >= self._end
             if page.entries:
                 yield b"".join(event("change", entry.data, entry.delta.version) for entry in page.entries)
-                told, beat_at = page.entries[-1].delta.version, now + self._heartbeat
-            if now >= beat_at or (over and page.next > told):
+                sent, beat_at = page.entries[-1].delta.version, now + self._heartbeat
+            if now >= beat_at or (over and page.next > sent):
                 yield heartbeat(page.next)
-                told, beat_at = page.next, now + self._heartbeat
+                sent, beat_at = page.next, now + self._heartbeat
             if over:
                 return
             if len(page.entries) < PIECE:

@@ -27,8 +27,8 @@ def wait(
     end = clock.monotonic() + timeout
     with feed.signal(ref) as signal:
         while True:
-            found = read()
+            value = read()
             left = end - clock.monotonic()
-            if enough(found) or left <= 0:
-                return found
-            signal.wait(min(left, step(found)))
+            if enough(value) or left <= 0:
+                return value
+            signal.wait(min(left, step(value)))
