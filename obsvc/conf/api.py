@@ -1,6 +1,8 @@
 """The public API process."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt("bind_host", default="127.0.0.1", help="Address that the public API binds to."),
     cfg.PortOpt("bind_port", default=9193, help="Port of the public API, /healthz and /metrics."),
@@ -28,5 +30,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("api", OPTIONS)]

@@ -1,6 +1,8 @@
 """The notification buses: ``[buses] names`` lists them, each has a group ``[bus:NAME]``."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 NAMES = cfg.ListOpt("names", default=[], help="Names of the buses; each NAME has its options in [bus:NAME].")
 
 BUS_OPTIONS = [
@@ -35,12 +37,11 @@ BUS_OPTIONS = [
 ]
 
 
-def register(conf: cfg.ConfigOpts) -> None:
-    """Nothing is known of the buses' names before the files are read: see :func:`bus_groups`."""
-
-
 def bus_groups(conf: cfg.ConfigOpts) -> dict[str, cfg.ConfigOpts.GroupAttr]:
-    """The options of every bus that ``[buses] names`` lists, by name."""
+    """The options of every bus that ``[buses] names`` lists, by name.
+
+    Their groups are registered here and not with the others: before the files are read no name is known.
+    """
     groups = {}
     for name in conf.buses.names:
         group = f"bus:{name}"
@@ -49,5 +50,5 @@ def bus_groups(conf: cfg.ConfigOpts) -> dict[str, cfg.ConfigOpts.GroupAttr]:
     return groups
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("buses", [NAMES]), ("bus:name", BUS_OPTIONS)]

@@ -1,6 +1,8 @@
 """The catalogue of services: what an operator adds to the one of the package."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.ListOpt("folders", default=[],
                 help="Folders with catalogue files (.yaml) of your own; each file adds a service, or replaces the one "
@@ -15,5 +17,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("catalog", OPTIONS)]

@@ -2,6 +2,8 @@
 from keystoneauth1 import loading
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 GROUP = "cloud"
 
 OPTIONS = [
@@ -27,11 +29,11 @@ def register(conf: cfg.ConfigOpts) -> None:
     loading.register_session_conf_options(conf, GROUP)
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [(GROUP, OPTIONS)]
 
 
-def sample_opts():
+def sample_opts() -> OptionGroups:
     """For the generated sample only: keystoneauth registers these itself (see :func:`register`)."""
     plugins = loading.get_auth_common_conf_options() + loading.get_auth_plugin_conf_options("password")
     return [(GROUP, [*plugins, *loading.get_session_conf_options()])]

@@ -1,6 +1,8 @@
 """Membership of observers (tooz)."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.ListOpt(
         "backend_urls", default=["etcd3+http://127.0.0.1:2379"],
@@ -24,5 +26,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("coordination", OPTIONS)]

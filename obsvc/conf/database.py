@@ -1,6 +1,8 @@
 """The engine's database."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt(
         "url", secret=True, default="sqlite:////var/lib/obsvc/obsvc.sqlite",
@@ -17,5 +19,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("database", OPTIONS)]

@@ -1,6 +1,8 @@
 """Options that every process has."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt(
         "state_path", default="/var/lib/obsvc",
@@ -14,5 +16,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("DEFAULT", OPTIONS)]

@@ -1,6 +1,8 @@
 """The engine process."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt("bind_host", default="127.0.0.1", help="Address that the engine's internal API binds to."),
     cfg.PortOpt("bind_port", default=9190, help="Port of the engine's internal API, /healthz and /metrics."),
@@ -47,5 +49,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("engine", OPTIONS)]

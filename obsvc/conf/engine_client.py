@@ -1,6 +1,8 @@
 """How observers, workers and the API reach the engine."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt(
         "carrier", default="http",
@@ -21,5 +23,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("engine_client", OPTIONS)]

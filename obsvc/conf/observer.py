@@ -1,6 +1,8 @@
 """The observer process."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt("name", sample_default="<hostname>",
                help="Name of this member: stable over restarts, unique in the deployment. Default: the host's."),
@@ -49,5 +51,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("observer", OPTIONS)]

@@ -1,6 +1,8 @@
 """Sweeps: listings that find what notifications did not tell of."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.BoolOpt("enabled", default=True,
                 help="Whether this observer carries out the sweeps that fall to it. All observers should say the "
@@ -29,5 +31,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("sweep", OPTIONS)]

@@ -1,6 +1,8 @@
 """The worker process."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt("name", sample_default="<hostname>.<pid>", help="Name of this worker in leases and logs."),
     cfg.StrOpt("health_host", default="127.0.0.1", help="Address that /healthz, /readyz and /metrics bind to."),
@@ -10,5 +12,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("worker", OPTIONS)]
