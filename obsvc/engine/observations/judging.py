@@ -11,7 +11,7 @@ import msgspec
 from obsvc.engine.observations.deltas import DeltaDraft, TouchedObservation
 from obsvc.engine_client.observations import GoalProgress, ObservationStatus
 from obsvc.engine_client.reports import Report, Verdict
-from obsvc.model import Condition, Generation, Snapshot
+from obsvc.model import Condition, Generation, Snapshot, Version
 
 #: Of several observations' standings the weightiest names the delta's.
 _WEIGHT = (GoalProgress.NONE, GoalProgress.TOWARDS, GoalProgress.MET, GoalProgress.DRIFT, GoalProgress.FAILED)
@@ -27,7 +27,7 @@ class Known(msgspec.Struct, frozen=True):
     sequence: int
     snapshot: Snapshot | None
     verdict: Verdict | None = None
-    version: int | None = None
+    version: Version | None = None
     looked: int = 0
 
 

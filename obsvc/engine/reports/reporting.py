@@ -32,6 +32,7 @@ from obsvc.engine.observations.records import (
 from obsvc.engine.observations.watches import DEADLINE
 from obsvc.engine.ownership.grants import Refusal, note_refused, refusal
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import Fence
 from obsvc.engine.stacks import progress
 from obsvc.engine_client.observations import Delta, ObservationStatus
 from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, ReportRequest, Verdict
@@ -51,10 +52,6 @@ _WRITTEN = Bulk(
 _DELTAS = Bulk(sa.insert(core.delta), [column.name for column in core.delta.columns])
 
 
-#: What of a partition's row a report is checked against.
-_FENCED = core.partition.c["generation", "owner_name", "owner_incarnation", "observation_version"]
-
-
 class _Ref(msgspec.Struct):
     """One ref while its batch is judged.  draft: index of the draft that the last report in the batch made.
 
@@ -63,7 +60,7 @@ class _Ref(msgspec.Struct):
 
     key: str
     version: int
-    verdict_version: int | None
+    verdict_version: Version | None
     known: Known
     watches: list[StoredWatch]
     mark: int | None
@@ -82,13 +79,13 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
                 f"expected partition {partition(one.ref, partitions)} for {one.ref}, got {one.partition}: the "
                 f"member must compute with {partitions} partitions"
             )
-    parts = tx.lock_partitions((one.partition for one in request.reports), *_FENCED)
+    parts = tx.lock_partitions(one.partition for one in request.reports)
     keys = [core.ref_key(one.ref) for one in request.reports]
     refs = _read(tx, keys)
     selection = _Selected(tx, request.reports, keys, refs)
     drafts: list[DeltaDraft] = []
     judged: list[tuple[Judgement, _Ref | None, int | None]] = []
-    refused: list[tuple[Any, int, Refusal]] = []
+    refused: list[tuple[Fence, int, Refusal]] = []
     fence: dict[tuple[int, int], Refusal | None] = {}  # of each partition and generation: the same for all its refs
     for key, one in zip(keys, request.reports, strict=True):
         ref = refs.get(key)
@@ -99,7 +96,8 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
             refused.append((row, one.generation, why))
         if ref is not None:
             one = _carried(one, ref.known.snapshot)
-        judgement = judge(one, ref and ref.known, ref.watches if ref else (), granted=why is None, member=member)
+        known, watches_of_ref = (ref.known, ref.watches) if ref is not None else (None, ())
+        judgement = judge(one, known, watches_of_ref, granted=why is None, member=member)
         if ref is not None and ref.selected and selection.ends(ref, one, judgement):
             del refs[key]  # nothing is written of it but that it is gone
             if not gone(one.snapshot) or ref.known.snapshot is None:
@@ -140,7 +138,7 @@ class _Selected:
 
 
 def _tell(
-    request: ReportRequest, judged: Sequence[Judgement], refused: Sequence[tuple[Any, int, Refusal]],
+    request: ReportRequest, judged: Sequence[Judgement], refused: Sequence[tuple[Fence, int, Refusal]],
     drafts: Sequence[DeltaDraft],
 ) -> None:
     """Metrics and log lines of a batch that is committed."""
@@ -278,5 +276,5 @@ def _outcome(judgement: Judgement, ref: _Ref | None, draft: int | None, first: i
     wanted, deadline = waiting(ref.watches)
     version = None
     if judgement.verdict is Verdict.ACCEPTED:
-        version = ref.verdict_version if draft is None else first + draft
+        version = ref.verdict_version if draft is None else Version(first + draft)
     return ReportOutcome(judgement.verdict, version=version, wanted=wanted, deadline=deadline)

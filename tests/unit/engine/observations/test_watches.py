@@ -419,7 +419,7 @@ def test_deltas_that_are_forgotten_while_the_feed_is_read_are_no_silent_gap(engi
             return self.tx.execute(statement)
 
     with pytest.raises(FeedTruncated):
-        engine.store.run(lambda tx: changes.read_page(Between(tx), ChangesRequest(since=1)))
+        engine.store.run(lambda tx: changes.read_page(Between(tx), ChangesRequest(), 1))
 
 
 def test_changes_that_are_forgotten_while_a_follower_reads_are_no_silent_gap(engine):

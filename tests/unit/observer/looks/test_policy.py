@@ -46,7 +46,7 @@ class Scene:
         snapshot = outcome if isinstance(outcome, Snapshot) else None
         kind = FetchOutcome.FOUND if snapshot else outcome
         heard = cause in (Cause.NOTIFIED, Cause.STARTED, Cause.TAKEOVER) if news is None else news
-        look = DueLook(REF, cause, self.now - age, tuple(announced), news=heard, latest=self.now - age,
+        look = DueLook(REF, cause, self.now - age, tuple(announced), news=heard, news_at=self.now - age,
                        no_change=no_change)
         fetched = FetchResult(REF, kind, self.now, self.wall, snapshot, retry_after=None, error="HTTP 503")
         moment = Moment(self.now, self.wall, self.mass_absence)
