@@ -156,16 +156,24 @@ def test_an_answer_that_can_not_be_taken_is_waited_for_no_more(member, monkeypat
     assert member.look_reports.wait_answered(lambda ref: True, 0.0)
 
 
-def test_a_payload_clears_no_mark_and_settles_what_waits_for_payloads_alone(member):
-    member.holdings.marked(A, 5)
-    waiting, by_payload = wait_for(member), FakeDelivery(member.clock)
-    member.deliveries.register(by_payload, [A], by_payload=True)
+def report_payload(member, arrived):
     task = member.holdings.task(A)
     fetched = FetchResult(A, FetchOutcome.FOUND, member.clock.monotonic(), member.clock.time(), snapshot())
     member.look_reports.submit_payload(PendingReport(
-        DueLook(A, Cause.PAYLOAD, by_payload.arrived), task, fetched, Decision(task.look, snapshot(), POLL)))
-    (report,) = member.reports
+        DueLook(A, Cause.PAYLOAD, arrived), task, fetched, Decision(task.look, snapshot(), POLL)))
+    return member.reports[-1]
+
+
+def test_a_payload_clears_no_mark(member):
+    member.holdings.marked(A, 5)
+    report = report_payload(member, member.clock.monotonic())
     assert report.mark is None and next_look(member) is Cause.POLLED
     answer(member, report)
-    assert (waiting.settled, by_payload.settled) == (0, 1)
-    assert member.holdings.awaits_look(A), "a payload answers no request for a look"
+    assert next_look(member) is Cause.MARKED, "the mark waits for its look"
+
+
+def test_a_payload_settles_what_waits_for_payloads_alone_and_answers_no_request_for_a_look(member):
+    waiting, by_payload = wait_for(member), FakeDelivery(member.clock)
+    member.deliveries.register(by_payload, [A], by_payload=True)
+    answer(member, report_payload(member, by_payload.arrived))
+    assert (waiting.settled, by_payload.settled) == (0, 1) and member.holdings.awaits_look(A)

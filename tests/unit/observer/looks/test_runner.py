@@ -115,6 +115,15 @@ def test_most_of_a_service_absent_at_once_is_a_question_unless_somebody_waits_fo
     assert {report.snapshot.condition for report in member.reports} == {condition}
 
 
+def test_deletions_that_somebody_waits_for_cast_no_doubt_on_another(member):
+    expected = [seen(ref_in(3, nth), wanted=(Condition.DELETED,)) for nth in range(LEAST + 1)]
+    member = Emptied(*expected, seen(ref_in(3, LEAST + 1), wanted=()))
+    member.step()
+    member.clock.advance(1.5)
+    member.step()
+    assert {report.snapshot.condition for report in member.reports} == {Condition.DELETED}
+
+
 def test_an_error_of_ours_costs_a_retry_and_not_the_thread(member):
     stop = threading.Event()
     member.fetch = lambda ref: (stop.set(), 1 / 0)
