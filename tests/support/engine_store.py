@@ -17,7 +17,8 @@ IN_MEMORY = "sqlite://"
 
 
 def new_store(
-    *, partitions: int = 8, clock: ManualClock | None = None, url: str = IN_MEMORY, settings: EngineSettings | None = None,
+    *, partitions: int = 8, clock: ManualClock | None = None, url: str = IN_MEMORY,
+    settings: EngineSettings | None = None,
 ) -> Store:
     """An empty store of ``partitions`` partitions."""
     store = Store(url, clock=clock or ManualClock(), settings=settings)
