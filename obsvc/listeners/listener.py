@@ -264,7 +264,7 @@ class BusListener:
         if self._skip_reason is None:
             return self._decoder.decode(message.body, exchange=message.exchange, routing_key=message.routing_key)
         opened = self._decoder.peek(message.body)
-        if type(opened) is not Peeked:
+        if not isinstance(opened, Peeked):
             return self._decoder.read(opened, exchange=message.exchange)
         plan = opened.plan
         fate = self._skip_reason(opened.ref, plan.asks)

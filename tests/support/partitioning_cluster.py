@@ -15,6 +15,7 @@ from obsvc.exceptions import Unavailable
 from obsvc.model import Generation, MemberId, PartitionId
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
+from obsvc.partitioning.partition_worker import WorkerStatus
 from obsvc.process.clock import ManualClock
 from tests.support.engine_store import new_store
 
@@ -113,8 +114,8 @@ class FakePartitionWorker:
     def ready(self) -> bool:
         return self.is_ready
 
-    def status(self) -> dict[str, Any]:
-        return {"caught_up": True, "backlog": 3, "last_error": None}
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(caught_up=True, backlog=3)
 
 
 class Node:

@@ -28,6 +28,7 @@ from obsvc.observer.engine_link.reporter import Reporter
 from obsvc.observer.engine_link.sequence import Sequence
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
+from obsvc.partitioning.partition_worker import WorkerStatus
 from obsvc.process.clock import ManualClock
 from tests.support.engine_store import new_store
 from tests.support.protocol.ledger import WRITTEN, Ledger, State, read_state
@@ -158,8 +159,8 @@ class Process:
     def ready(self) -> bool:
         return self.world.consumers.get(self.member.name) == self.member
 
-    def status(self) -> dict[str, Any]:
-        return {"caught_up": True}
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(caught_up=True)
 
     # what it does
 
