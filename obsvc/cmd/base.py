@@ -101,7 +101,7 @@ def add_catalog_option(parser: argparse.ArgumentParser) -> None:
 def configured_catalog(config_files: Sequence[str]) -> tuple[list[str], list[str]]:
     """``[catalog] folders`` and ``trust_payload`` of the named configuration files; none where no file is named.
 
-    These commands work without a configuration, so none is looked for that was not named.
+    These commands work without a configuration, so only files that are named are read.
     """
     if not config_files:
         return [], []

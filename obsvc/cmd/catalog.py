@@ -19,7 +19,7 @@ from obsvc.exceptions import NotFound, UndecodableMessage
 from obsvc.listeners.decode import Decoder
 from obsvc.model import Notification
 
-#: What became of a message, worst last; all but the first two make ``check`` fail.
+#: Outcomes of a message, worst last; all but the first two make ``check`` fail.
 UNDERSTOOD, NO_RESOURCE, GUESSED, UNREADABLE = "understood", "no resource", "guessed", "unreadable"
 _FINE = (UNDERSTOOD, NO_RESOURCE)
 _ORDER = (UNDERSTOOD, NO_RESOURCE, GUESSED, UNREADABLE)
@@ -54,7 +54,7 @@ class List(CatalogCommand, lister.Lister):
 
 
 def _payload(described: ResourceType, *, trusted: bool) -> str | None:
-    """Whether notifications have the resource whole, and whether they are taken at their word."""
+    """Whether notifications carry the whole resource, and whether their payloads are trusted."""
     return None if described.payload is None else "trusted" if trusted else "whole"
 
 
@@ -100,7 +100,7 @@ def _is_about(event: dict[str, Any], name: str) -> bool:
 
 
 class Verdict(NamedTuple):
-    """What became of one message, and why it is about nothing that can be looked at where it is not.
+    """The outcome of one message, and why it names no resource where it does not.
 
     payload: ``whole``, or what it lacks, where its type's payloads may be trusted and the event has one.
     """
@@ -173,7 +173,7 @@ def judge(decoder: Decoder, text: bytes) -> Verdict:
 
 
 def outcome(notification: Notification) -> str:
-    """One word for it."""
+    """The outcome in one word."""
     if notification.guessed:
         return GUESSED
     return UNDERSTOOD if notification.resource_type is not None and notification.resource_ids else NO_RESOURCE

@@ -58,7 +58,7 @@ class View:
             self._live.update(self._render())
 
     def show(self, state: State) -> None:
-        """How it stands; without a terminal a line each time the nodes changed."""
+        """The present state; without a terminal, one line each time the nodes changed."""
         self._state = state
         if self._live is not None:
             self._live.update(self._render())

@@ -98,7 +98,7 @@ class Update(ApiShow):
 
 
 class Preview(ApiLister):
-    """Show what an update to this goal would do to each resource; nothing is begun."""
+    """Show what an update to this goal would do to each resource; nothing is started."""
 
     columns = ("name", "type", "change", "properties", "reason", "resource_id")
 
@@ -156,7 +156,7 @@ class Cancel(_StackAction):
 
 
 class Resume(_StackAction):
-    """Go on with a creation, an update, a rollback or a deletion that has failed, where it stopped."""
+    """Continue a creation, an update, a rollback or a deletion that has failed, where it stopped."""
 
     def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
         return client.resume_stack(parsed_args.stack)

@@ -6,7 +6,7 @@ from typing import Any
 
 from obsvc.cmd.display import ApiShow, fields
 
-#: What is asked comes first: printed name and the API's.
+#: The columns that come first: name as printed, and in the API.
 _FIRST = {
     "resource_type": "resource_type", "resource_id": "resource_id", "partition": "partition", "granted_owner": "owner",
     "granted_incarnation": "incarnation", "intended_owner": "intended", "generation": "generation", "since": "since",

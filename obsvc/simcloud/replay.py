@@ -3,7 +3,7 @@
 Input, one JSON object a line: *notifications* (``received_at`` ISO time, ``exchange``, ``routing_key``, ``body`` as on
 the wire), *bodies* (``at`` epoch seconds, ``server`` as ``GET /servers/{id}`` answered it) and, if given, *timeline*
 (``at`` ISO time, ``kind`` ``step`` and ``step`` ``delete`` say when the API answered 404).  One time base serves all:
-recorded time minus the first moment, divided by the speed.  The reading and planning is pure; :class:`Replays` puts
+recorded time minus the first moment, divided by the speed.  Reading and planning are pure; :class:`Replays` puts
 the plan on the world's agenda and may be called from any thread.
 """
 from __future__ import annotations

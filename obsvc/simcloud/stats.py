@@ -57,7 +57,7 @@ class Stats:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything; the numbers of the call log go on."""
+        """Forget everything; the numbering of the call log continues."""
         with self._lock:
             self._calls: list[Call] = []
             self._seq = getattr(self, "_seq", 0)
@@ -71,7 +71,7 @@ class Stats:
 
     def count(self, caller: str, method: str, template: str, path: str, status: int, resource_id: str | None,
               revision: int | None, request_id: str, listed: Sequence[tuple[str, int]] = ()) -> None:
-        """Note one call that was answered; resource_id: what it asked for, revision: the one that it was shown.
+        """Record one call that was answered; resource_id: what it asked for, revision: the one that it was shown.
 
         listed: the resources that a list by ids answered, each with its revision; each counts as a fetch of it.
         """

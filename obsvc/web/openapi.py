@@ -92,7 +92,7 @@ def responses(
 
 
 def not_modified() -> dict[str, Any]:
-    """The answer to a conditional read of what the caller has already."""
+    """The answer to a conditional read where nothing has changed."""
     return {"description": "As the caller has it: If-None-Match names its ETag.", "headers": _HEADERS}
 
 

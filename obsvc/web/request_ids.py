@@ -16,13 +16,13 @@ from oslo_context import context
 
 HEADER = "X-Openstack-Request-Id"
 
-#: What oslo.middleware and keystoneauth make.  Nothing else is taken: what is logged must not be a stranger's text.
+#: As oslo.middleware and keystoneauth make them.  Nothing else is accepted: arbitrary text must not get into logs.
 _SHAPE = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _KEY = "obsvc.request_id"
 
 
 def new() -> str:
-    """An id that nobody has had."""
+    """A new id."""
     return f"req-{uuid.uuid4()}"
 
 
@@ -52,14 +52,14 @@ def begin(environ: dict[str, Any]) -> str:
 
 
 def end() -> None:
-    """This thread works for no request any more."""
+    """This thread no longer works for a request."""
     if context.get_current() is not None:
         del context._request_store.context  # as oslo.context's own fixture does: it has no call for this
 
 
 @contextlib.contextmanager
 def bound(request_id: str) -> Iterator[None]:
-    """What this thread does within is for that request."""
+    """Within the context, this thread works for that request."""
     before = context.get_current()
     context.RequestContext(request_id=request_id, overwrite=True)
     try:

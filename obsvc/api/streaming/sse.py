@@ -2,7 +2,7 @@
 
 A stream holds its request's thread.  Events: ``change`` (data: a delta as JSON, id: its version), ``heartbeat`` (data:
 ``{"next": …}``, id: the version up to which everything was sent), ``error`` (data: an error body; the stream ends).
-Whoever comes back with the last id, as ``Last-Event-ID`` or ``since``, goes on where it ended.
+A client that returns with the last id, as ``Last-Event-ID`` or ``since``, continues where the stream ended.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEDIA = "text/event-stream"
 #: What comes, by name, with the type of its data.
 EVENTS = (("change", types.Delta), ("heartbeat", types.Position), ("error", ErrorReply))
 
-#: Changes in one piece: what is passed on before others have their turn.
+#: Changes sent in one piece, before other streams get a chance.
 PIECE = 500
 
 
@@ -41,7 +41,7 @@ class Stream:
     """The body of one watch, for the WSGI server to iterate over once, and to close.
 
     first: what it begins with.  heartbeat: longest seconds between two heartbeats while nothing else is sent.  lasts:
-    seconds until it ends; the caller comes back, and says anew who it is.
+    seconds until it ends; the caller comes back and authenticates again.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Stream:
                 with self._feed.signal() as signal:
                     yield from self._pieces(signal)
             except Unavailable as error:
-                if not self._feed.stopped:  # else this process ends, and the caller comes back to another one
+                if not self._feed.stopped:  # else this process is stopping, and the caller comes back to another one
                     yield event("error", msgspec.json.encode(error_body(error)))
             except ObsvcError as error:
                 yield event("error", msgspec.json.encode(error_body(error)))
