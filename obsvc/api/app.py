@@ -33,7 +33,7 @@ from obsvc.web.sockets import check_bind
 
 LOG = logging.getLogger(__name__)
 
-#: Threads beside those that wait.
+#: Threads in addition to those for requests that wait.
 RESERVE = 16
 
 #: Open files of a process for one thread that waits (its client's connection and its own to the engine), and for all
@@ -78,14 +78,14 @@ def ring_from_conf(conf: cfg.ConfigOpts) -> Ring:
 
 
 def threads_from_conf(conf: cfg.ConfigOpts) -> int:
-    """Threads of one process: as many as may wait, and RESERVE for what does not, /healthz among it."""
+    """Threads of one process: one for each request that may wait, and RESERVE for the others, such as /healthz."""
     most: int = conf.api.max_waiters
     threads: int = conf.api.threads
     return most + RESERVE if most else threads
 
 
 def limits_from_conf(conf: cfg.ConfigOpts) -> Limits:
-    """What a project may take, and all together."""
+    """The limits for one project and for all together."""
     return Limits(
         max_waiters=conf.api.max_waiters or long_poll_slots(conf.api.threads),
         waiters_per_project=conf.api.waiters_per_project, rate=conf.api.requests_per_second,
@@ -94,9 +94,9 @@ def limits_from_conf(conf: cfg.ConfigOpts) -> Limits:
 
 
 def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[..., Any]:
-    """The application as the configuration wants it, behind its authentication; to be called in each process.
+    """The configured application behind its authentication; to be called in each process.
 
-    made: where what it works with is put, for who stops it.
+    made: receives the ``Api`` of the application, for the caller to stop.
     """
     from obsvc import catalog, engine_client
 
@@ -130,11 +130,11 @@ def run(conf: cfg.ConfigOpts) -> int:
     file_limits.raise_nofile_limit(
         threads * FILES_EACH + FILES_MORE, what=f"[api] max_waiters, threads: {threads} threads"
     )
-    from_conf(conf)  # made once here and dropped: what can't be used is told before gunicorn forks
+    from_conf(conf)  # made once and dropped, so that unusable settings are reported before gunicorn forks
     made: list[Api] = []
 
     def stop() -> None:
-        """What waits ends now.  Not in the signal handler: it takes locks."""
+        """End every wait, on a thread: the signal handler must not take locks."""
         for api in made:
             threading.Thread(target=api.stop, name="stop", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Who asks: what the authentication found out, and what of projects the caller may see."""
+"""The caller of a request: what authentication established, and which projects' resources it may see."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.  project_id None: no project (an operator, or noauth).  system_scope: ``all`` for a token of the whole
-    system: it reads of the cluster what its roles allow, and of projects nothing."""
+    """project_id None: no project (an operator, or noauth).  system_scope: ``all`` for a system-scoped token, which
+    reads what its roles allow of the cluster, and nothing of projects."""
 
     user_id: str | None = None
     project_id: str | None = None
@@ -30,5 +30,5 @@ class Caller:
         return None if self.privileged else (self.project_id or "")
 
 
-#: Who everybody is where there is no Keystone: as in Ironic, the operator.
+#: Everybody, where there is no Keystone: as in Ironic, the operator.
 OPERATOR = Caller(user_id="operator", roles=("admin", "member", "reader"))

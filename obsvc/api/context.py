@@ -28,9 +28,9 @@ READ_MOST = 1000
 
 @dataclass
 class Api:
-    """max_wait: longest long poll, max_watch: longest stream, seconds.  region: taken where a request names none.
-    types: resource types that observers can fetch; None: not checked.  catalog: by which dead letters are read again;
-    None: they can't be."""
+    """max_wait: longest long poll, max_watch: longest stream, seconds.  region: used where a request names none.
+    types: resource types that observers can fetch; None: not checked.  catalog: used to decode dead letters again;
+    None: that is not possible."""
 
     engine: PublicApi
     ring: Ring
@@ -49,9 +49,9 @@ class Api:
         self.reader = Reader(self.engine)
 
     def stop(self) -> None:
-        """End what waits, with an error that says to try elsewhere."""
+        """End every wait with an error that says to try another process."""
         self.feed.stop()
-        if hasattr(self.engine, "abort"):  # another carrier's calls last until gunicorn's patience is over
+        if hasattr(self.engine, "abort"):  # calls of other transports last until gunicorn's graceful timeout
             self.engine.abort()
 
     def bounded_wait(self, seconds: float | None) -> float:
@@ -98,8 +98,8 @@ class Api:
         return unseen(resource) if self._awaits(caller, resource) else None
 
     def _awaits(self, caller: Caller, resource: Resource) -> bool:
-        """Whether the caller's project has an observation on what nobody has seen yet: it is unknown to it, not
-        missing."""
+        """Whether the caller's project observes a resource that has not been looked at yet: for that project it is
+        ``unknown``, not missing."""
         if resource.snapshot is not None or self.shows(caller, resource) or not resource.observations:
             return False
         ref = resource.ref
@@ -108,9 +108,9 @@ class Api:
             project_id=caller.scope, limit=1)).observations)
 
     def foreign(self, caller: Caller, refs: Iterable[Ref]) -> set[Ref]:
-        """Those of ``refs`` of which the engine knows that they are of a project that the caller may not see.
+        """Those of ``refs`` that the engine knows to belong to a project that the caller may not see.
 
-        A ref that was never seen is nobody's yet; one that is gone, with no project named, neither.
+        A ref that was never looked at belongs to nobody yet; nor does one that is gone and has no project.
         """
         wanted = [] if caller.privileged else list(dict.fromkeys(refs))
         hidden: set[Ref] = set()
@@ -124,8 +124,8 @@ class Api:
         return hidden
 
     def observation(self, caller: Caller, observation_id: str) -> Observation:
-        """One observation that the caller may see; NotFound otherwise.  Its status tells of its ref, so an observation
-        of what turned out to be foreign is not shown."""
+        """One observation that the caller may see; NotFound otherwise.  Its status reveals something about its ref, so
+        an observation of a resource that turned out to be foreign is not shown."""
         page = self.engine.list_observations(ObservationsRequest(observation_id=observation_id, limit=1))
         for observation in page.observations:
             if caller.sees(observation.project_id) and not self.foreign(caller, (observation.ref,)):
@@ -134,5 +134,5 @@ class Api:
 
 
 def unseen(resource: Resource) -> Resource:
-    """A resource before its first look, as a tenant may see it: nothing but that it is observed and its place."""
+    """A resource before its first look, as a tenant may see it: only that it is observed, and its partition."""
     return Resource(resource.ref, resource.partition, resource.version, observations=1)

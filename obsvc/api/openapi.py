@@ -18,7 +18,7 @@ HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
                       {"type": "string", "pattern": "^[0-9]{0,18}$"}),
 }
 
-#: Path parameters that are no free text.
+#: Path parameters that are not free text.
 _PATH = {"partition": INTEGER_SCHEMA, "letter": INTEGER_SCHEMA}
 
 _GUARDED = (400, 401, 403, 429, 500, 503)
@@ -79,7 +79,7 @@ def _operation(route: Route, operation: Operation, schemas: openapi.Schemas) -> 
 
 
 def _parameters(route: Route, operation: Operation) -> list[dict[str, Any]]:
-    """Of the path, the query and the headers."""
+    """The parameters of the path, the query and the headers."""
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": _PATH.get(name, TEXT_SCHEMA)}
         for name in re.findall(r"\{(\w+)\}", route.path)]

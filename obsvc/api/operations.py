@@ -13,9 +13,9 @@ from obsvc.api.schemas.queries import Query
 class Operation:
     """One method of a route.  Its description is its responder's docstring.
 
-    rule: the policy rule without ``obsvc:``; None: open to everybody, and its query is not looked at.  query: what it
-    takes of query parameters; None: none.  body, reply: types as JSON has them; None: none; a tuple: one of those;
-    ``Any``: any.  raises: statuses beside those that every operation may answer.  headers: of the request, each
+    rule: the policy rule without ``obsvc:``; None: open to everybody, and its query is ignored.  query: the query
+    parameters that it takes; None: none.  body, reply: types as JSON has them; None: none; a tuple: one of those;
+    ``Any``: any.  raises: statuses in addition to those that every operation may answer.  headers: of the request, each
     described in ``obsvc.api.openapi.HEADERS``.  events: names and types where the reply is a stream of server-sent
     events.  conditional: answered with an ETag.
     """

@@ -1,4 +1,4 @@
-"""Partitions as SREs see them: whom the ring proposes, whom the engine has granted them to, and how the two stand."""
+"""Partitions as SREs see them: whom the ring proposes, whom the engine has granted them to, and how the two compare."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from obsvc.model import PartitionId
 
 
 def describe(api: Api, partitions: Sequence[PartitionId] | None) -> list[dict[str, Any]]:
-    """Partitions as SREs see them: proposal, grant, and one sentence that says how they stand."""
+    """Partitions as SREs see them: proposal, grant, and one sentence that compares the two."""
     wanted = None if partitions is None else tuple(partitions)
     records = api.engine.partitions(PartitionsRequest(wanted)).partitions
     proposal = api.ring.proposal(api.partitions())
@@ -42,7 +42,7 @@ def granted_to(partition: dict[str, Any]) -> str | None:
 
 
 def sentence(record: PartitionRecord, intended: str | None, note: str | None, members: int) -> str:
-    """How the proposal and the grant of one partition stand to each other."""
+    """One sentence that compares the proposal and the grant of one partition."""
     proposed = f"the ring of {members} members proposes {intended}" if intended is not None else f"no proposal ({note})"
     if record.owner is None:
         granted = "and the engine has granted it to nobody" + (f" ({record.why})" if record.why else "")

@@ -1,8 +1,8 @@
-"""Reading single resources at the engine: what many threads ask for at the same time goes as one request.
+"""Reading single resources from the engine, with the reads of many threads combined into one request.
 
-Changes come in bursts, and with them everybody who waited: a thousand requests would cost the engine a thousand times
-what one does.  Nobody waits for others to come: one who finds no request under way sends his own, those who come
-meanwhile go together in the next.
+Changes come in bursts, and wake everybody who waits for them: a thousand requests would cost the engine a thousand
+times as much as one.  No thread waits for others to join: one that finds no request under way sends its own, and those
+that come meanwhile share the next.
 
 Any thread may call.
 """
@@ -15,7 +15,7 @@ from obsvc.engine_client.observations import ReadRequest, Resource
 from obsvc.exceptions import NotFound, ObsvcError
 from obsvc.model import Ref
 
-#: Requests under way at once: one that hangs holds back no others.
+#: Requests under way at once, so that one that hangs does not hold up the others.
 AT_ONCE = 4
 
 #: Refs in one request.
@@ -23,7 +23,7 @@ TOGETHER = 200
 
 
 class _Asked:
-    """One thread's question: answered, or its thread is to send the next request."""
+    """One thread's question: it is either answered, or its thread sends the next request."""
 
     def __init__(self, ref: Ref) -> None:
         self.ref = ref
@@ -59,15 +59,15 @@ class Reader:
         return mine.found
 
     def _lead(self) -> None:
-        """Answer what is asked now, then have the next one lead."""
+        """Answer the questions asked so far, then let the next thread lead."""
         with self._lock:
             together, self._asked = self._asked[:TOGETHER], self._asked[TOGETHER:]
         error: ObsvcError | None = ObsvcError("the request was cut off: send it again")
         try:
             refs = tuple(dict.fromkeys(question.ref for question in together))
-            found = {resource.ref: resource for resource in self._engine.read_resources(ReadRequest(refs)).resources}
+            by_ref = {resource.ref: resource for resource in self._engine.read_resources(ReadRequest(refs)).resources}
             for question in together:
-                question.found = found.get(question.ref)
+                question.found = by_ref.get(question.ref)
             error = None
         except ObsvcError as failed:
             error = failed

@@ -1,7 +1,7 @@
 """The API's JSON: every field is there, also where it is null, and a ref stands as its three parts.
 
-The contract's structs leave defaults out and write a ref as a list: good between our own processes, poor for people
-and their scripts.
+The structs of the engine contract leave out defaults and write a ref as a list: good between our own processes, bad
+for people and their scripts.
 """
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
 
 
 def answer_raw(resp: falcon.Response, data: bytes) -> None:
-    """Answer what is JSON already."""
+    """Answer with data that is JSON already."""
     resp.content_type = falcon.MEDIA_JSON
     resp.data = data
 

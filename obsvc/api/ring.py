@@ -1,7 +1,7 @@
 """Whom the ring proposes for each partition, as any member would compute it from the membership now.
 
-Read through a cache of about a second, by one thread at a time: the coordination backend is asked no more often than
-by a member, however many ask here.  When it is away, there is no proposal and a note says so.
+Cached for about a second and read by one thread at a time, so the coordination backend is asked no more often than by
+a member, however many callers there are.  While it is unavailable there is no proposal, and a note says so.
 """
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from obsvc.process.clock import Clock, SystemClock
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that a membership is taken for the present one.
+#: Seconds that a membership counts as current.
 FRESH = 1.0
-#: Seconds that a failure is remembered: a dead backend takes long to say so.
+#: Seconds that a failure is remembered: a dead backend takes long to time out.
 FAILED = 5.0
 
 

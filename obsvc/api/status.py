@@ -1,4 +1,4 @@
-"""How the cluster stands, in one sentence and then in numbers.  Pure: what was read comes in, the document goes out.
+"""How the cluster stands, in one sentence and then in numbers.  Pure: from what was read to the document.
 
 A *problem* is something that an operator should look into.  What passes by itself within the time of a hand-over
 (partitions on their way from one member to another) is reported, and is no problem.
@@ -15,7 +15,7 @@ from obsvc.engine_client.ownership import MemberRecord, MemberState, PartitionRe
 #: Seconds that a duty's run, or a message, may be late before it counts as a problem.
 LATE = 60.0
 
-#: Names in one sentence; of more the first are named.
+#: Names listed in one sentence; of more, only the first.
 NAMED = 5
 
 
@@ -87,7 +87,7 @@ def _of_members(
 
 
 def _views(alive: Iterable[MemberRecord]) -> dict[tuple[str, ...], list[str]]:
-    """Who has which view; one that has only just begun has none yet."""
+    """Members by their view; one that has only just joined has none yet."""
     views: dict[tuple[str, ...], list[str]] = {}
     for member in alive:
         if member.beat.state is not MemberState.JOINING:

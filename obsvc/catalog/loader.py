@@ -107,8 +107,11 @@ def _expanded(event: Event) -> Iterator[Event]:
         yield event
         return
     for word, resource_type in event.each.items():
-        def filled(text: str | None, word: str = word) -> str | None:
-            return text.replace(_EACH, word) if text is not None else None
+        def filled(text: str, word: str = word) -> str:
+            return text.replace(_EACH, word)
+
+        def filled_if_any(text: str | None, word: str = word) -> str | None:
+            return None if text is None else text.replace(_EACH, word)
 
         yield msgspec.structs.replace(
             event,
@@ -117,8 +120,8 @@ def _expanded(event: Event) -> Iterator[Event]:
             match=filled(event.match),
             id=tuple(filled(path) for path in event.id),
             project=tuple(filled(path) for path in event.project),
-            state=filled(event.state),
-            task=filled(event.task),
-            body=filled(event.body),
+            state=filled_if_any(event.state),
+            task=filled_if_any(event.task),
+            body=filled_if_any(event.body),
             related=tuple(Related(item.type, tuple(filled(path) for path in item.id)) for item in event.related),
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from obsvc.catalog import guess, paths
@@ -89,15 +90,16 @@ class Matcher:
                 continue
             fitting.setdefault(candidate.service.service, candidate)
         found = list(fitting.values())
-        for tells in (
+        hints: tuple[Callable[[Service], bool], ...] = (
             lambda service: namespace is not None and namespace in service.objects,
             lambda service: signed(service, payload),
             lambda service: exchange is not None and exchange in service.exchanges,
             lambda service: _is_any(service.publishers, publisher),
-        ):
+        )
+        for fits in hints:
             if len(found) < 2:
                 break
-            found = [candidate for candidate in found if tells(candidate.service)] or found
+            found = [candidate for candidate in found if fits(candidate.service)] or found
         return Match(*found[0], len(found) > 1) if found else None
 
     def service(self, namespace: str | None, exchange: str | None, publisher: str | None) -> Service | None:

@@ -10,7 +10,7 @@ from obsvc.model import Condition, Snapshot
 
 def snapshot(
     resource_type: ResourceType,
-    body: Mapping[str, Any],
+    body: object,
     *,
     fetched_at: float = 0.0,
     request_id: str | None = None,

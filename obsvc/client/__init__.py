@@ -57,19 +57,19 @@ class Client(Transport):
 
     def start_observations(self, items: Iterable[Mapping[str, Any]]) -> tuple[types.Started, ...]:
         """Observe many, each as ``start_observation`` takes it; one result for each, in order: it, or its error."""
-        found: list[types.Started] = []
-        for some in batched(items, BULK):
-            answer = self.call("POST", "/v1/observations/start", dict[str, Any], body={"observations": some})
-            found += typed_list(answer["results"], types.Started)
-        return tuple(found)
+        results: list[types.Started] = []
+        for batch in batched(items, BULK):
+            answer = self.call("POST", "/v1/observations/start", dict[str, Any], body={"observations": batch})
+            results += typed_list(answer["results"], types.Started)
+        return tuple(results)
 
     def stop_observations(self, observation_ids: Iterable[str]) -> tuple[types.Stopped, ...]:
         """Stop many; one result for each, in order."""
-        found: list[types.Stopped] = []
-        for some in batched(observation_ids, BULK):
-            answer = self.call("POST", "/v1/observations/stop", dict[str, Any], body={"observation_ids": some})
-            found += typed_list(answer["results"], types.Stopped)
-        return tuple(found)
+        results: list[types.Stopped] = []
+        for batch in batched(observation_ids, BULK):
+            answer = self.call("POST", "/v1/observations/stop", dict[str, Any], body={"observation_ids": batch})
+            results += typed_list(answer["results"], types.Stopped)
+        return tuple(results)
 
     def stop_observation(self, observation_id: str) -> None:
         self.call_without_answer("DELETE", f"/v1/observations/{_part(observation_id)}")
@@ -105,7 +105,8 @@ class Client(Transport):
     def start_selector(
         self, resource_type: str, *, region: str | None = None, project_id: str | None = None
     ) -> types.Selector:
-        """Observe all of a type in the project, also what comes to be; then ``listing`` and ``watch`` have them.
+        """Observe all resources of a type in the project, also those created later; ``listing`` and ``watch`` then have
+        them.
 
         project_id: for admin and service; None: of all projects."""
         body = {"resource_type": resource_type, "region": region, "project_id": project_id}
@@ -129,7 +130,7 @@ class Client(Transport):
         return self.call("GET", _ref_path(resource_type, resource_id), types.Resource, params=params, wait=wait)
 
     def explain(self, resource_type: str, resource_id: str, *, region: str | None = None) -> types.Resource:
-        """It with its trail: who owns it, what was notified, looked at and reported, what is due and why."""
+        """The resource with its trail: who owns it, what was notified, looked at and reported, what is due and why."""
         params = {"region": region, "trail": "true"}
         return self.call("GET", _ref_path(resource_type, resource_id), types.Resource, params=params)
 
@@ -138,17 +139,17 @@ class Client(Transport):
 
         filters: resource_type, resource_id, region, condition, stack_id, project_id, label (KEY=VALUE).
         """
-        found: list[types.Resource] = []
+        resources: list[types.Resource] = []
         version, marker = None, None
         while version is None or marker is not None:
             answer = self.call("GET", "/v1/resources", dict[str, Any],
                                 params={**filters, "since": since, "marker": marker, "limit": PAGE})
-            found += typed_list(answer["resources"], types.Resource)
+            resources += typed_list(answer["resources"], types.Resource)
             version, marker = answer["version"] if version is None else version, answer["marker"]
-        return types.Listing(tuple(found), version)
+        return types.Listing(tuple(resources), version)
 
     def check(self, resource_type: str, resource_id: str, *, region: str | None = None) -> dict[str, Any]:
-        """Have its owner look at it now; answers the mark's number and the version before that look."""
+        """Have its owner look at it now; returns the mark's number and the version before that look."""
         path = _ref_path(resource_type, resource_id) + "/check"
         return self.call("POST", path, dict[str, Any], params={"region": region})
 
@@ -169,10 +170,10 @@ class Client(Transport):
     def watch(
         self, since: int | None = None, *, heartbeat: float = 5.0, patience: float | None = None, **filters: str | None
     ) -> Watch:
-        """``for change in client.watch(since=version)``: each change once, over disconnects and restarts.
+        """``for change in client.watch(since=version)``: each change once, across disconnects and restarts.
 
         since: the version after which to begin; None: from now on.  heartbeat: seconds; a stream that is silent for
-        three of them is given up and taken up anew.  patience: seconds without a stream until Unavailable is raised;
+        three of them is dropped and opened again.  patience: seconds without a stream until Unavailable is raised;
         None: never.  filters: resource_type, resource_id, region, stack_id, project_id, label (KEY=VALUE: of what is
         observed with it as the change is read).
         """
@@ -206,7 +207,7 @@ class Client(Transport):
                     heard_at = time.monotonic()
                     if not waited.timed_out or heard_at >= end:
                         return waited
-                except NotFound:  # somebody else's wait for the same has ended, and stopped it
+                except NotFound:  # another wait for the same observation has ended, and stopped it
                     if started is None or time.monotonic() >= end:
                         raise
                     started = None
@@ -234,7 +235,7 @@ class Client(Transport):
         self, stack: str, template: str, *, parameters: Mapping[str, Any] | None = None, timeout: float | None = None,
         disable_rollback: bool = True,
     ) -> types.Stack:
-        """Give a stack another goal, the whole of it, whatever it is doing.  The rest: as in a create."""
+        """Replace a stack's goal as a whole, whatever it is doing.  The other parameters: as for a creation."""
         body = {"template": template, "parameters": dict(parameters or {}), "timeout": timeout,
                 "disable_rollback": disable_rollback}
         return self.call("PUT", f"/v1/stacks/{_part(stack)}", types.Stack, body=body)
@@ -242,7 +243,7 @@ class Client(Transport):
     def preview_stack(
         self, stack: str, template: str, *, parameters: Mapping[str, Any] | None = None
     ) -> tuple[types.PlannedNode, ...]:
-        """What an update to this goal would do to each node; nothing is begun."""
+        """What an update to this goal would do to each node; nothing is started."""
         body = {"template": template, "parameters": dict(parameters or {})}
         answer = self.call("POST", f"/v1/stacks/{_part(stack)}/preview", dict[str, Any], body=body)
         return tuple(typed_list(answer["nodes"], types.PlannedNode))
@@ -256,7 +257,7 @@ class Client(Transport):
         return self.call("POST", f"/v1/stacks/{_part(stack)}/cancel", types.Stack, body={"rollback": rollback})
 
     def resume_stack(self, stack: str) -> types.Stack:
-        """Go on with what has failed; Conflict where nothing has."""
+        """Continue with what has failed; Conflict where nothing has."""
         return self.call("POST", f"/v1/stacks/{_part(stack)}/resume", types.Stack)
 
     def stacks(self) -> Iterator[types.Stack]:
@@ -271,7 +272,7 @@ class Client(Transport):
         def once(wait: float) -> types.Stack:
             return self.call("GET", f"/v1/stacks/{_part(stack)}", types.Stack, params={"wait": wait}, wait=wait)
 
-        return _until(once, lambda found: not found.in_progress, timeout)
+        return _until(once, lambda latest: not latest.in_progress, timeout)
 
     def delete_stack(self, stack: str) -> types.Stack:
         return self.call("DELETE", f"/v1/stacks/{_part(stack)}", types.Stack)
@@ -298,11 +299,11 @@ class Client(Transport):
         return self.call("PUT" if drained else "DELETE", f"/v1/members/{_part(name)}/drain", dict[str, Any])
 
     def status(self) -> types.Status:
-        """How the cluster stands: one sentence, what needs attention, and numbers."""
+        """The state of the cluster: one sentence, what needs attention, and numbers."""
         return self.call("GET", "/v1/status", types.Status)
 
     def duties(self) -> tuple[types.Duty, ...]:
-        """What one member does for all of them, with its leader and its runs."""
+        """The work that one member does for all of them, with its leader and its runs."""
         return tuple(typed_list(self.call("GET", "/v1/duties", dict[str, Any])["duties"], types.Duty))
 
     def partitions(self, *, owner: str | None = None, differs: bool | None = None) -> tuple[types.Partition, ...]:
@@ -324,7 +325,7 @@ class Client(Transport):
         return self.call("GET", f"/v1/dead-letters/{letter_id}", dict[str, Any])
 
     def replay_dead_letter(self, letter_id: int) -> dict[str, Any]:
-        """Read it again and have what it names looked at; Conflict, with the reason, where it still can't be read."""
+        """Decode it again and look at what it names; Conflict, with the reason, where it still can't be read."""
         return self.call("POST", f"/v1/dead-letters/{letter_id}/replay", dict[str, Any])
 
 
@@ -332,9 +333,9 @@ def _until(once: Callable[[float], T], enough: Callable[[T], bool], timeout: flo
     end = None if timeout is None else time.monotonic() + timeout
     while True:
         left = POLL if end is None else min(POLL, max(0.0, end - time.monotonic()))
-        found = once(left)
-        if enough(found) or (end is not None and time.monotonic() >= end):
-            return found
+        answer = once(left)
+        if enough(answer) or (end is not None and time.monotonic() >= end):
+            return answer
 
 
 def _part(text: str) -> str:

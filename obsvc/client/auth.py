@@ -16,7 +16,7 @@ class Auth(Protocol):
 
 
 class Fixed:
-    """Headers that stay."""
+    """Headers that never change."""
 
     def __init__(self, headers: dict[str, str] | None = None) -> None:
         self._headers = dict(headers or {})
@@ -29,7 +29,7 @@ class Fixed:
 
 
 class Environment:
-    """No token at first (an API without Keystone wants none); one from ``OS_*`` when the API answers 401."""
+    """No token at first (an API without Keystone needs none); one from ``OS_*`` when the API answers 401."""
 
     def __init__(self) -> None:
         self._headers: dict[str, str] = {}

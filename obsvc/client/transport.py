@@ -67,7 +67,7 @@ class Transport:
         self._request(method, self._at(path, {}), None, 0.0)
 
     def stream(self, path: str, params: Mapping[str, Any], *, silence: float) -> Stream:
-        """Server-sent events, yet to be read.  silence: seconds without any after which the stream is given up."""
+        """Server-sent events, not read yet.  silence: seconds without any event after which the stream is dropped."""
         url = self._at(path, params)
         response = self._request("GET", url, None, silence, stream=True)
         if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
@@ -124,7 +124,7 @@ class Stream:
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
-            self._response.shutdown()  # wakes whoever reads
+            self._response.shutdown()  # wakes the reader
         with contextlib.suppress(Exception):
             self._response.close()
 
@@ -137,7 +137,7 @@ def _error(response: urllib3.BaseHTTPResponse) -> ObsvcError:
         code = "unavailable" if response.status in (502, 503, 504) else "internal"
         message = f"the API answered {response.status}: {response.data[:200].decode('utf-8', 'replace')}"
     known = by_code(code)
-    if known in (ConfigError, UndecodableMessage):  # what the API's own configuration is short of is not ours
+    if known in (ConfigError, UndecodableMessage):  # these describe the API's configuration, not ours
         known = ObsvcError
     if known is TooManyRequests:
         after = response.headers.get("Retry-After", "")

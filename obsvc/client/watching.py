@@ -1,9 +1,9 @@
 """Following the changes feed: ``for change in client.watch(since=…)``.
 
 Each change comes once, in order of its version, whatever happens to the connection, the API or the engine: a lost
-stream is taken up again after the last version that came.  Where that version is no longer kept (410), the newest
-state of each resource that changed since comes in the place of its changes, with ``cause`` ``listed``, in order of
-version too; of what nobody observes any more nothing comes then.
+stream is opened again after the last version that came.  Where that version is no longer kept (410), the newest state
+of each resource that changed since then comes in place of its changes, with ``cause`` ``listed``, also in order of
+version; nothing comes then for what nobody observes any more.
 
 A Watch belongs to one thread; ``close`` may be called from any.
 """
@@ -23,11 +23,11 @@ from obsvc.process.backoff import Backoff
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds before a lost stream is taken up again: the first time, and the longest.
+#: Seconds before a lost stream is opened again: the first time, and the maximum.
 PAUSE_INITIAL, PAUSE_MAX = 0.1, 5.0
 _BACKOFF = Backoff(PAUSE_INITIAL, PAUSE_MAX)
 
-#: ``cause`` of what a listing told in place of the feed.
+#: ``cause`` of what a listing gave in place of the feed.
 LISTED = "listed"
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class Watch:
         while not self._closed:
             try:
                 yield from self._stream()
-                self._sleep(random.uniform(0, PAUSE_INITIAL))  # ended as agreed; not all at once
+                self._sleep(random.uniform(0, PAUSE_INITIAL))  # ended on time; clients do not all return at once
             except FeedTruncated as error:
                 LOG.warning("changes after version %s are no longer kept, what there is is listed: %s",
                             self.position, error.message)
@@ -136,12 +136,12 @@ class Watch:
     def _listed(self) -> Iterator[types.Delta]:
         try:
             listing = self._listing(self.position)
-            if self.position is not None and listing.version < self.position:  # another feed: nothing is known of it
+            if self.position is not None and listing.version < self.position:  # a new feed, without our version
                 listing = self._listing(None)
         except (Unavailable, TooManyRequests) as error:
             self._lost(error)
             return
-        for resource in sorted(listing.resources, key=lambda each: each.version):
+        for resource in sorted(listing.resources, key=lambda resource: resource.version):
             if resource.version:
                 yield as_delta(resource)
         self.position = listing.version
@@ -165,7 +165,7 @@ def _read(event: Event, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def as_delta(resource: types.Resource) -> types.Delta:
-    """The newest change of a resource, as far as its copy tells of it."""
+    """The newest change of a resource, as far as its copy shows it."""
     snapshot = resource.snapshot
     return types.Delta(
         version=resource.version, at=resource.reported_at or 0.0, region=resource.region,

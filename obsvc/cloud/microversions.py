@@ -68,5 +68,5 @@ def _newest(adapter: ks_adapter.Adapter) -> str | None:
     return discover.version_to_string(found) if found else None
 
 
-def _number(microversion: str) -> tuple[int, ...]:
+def _number(microversion: str) -> tuple[int | float, ...]:
     return discover.normalize_version_number(microversion)

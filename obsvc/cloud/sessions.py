@@ -16,7 +16,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import openstack.config
 import requests
@@ -24,6 +24,7 @@ from keystoneauth1 import adapter as ks_adapter
 from keystoneauth1 import exceptions as ks_exceptions
 from keystoneauth1 import loading
 from keystoneauth1 import session as ks_session
+from keystoneauth1.access import AccessInfo
 from openstack import exceptions as sdk_exceptions
 
 from obsvc.cloud import retry_after
@@ -75,6 +76,19 @@ class Answer:
     body: bytes
     retry_after: float | None = None
     request_id: str | None = None
+
+
+class _IdentityPlugin(Protocol):
+    """What keystoneauth's plugins have that take tokens from Keystone."""
+
+    auth_ref: AccessInfo | None
+
+    def get_auth_ref(self, session: ks_session.Session) -> AccessInfo: ...
+
+
+def _takes_tokens(auth: object) -> TypeGuard[_IdentityPlugin]:
+    """Other plugins (``none``, ``token_endpoint``) have nothing that expires."""
+    return hasattr(auth, "auth_ref")
 
 
 class CloudSessions:
@@ -171,7 +185,7 @@ class CloudSessions:
         asked = self._microversions.usable(key, microversion)
         try:
             adapter = self.adapter(region, service_type, aliases)
-            url = versioned(adapter.endpoint_override, version_prefix) + path
+            url = versioned(adapter.endpoint_override or "", version_prefix) + path
             ask = functools.partial(
                 adapter.get, url, endpoint_override=url, timeout=self.timeout,
                 headers={"Accept": "application/json", **(headers or {})}, log=False, allow_reauth=False,
@@ -231,8 +245,8 @@ class CloudSessions:
         The old one stands until the new one is here.  keystoneauth's own way (``invalidate``) takes it from the
         threads that are about to send it, and lets all but one of those that were refused go without a second try.
         """
-        auth: Any = self._session.auth
-        if refused is None or not hasattr(auth, "auth_ref"):
+        auth = self._session.auth
+        if refused is None or not _takes_tokens(auth):
             return False
 
         def needed() -> bool:
@@ -266,8 +280,8 @@ class CloudSessions:
 
     def _token_needed(self) -> bool:
         auth = self._session.auth
-        if not hasattr(auth, "auth_ref"):
-            return False  # a plugin that takes no token from Keystone
+        if not _takes_tokens(auth):
+            return False
         return auth.auth_ref is None or auth.auth_ref.will_expire_soon(TOKEN_MARGIN)
 
     def _tell_failure(self) -> None:

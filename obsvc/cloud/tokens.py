@@ -19,6 +19,9 @@ def from_environment() -> str:
     from openstack import exceptions as sdk_exceptions
 
     try:
-        return openstack.config.OpenStackConfig().get_one().get_session().get_token()
+        token = openstack.config.OpenStackConfig().get_one().get_session().get_token()
     except (ks_exceptions.ClientException, sdk_exceptions.SDKException, ValueError) as error:
         raise ConfigError(f"no token from Keystone with OS_CLOUD or OS_AUTH_URL of the environment: {error}") from error
+    if token is None:
+        raise ConfigError("expected credentials for Keystone in the environment, found some that have no token")
+    return token

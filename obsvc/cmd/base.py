@@ -101,7 +101,7 @@ def add_catalog_option(parser: argparse.ArgumentParser) -> None:
 def configured_catalog(config_files: Sequence[str]) -> tuple[list[str], list[str]]:
     """``[catalog] folders`` and ``trust_payload`` of the named configuration files; none where no file is named.
 
-    These commands work without a configuration, so none is looked for that was not named.
+    These commands work without a configuration, so only files that are named are read.
     """
     if not config_files:
         return [], []
@@ -124,10 +124,10 @@ def seconds(text: str) -> float:
 
 def key_values(pairs: list[str]) -> dict[str, Any]:
     """``["a=1", "b=x"]`` as a dict of text; raises InvalidInput for a pair without ``=``."""
-    found = {}
+    values = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise InvalidInput(f"expected KEY=VALUE, got {pair!r}")
-        found[key] = value
-    return found
+        values[key] = value
+    return values

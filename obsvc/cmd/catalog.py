@@ -19,7 +19,7 @@ from obsvc.exceptions import NotFound, UndecodableMessage
 from obsvc.listeners.decode import Decoder
 from obsvc.model import Notification
 
-#: What became of a message, worst last; all but the first two make ``check`` fail.
+#: Outcomes of a message, worst last; all but the first two make ``check`` fail.
 UNDERSTOOD, NO_RESOURCE, GUESSED, UNREADABLE = "understood", "no resource", "guessed", "unreadable"
 _FINE = (UNDERSTOOD, NO_RESOURCE)
 _ORDER = (UNDERSTOOD, NO_RESOURCE, GUESSED, UNREADABLE)
@@ -54,18 +54,18 @@ class List(CatalogCommand, lister.Lister):
 
 
 def _payload(described: ResourceType, *, trusted: bool) -> str | None:
-    """Whether notifications have the resource whole, and whether they are taken at their word."""
+    """Whether notifications carry the whole resource, and whether their payloads are trusted."""
     return None if described.payload is None else "trusted" if trusted else "whole"
 
 
 def _row(service: Service, name: str | None, described: ResourceType | None, *, trusted: bool) -> list[Any]:
     if described is None:
-        found: list[Any] = [name, None, None, None, None, None]
+        columns: list[Any] = [name, None, None, None, None, None]
     else:
         listing = described.listing
-        found = [name, described.fetch.version_prefix + described.fetch.path, described.status.field,
+        columns = [name, described.fetch.version_prefix + described.fetch.path, described.status.field,
                  listing is not None, listing.changed_since if listing else None, _payload(described, trusted=trusted)]
-    return [Brief(value) for value in (service.service, service.service_type, *found, service.source)]
+    return [Brief(value) for value in (service.service, service.service_type, *columns, service.source)]
 
 
 class Show(CatalogCommand):
@@ -100,7 +100,7 @@ def _is_about(event: dict[str, Any], name: str) -> bool:
 
 
 class Verdict(NamedTuple):
-    """What became of one message, and why it is about nothing that can be looked at where it is not.
+    """The outcome of one message, and why it names no resource where it does not.
 
     payload: ``whole``, or what it lacks, where its type's payloads may be trusted and the event has one.
     """
@@ -142,8 +142,8 @@ class Check(CatalogCommand, lister.Lister):
         ]
         self._failed = any(verdict.outcome not in _FINE for verdict, _ in verdicts)
         counts = collections.Counter(verdict.outcome for verdict, _ in verdicts)
-        told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _ORDER if counts[outcome])
-        self.app.stderr.write(f"{len(verdicts)} messages: {told}\n" if verdicts else "no messages\n")
+        counted = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _ORDER if counts[outcome])
+        self.app.stderr.write(f"{len(verdicts)} messages: {counted}\n" if verdicts else "no messages\n")
         if parsed_args.each:
             return (*Verdict._fields, "message"), [
                 (*verdict, place) for verdict, place in verdicts if verdict.outcome not in _FINE]
@@ -155,24 +155,25 @@ def _summary(verdicts: Sequence[tuple[Verdict, str]]) -> list[tuple[Any, ...]]:
     for verdict, place in verdicts:
         places.setdefault(verdict, []).append(place)
     ordered = sorted(places.items(), key=lambda item: (_ORDER.index(item[0].outcome), item[0]))
-    return [(*verdict, len(found), found[0]) for verdict, found in ordered]
+    return [(*verdict, len(indices), indices[0]) for verdict, indices in ordered]
 
 
 def judge(decoder: Decoder, text: bytes) -> Verdict:
     """What obsvc makes of one message, given as ``notification decode`` takes it."""
     try:
         body, exchange = body_of(text)
-        found = decoder.decode(body, exchange=exchange)
+        notification = decoder.decode(body, exchange=exchange)
     except UndecodableMessage as error:
         return Verdict(UNREADABLE, "", "", error.reason)
     payload = ""
-    if found.payload_state is not None:
-        payload = f"lacks {found.payload_state.lacks}" if found.payload_state.lacks else "whole"
-    return Verdict(outcome(found), found.service or "", found.resource_type or "", found.why_none or "", payload)
+    if notification.payload_state is not None:
+        payload = f"lacks {notification.payload_state.lacks}" if notification.payload_state.lacks else "whole"
+    return Verdict(outcome(notification), notification.service or "", notification.resource_type or "",
+                   notification.why_none or "", payload)
 
 
-def outcome(found: Notification) -> str:
-    """One word for it."""
-    if found.guessed:
+def outcome(notification: Notification) -> str:
+    """The outcome in one word."""
+    if notification.guessed:
         return GUESSED
-    return UNDERSTOOD if found.resource_type is not None and found.resource_ids else NO_RESOURCE
+    return UNDERSTOOD if notification.resource_type is not None and notification.resource_ids else NO_RESOURCE

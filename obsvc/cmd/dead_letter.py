@@ -19,8 +19,8 @@ class List(ApiLister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        found = self.client(parsed_args).dead_letters(limit=parsed_args.limit, before=parsed_args.before)
-        return self.listed(parsed_args, found)
+        letters = self.client(parsed_args).dead_letters(limit=parsed_args.limit, before=parsed_args.before)
+        return self.listed(parsed_args, letters)
 
 
 class Show(ApiShow):
@@ -36,7 +36,7 @@ class Show(ApiShow):
 
 
 class Replay(Show):
-    """Read one message again with the API's present catalogue, and have what it names looked at."""
+    """Decode one message again with the API's present catalogue, and look at what it names."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         done = self.client(parsed_args).replay_dead_letter(parsed_args.letter_id)

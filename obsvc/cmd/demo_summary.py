@@ -51,29 +51,29 @@ def doubles(
     belongs to the takeover, and is counted as one of its looks.
     """
     last: dict[tuple[str, int], Call] = {}
-    found = []
-    for call in sorted(calls, key=lambda each: each.at):
+    seen_twice = []
+    for call in sorted(calls, key=lambda call: call.at):
         state = bisect.bisect_right(changes.get(call.resource_id, ()), call.at)
         before = last.get((call.resource_id, state))
         if before is not None and before.caller != call.caller:
             grants = granted_at.get(call.resource_id, ())
             if not any(before.at <= at <= call.at for at in grants):
-                found.append(Double(call.resource_id, before.caller, call.caller, call.at))
+                seen_twice.append(Double(call.resource_id, before.caller, call.caller, call.at))
         last[call.resource_id, state] = call
-    return found
+    return seen_twice
 
 
 def parse_metrics(text: str) -> dict[str, float]:
     """Prometheus text as ``{'name{labels}': value}``; lines that are no samples are left out."""
-    found = {}
+    samples = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
             name, _, value = line.rpartition(" ")
             try:
-                found[name] = float(value)
+                samples[name] = float(value)
             except ValueError:
                 continue
-    return found
+    return samples
 
 
 def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> int:
@@ -89,13 +89,13 @@ def total(samples: Iterable[Mapping[str, float]], name: str, **labels: str) -> i
 
 def by_label(samples: Iterable[Mapping[str, float]], name: str, label: str) -> dict[str, int]:
     """One counter summed over several processes, by the values of one label."""
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for process in samples:
         for sample, value in process.items():
             match = re.search(rf'[{{,]{label}="([^"]*)"', sample)
             if sample.partition("{")[0] == name and match and value:
-                found[match[1]] = found.get(match[1], 0) + int(value)
-    return found
+                totals[match[1]] = totals.get(match[1], 0) + int(value)
+    return totals
 
 
 def counted(members: Sequence[Mapping[str, float]], fetches: int, state_changes: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class View:
             self._live.update(self._render())
 
     def show(self, state: State) -> None:
-        """How it stands; without a terminal a line each time the nodes changed."""
+        """The present state; without a terminal, one line each time the nodes changed."""
         self._state = state
         if self._live is not None:
             self._live.update(self._render())
@@ -89,7 +89,7 @@ class View:
 
 def _shown(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_shown(each)}" for name, each in value.items())
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_shown, value)) or "none"
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
 """How commands print: for people in a table, for scripts everything with numbers as numbers.
 
-``-f json`` and ``-f yaml`` print every field of what the API answered, under its name there; the others print the
-columns that a reader wants, and a table times as times.
+``-f json`` and ``-f yaml`` print every field of the API's answer under its own name; the other formats print the
+columns that a reader needs, and a table shows times as times.
 """
 from __future__ import annotations
 
@@ -40,26 +40,26 @@ class Brief(columns.FormattableColumn[Any]):
         if isinstance(value, float):
             return f"{value:.1f}"
         if isinstance(value, dict):
-            return ", ".join(f"{key}={each if isinstance(each, str) else json.dumps(each)}"
-                             for key, each in value.items())
+            return ", ".join(f"{key}={inner if isinstance(inner, str) else json.dumps(inner)}"
+                             for key, inner in value.items())
         if isinstance(value, list | tuple):
             return ", ".join(item if isinstance(item, str) else json.dumps(item) for item in value)
         return str(value)
 
 
 def cell(name: str, value: Any) -> columns.FormattableColumn[Any]:
-    """A value as its name wants it shown."""
+    """A value formatted according to its name."""
     instant = name == "since" or name == "at" or name == "deadline" or name.endswith("_at")
     return Instant(value) if instant and isinstance(value, int | float) else Brief(value)
 
 
 def fields(thing: Any) -> dict[str, Any]:
-    """A typed answer as what JSON would say; an owner as its name and incarnation, beside each other."""
-    found: dict[str, Any] = msgspec.to_builtins(thing)
-    if "owner" in found:
-        owner = found["owner"] or {"name": None, "incarnation": None}
-        found |= {"owner": owner["name"], "incarnation": owner["incarnation"]}
-    return found
+    """A typed answer as JSON values; an owner as two fields, its name and its incarnation."""
+    described: dict[str, Any] = msgspec.to_builtins(thing)
+    if "owner" in described:
+        owner = described["owner"] or {"name": None, "incarnation": None}
+        described |= {"owner": owner["name"], "incarnation": owner["incarnation"]}
+    return described
 
 
 class ApiLister(ApiCommand, lister.Lister):
@@ -68,7 +68,7 @@ class ApiLister(ApiCommand, lister.Lister):
     columns: Sequence[str] = ()
 
     def listed(self, parsed_args: Any, things: Iterable[Any]) -> tuple[Sequence[str], list[list[Any]]]:
-        """What cliff wants of ``take_action``."""
+        """The return value that cliff expects of ``take_action``."""
         if parsed_args.formatter in _WHOLE:
             rows = [fields(thing) for thing in things]
             names = tuple(rows[0]) if rows else tuple(self.columns)
@@ -78,7 +78,7 @@ class ApiLister(ApiCommand, lister.Lister):
         return names, [[cell(name, row.get(name)) for name in names] for row in rows]
 
     def more(self, thing: Any) -> dict[str, Any]:
-        """Further fields for people, made from the others."""
+        """Further fields for people, derived from the others."""
         return {}
 
 
@@ -88,9 +88,9 @@ class ApiShow(ApiCommand, show.ShowOne):
     exit_code = 0
 
     def shown(self, thing: Any) -> tuple[Sequence[str], list[Any]]:
-        """What cliff wants of ``take_action``."""
-        found = thing if isinstance(thing, dict) else fields(thing)
-        return tuple(found), [cell(name, value) for name, value in found.items()]
+        """The return value that cliff expects of ``take_action``."""
+        described = thing if isinstance(thing, dict) else fields(thing)
+        return tuple(described), [cell(name, value) for name, value in described.items()]
 
     def run(self, parsed_args: Any) -> int:
         return super().run(parsed_args) or self.exit_code

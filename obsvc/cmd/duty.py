@@ -8,7 +8,7 @@ from obsvc.cmd.display import ApiLister
 
 
 class List(ApiLister):
-    """List what one observer does for all of them: who leads it, when it ran and runs again, what came of it."""
+    """List the work that one observer does for all: who leads it, when it ran and runs again, and its result."""
 
     columns = ("name", "partition", "leader", "generation", "since", "last_run_at", "next_run_at", "lag", "result",
                "recall", "requested", "last_error")

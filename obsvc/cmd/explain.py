@@ -21,17 +21,17 @@ class Explain(ApiShow):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        found = self.client(parsed_args).explain(parsed_args.type, parsed_args.id, region=parsed_args.region)
-        if found.trail is None:
+        observed = self.client(parsed_args).explain(parsed_args.type, parsed_args.id, region=parsed_args.region)
+        if observed.trail is None:
             raise NotFound(f"{parsed_args.type} {parsed_args.id} was not seen yet: until then only operators see more")
-        trail = fields(found.trail)
+        trail = fields(observed.trail)
         events = trail.pop("events")
         if parsed_args.formatter in ("json", "yaml"):
             shown: Any = events
         else:
             shown = "\n".join(f"{Instant(event['at']).human_readable()}  {event['what']}: {event['text']}"
                               for event in events)
-        resource = {name: getattr(found, name) for name in
+        resource = {name: getattr(observed, name) for name in
                     ("resource_type", "resource_id", "condition", "version", "mark", "reported_by", "reported_at")}
         return self.shown({"why": trail.pop("why"), "ownership": trail.pop("ownership"), **resource, **trail,
                            "events": shown})

@@ -22,7 +22,7 @@ class List(ApiLister):
 
 
 class Drain(ApiShow):
-    """Have an observer hand over all it owns, and take nothing until it is undrained; it goes on running."""
+    """Have an observer hand over all it owns and take nothing until it is undrained; it keeps running."""
 
     drained = True
 

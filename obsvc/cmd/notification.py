@@ -24,11 +24,11 @@ from obsvc.model import Notification
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 
-#: A first line that ends so is the beginning of a message that goes on, not one of several.
+#: A first line that ends like this begins a message of several lines.
 _GOES_ON = (b"{", b"[", b",", b":")
 
 
-#: Files that may lie in a folder of messages and hold none.
+#: Files in a folder of messages that hold no message.
 _DOCUMENTS = {".md", ".rst"}
 
 
@@ -65,7 +65,7 @@ class Decode(command.Command):
 def inputs(names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each file that ``names`` mean (files, folders, ``-``); raises InvalidInput."""
     paths = [(name, pathlib.Path(name)) for name in names]
-    for name, path in paths:  # told before anything is printed
+    for name, path in paths:  # reported before anything is printed
         if name != "-" and not path.exists():
             raise InvalidInput(f"expected a file or folder, there is no {name}: correct the name")
     for name, path in paths:
@@ -94,7 +94,7 @@ def split(name: str, text: bytes) -> list[Source]:
         return whole
     first = lines[0][1].strip()
     if first.endswith(_GOES_ON) and not any(_is_message(line) for _, line in lines):
-        return whole  # one message over several lines, and broken
+        return whole  # one broken message of several lines
     return [Source(f"{name}:{number}", line) for number, line in lines]
 
 

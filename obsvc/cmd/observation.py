@@ -106,7 +106,7 @@ class Wait(ApiShow):
 
 
 def with_resource(waited: Any) -> dict[str, Any]:
-    """An observation's fields, and those of the resource that a reader asks about next."""
+    """An observation's fields, and the most useful ones of its resource."""
     resource = waited.resource
     snapshot = resource.snapshot if resource is not None else None
     return fields(waited.observation) | {

@@ -19,8 +19,8 @@ class List(ApiLister):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        found = self.client(parsed_args).partitions(owner=parsed_args.owner, differs=parsed_args.differs or None)
-        return self.listed(parsed_args, found)
+        partitions = self.client(parsed_args).partitions(owner=parsed_args.owner, differs=parsed_args.differs or None)
+        return self.listed(parsed_args, partitions)
 
 
 class Show(ApiShow):

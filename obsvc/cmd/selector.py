@@ -12,7 +12,7 @@ from obsvc.cmd.display import ApiLister, ApiShow
 
 
 class Start(ApiShow):
-    """Observe all resources of a type in a project, also those that come to be."""
+    """Observe all resources of a type in a project, also those created later."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -28,7 +28,7 @@ class Start(ApiShow):
 
 
 class Stop(ApiCommand, command.Command):
-    """Stop selectors, and observing what they alone select."""
+    """Stop selectors, and stop observing what only they select."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

@@ -94,10 +94,10 @@ _LISTS = ("failed_names", "held_names", "silent_exchanges", "throttled_services"
 def dials_from(options: argparse.Namespace) -> Dials:
     """The dials that the command line sets; raises InvalidInput."""
     by_type = {}
-    for each in options.build_time_of:
-        resource_type, equals, text = each.partition("=")
+    for option in options.build_time_of:
+        resource_type, equals, text = option.partition("=")
         if not equals:
-            raise InvalidInput(f"expected --build-time-of TYPE=TIME, got {each!r}")
+            raise InvalidInput(f"expected --build-time-of TYPE=TIME, got {option!r}")
         by_type[resource_type] = parse_build_time(text)
     dials = checked(Dials(build=parse_build_time(options.build_time), build_by_type=by_type))
     return turned(dials, {name: getattr(options, name) for name in (*_PLAIN_DIALS, *_LISTS)} | {

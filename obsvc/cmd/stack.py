@@ -98,7 +98,7 @@ class Update(ApiShow):
 
 
 class Preview(ApiLister):
-    """Show what an update to this goal would do to each resource; nothing is begun."""
+    """Show what an update to this goal would do to each resource; nothing is started."""
 
     columns = ("name", "type", "change", "properties", "reason", "resource_id")
 
@@ -113,8 +113,8 @@ class Preview(ApiLister):
             parsed_args.stack, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter)))
 
 
-class _Turn(ApiShow):
-    """A command that turns a stack, and may wait until it is done."""
+class _StackAction(ApiShow):
+    """A command that changes the course of a stack, and may wait until it is done."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -124,25 +124,25 @@ class _Turn(ApiShow):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         client = self.client(parsed_args)
-        stack = self.turn(client, parsed_args)
+        stack = self.act(client, parsed_args)
         if parsed_args.wait:
             stack = client.wait_stack(stack.stack_id, timeout=parsed_args.wait_timeout)
             self.exit_code = 0 if stack.status.endswith("_COMPLETE") else 1
         return self.shown(stack)
 
     @abc.abstractmethod
-    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
         """Ask for it; the stack as it is then."""
 
 
-class Rollback(_Turn):
+class Rollback(_StackAction):
     """Bring a stack back to the last goal that was reached; one that was never complete loses all that it has."""
 
-    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
         return client.rollback_stack(parsed_args.stack)
 
 
-class Cancel(_Turn):
+class Cancel(_StackAction):
     """Stop a creation, an update or a rollback, and go back to the last goal that was reached."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -151,14 +151,14 @@ class Cancel(_Turn):
                             help="Leave the stack as it is, failed: resume, update, roll back or delete it later.")
         return parser
 
-    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
         return client.cancel_stack(parsed_args.stack, rollback=not parsed_args.no_rollback)
 
 
-class Resume(_Turn):
-    """Go on with a creation, an update, a rollback or a deletion that has failed, where it stopped."""
+class Resume(_StackAction):
+    """Continue a creation, an update, a rollback or a deletion that has failed, where it stopped."""
 
-    def turn(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
         return client.resume_stack(parsed_args.stack)
 
 

@@ -8,9 +8,9 @@ from obsvc.cmd.display import ApiShow
 
 
 class Show(ApiShow):
-    """Say how the cluster stands: one sentence, what needs attention, numbers.
+    """Show the state of the cluster: one sentence, what needs attention, numbers.
 
-    It fails (with 1) when something needs attention.
+    The exit code is 1 when something needs attention.
     """
 
     def run(self, parsed_args: argparse.Namespace) -> int:

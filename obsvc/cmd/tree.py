@@ -1,4 +1,4 @@
-"""The process tree of ``standalone`` and ``demo``: which children there are, and what each is told.
+"""The process tree of ``standalone`` and ``demo``: which children there are, and how each is configured.
 
 The embedded default needs no server: the database is SQLite, coordination is by files.  An operator's own
 configuration files come last and so win over what is derived here.
@@ -67,7 +67,7 @@ class Tree:
         return children
 
     def stop_order(self) -> list[list[str]]:
-        """Workers and observers first, so that what they have begun still reaches the engine."""
+        """Workers and observers first, so that work they have started still reaches the engine."""
         return [[*self.worker_names(), *self.observer_names()], ["api"], ["engine"]]
 
     @property

@@ -12,14 +12,14 @@ from obsvc.cmd.base import ApiCommand, seconds
 from obsvc.cmd.display import ApiShow, Instant, fields
 from obsvc.cmd.observation import GOALS, with_resource
 
-#: Seconds that the API may be away until the command gives up.
+#: Seconds that the API may be unavailable until the command gives up.
 PATIENCE = 60.0
 
 
 class Watch(ApiCommand, command.Command):
     """Print changes as they come, each once, until interrupted.
 
-    Goes on by itself when the API or the network is away for a while.
+    Continues by itself after the API or the network was unavailable for a while.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -64,8 +64,8 @@ def line(change: Any) -> str:
 class Wait(ApiShow):
     """Wait until a resource is as wanted.
 
-    In place of a loop that asks its service again and again: observes the resource as long as it waits. Exit code 1
-    when it did not come to that: an error, a deletion, or the time was over.
+    Use it in place of a loop that polls the service: it observes the resource while it waits. Exit code 1 when the
+    resource did not get there: an error, a deletion, or a timeout.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

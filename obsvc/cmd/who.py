@@ -6,7 +6,7 @@ from typing import Any
 
 from obsvc.cmd.display import ApiShow, fields
 
-#: What is asked comes first: printed name and the API's.
+#: The columns that come first: name as printed, and in the API.
 _FIRST = {
     "resource_type": "resource_type", "resource_id": "resource_id", "partition": "partition", "granted_owner": "owner",
     "granted_incarnation": "incarnation", "intended_owner": "intended", "generation": "generation", "since": "since",
@@ -24,6 +24,6 @@ class Who(ApiShow):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        found = fields(self.client(parsed_args).owner(parsed_args.type, parsed_args.id))
-        first = {name: found.pop(key) for name, key in _FIRST.items()}
-        return self.shown(first | found)
+        owner = fields(self.client(parsed_args).owner(parsed_args.type, parsed_args.id))
+        first = {name: owner.pop(key) for name, key in _FIRST.items()}
+        return self.shown(first | owner)

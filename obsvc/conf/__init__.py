@@ -29,6 +29,7 @@ from obsvc.conf import (
     sweep,
     worker,
 )
+from obsvc.conf.groups import OptionGroups
 from obsvc.exceptions import ConfigError, one_line
 
 _MODULES = (default, api, buses, catalog, cloud, coordination, database, emit, engine, engine_client, observer, sweep,
@@ -41,7 +42,7 @@ def list_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
     return [(None if group == "DEFAULT" else group, list(options)) for group, options in listed]
 
 
-def list_keystoneauth_opts() -> list[tuple[str | None, list[cfg.Opt]]]:
+def list_keystoneauth_opts() -> OptionGroups:
     """keystoneauth's own options in the group of the cloud, for the sample."""
     return cloud.sample_opts()
 

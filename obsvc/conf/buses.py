@@ -1,6 +1,8 @@
 """The notification buses: ``[buses] names`` lists them, each has a group ``[bus:NAME]``."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 NAMES = cfg.ListOpt("names", default=[], help="Names of the buses; each NAME has its options in [bus:NAME].")
 
 BUS_OPTIONS = [
@@ -18,29 +20,28 @@ BUS_OPTIONS = [
     cfg.StrOpt("queue_type", default="classic", choices=["classic", "quorum"], help="Type of our own queue."),
     cfg.IntOpt("queue_expires", default=3600, min=60,
                help="Seconds after which the broker drops our queue when nobody consumes it. An hour: a restart or "
-                    "an upgrade loses nothing, a member that is gone for good leaves nothing behind."),
+                    "an upgrade loses nothing, and a member that is gone for good leaves nothing behind."),
     cfg.IntOpt("queue_max_length", default=500_000, min=1000,
-               help="Most messages that our queue holds; a queue near it counts as a gap."),
+               help="Maximum number of messages in our queue; a queue that is nearly full counts as a gap."),
     cfg.IntOpt("prefetch", default=5000, min=1, max=65535,
-               help="Unacknowledged messages taken at once. What is ours stays unacknowledged until its look is "
-                    "reported, up to three seconds in a burst, and what came after it is acknowledged with it: the "
-                    "default does so for 1,600 notifications a second. Above that the rest waits in the broker; what "
-                    "is stuck longer is passed by acknowledging each message by itself, at three times the broker's "
-                    "CPU. So many messages the broker holds in memory for us, and so many come again after a crash; "
-                    "an observer keeps a few hundred bytes of each."),
-    cfg.FloatOpt("heartbeat", default=20.0, min=0.0, help="Seconds of the AMQP heartbeat; 0: none."),
+               help="Maximum number of unacknowledged messages. A message about an observed resource stays "
+                    "unacknowledged until its look is reported, up to three seconds in a burst, and so do the "
+                    "messages behind it: the default allows 1,600 notifications a second. Beyond that, messages wait "
+                    "in the broker; behind a message that takes longer, messages are acknowledged one by one, at "
+                    "three times the broker's CPU. The broker holds this many messages in memory for us and delivers "
+                    "as many again after a crash; an observer keeps a few hundred bytes of each."),
+    cfg.FloatOpt("heartbeat", default=20.0, min=0.0, help="Seconds of the AMQP heartbeat; 0: no heartbeat."),
     cfg.StrOpt("cafile", help="CA bundle for amqps."),
     cfg.StrOpt("certfile", help="Client certificate for amqps."),
     cfg.StrOpt("keyfile", help="Key of the client certificate."),
 ]
 
 
-def register(conf: cfg.ConfigOpts) -> None:
-    """Nothing is known of the buses' names before the files are read: see :func:`bus_groups`."""
-
-
 def bus_groups(conf: cfg.ConfigOpts) -> dict[str, cfg.ConfigOpts.GroupAttr]:
-    """The options of every bus that ``[buses] names`` lists, by name."""
+    """The options of every bus that ``[buses] names`` lists, by name.
+
+    Their groups are registered here and not with the others: before the files are read no name is known.
+    """
     groups = {}
     for name in conf.buses.names:
         group = f"bus:{name}"
@@ -49,5 +50,5 @@ def bus_groups(conf: cfg.ConfigOpts) -> dict[str, cfg.ConfigOpts.GroupAttr]:
     return groups
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("buses", [NAMES]), ("bus:name", BUS_OPTIONS)]

@@ -1,6 +1,8 @@
 """The engine's database."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt(
         "url", secret=True, default="sqlite:////var/lib/obsvc/obsvc.sqlite",
@@ -9,13 +11,13 @@ OPTIONS = [
     ),
     cfg.IntOpt(
         "pool_size", default=10, min=1,
-        help="Connections kept open per engine process. Ten: more concurrent writers than that only wait for "
-             "each other's locks.",
+        help="Connections kept open per engine process. Ten: more concurrent writers would only wait for each "
+             "other's locks.",
     ),
     cfg.IntOpt("max_retries", default=20, min=0,
-               help="How often a transaction is run again after a dead-lock or serialization failure."),
+               help="How often a transaction is retried after a deadlock or a serialization failure."),
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("database", OPTIONS)]

@@ -1,11 +1,13 @@
 """Options that every process has."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt(
         "state_path", default="/var/lib/obsvc",
-        help="Folder for what a process keeps on disk (standalone: the database and the coordination files). "
-             "Nothing in it is needed to start again, but for standalone's database.",
+        help="Folder for what a process keeps on disk (standalone: the database and the coordination files). Nothing "
+             "in it is needed for a restart, except standalone's database.",
     ),
     cfg.StrOpt(
         "host", sample_default="<hostname>",
@@ -14,5 +16,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("DEFAULT", OPTIONS)]

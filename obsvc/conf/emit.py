@@ -1,6 +1,8 @@
 """Where obsvc's own notifications go."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt("url", secret=True, help="kombu URL of the bus to emit on; unset: nothing is emitted."),
     cfg.StrOpt("exchange", default="obsvc", help="Exchange (topic type)."),
@@ -9,5 +11,5 @@ OPTIONS = [
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("emit", OPTIONS)]

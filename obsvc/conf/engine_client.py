@@ -1,6 +1,8 @@
 """How observers, workers and the API reach the engine."""
 from oslo_config import cfg
 
+from obsvc.conf.groups import OptionGroups
+
 OPTIONS = [
     cfg.StrOpt(
         "carrier", default="http",
@@ -12,14 +14,14 @@ OPTIONS = [
     ),
     cfg.FloatOpt(
         "timeout", default=10.0, min=0.1,
-        help="Seconds to wait for an answer (beside the wait of a long poll). Ten: a batch of 500 reports takes "
-             "well under one, and a claim of everything a few.",
+        help="Seconds to wait for an answer (in addition to the wait of a long poll). Ten: a batch of 500 reports "
+             "takes well under a second, and claiming everything a few.",
     ),
-    cfg.StrOpt("username", help="User for HTTP basic authentication at the engine; unset: none is sent."),
+    cfg.StrOpt("username", help="User for HTTP basic authentication at the engine; unset: no credentials are sent."),
     cfg.StrOpt("password", secret=True, help="Password for HTTP basic authentication at the engine."),
     cfg.StrOpt("cafile", help="CA bundle to verify https endpoints with. Default: the system's."),
 ]
 
 
-def list_opts():
+def list_opts() -> OptionGroups:
     return [("engine_client", OPTIONS)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import logging
 import uuid
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -31,6 +31,18 @@ CLAIM_SECONDS = 60.0
 
 #: Rows kept while the broker is away: some hundred megabytes at most, days of a quiet cloud.
 LIMIT = 100_000
+
+
+class OutboxRow(NamedTuple):
+    """A whole row of ``outbox``, in the table's order."""
+
+    outbox_id: int
+    event_type: str
+    priority: str
+    message_id: str
+    created_at: float
+    payload: str
+    claimed_until: float
 
 
 class PublishesConfirmed(Protocol):
@@ -78,23 +90,22 @@ class Emitter:
             self._outage.recovered()
         return len(confirmed)
 
-    def _claim(self, tx: Transaction, too_many: int) -> list[sa.Row]:
+    def _claim(self, tx: Transaction, too_many: int) -> list[OutboxRow]:
         if too_many > 0:
             oldest = sa.select(outbox.c.outbox_id).order_by(outbox.c.outbox_id).limit(too_many)
             ids = [row.outbox_id for row in tx.execute(oldest)]
-            for some in batched(ids, 500):
-                tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(some)))
+            for batch in batched(ids, 500):
+                tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(batch)))
             LOG.warning("the outbox held more than %d notifications: the oldest %d are dropped", self._limit, len(ids))
-        rows = tx.execute(
+        rows = [OutboxRow._make(row) for row in tx.execute(
             sa.select(outbox).where(outbox.c.claimed_until <= tx.now).order_by(outbox.c.outbox_id).limit(BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
+            .with_for_update(skip_locked=True))]
         if rows:
             ids = [row.outbox_id for row in rows]
             tx.execute(
                 sa.update(outbox).where(outbox.c.outbox_id.in_(ids)).values(claimed_until=tx.now + CLAIM_SECONDS)
             )
-        return list(rows)
+        return rows
 
     def _settle(self, tx: Transaction, confirmed: list[int], rest: list[int]) -> None:
         if confirmed:
@@ -102,7 +113,7 @@ class Emitter:
         if rest:
             tx.execute(sa.update(outbox).where(outbox.c.outbox_id.in_(rest)).values(claimed_until=0.0))
 
-    def _body(self, row: sa.Row) -> bytes:
+    def _body(self, row: OutboxRow) -> bytes:
         at = datetime.datetime.fromtimestamp(row.created_at, datetime.UTC)
         inner: dict[str, Any] = {
             "message_id": row.message_id,

@@ -78,9 +78,10 @@ class _Description:
         resp.data = openapi.document()
 
 
-def make_app(service: EngineService) -> falcon.App:
+def make_app(service: EngineService) -> falcon.App[falcon.Request, falcon.Response]:
     """The WSGI application of one engine process, without authentication."""
-    app = falcon.App(middleware=[request_ids.RequestIds(), RefuseTokens()])
+    app: falcon.App[falcon.Request, falcon.Response] = falcon.App(
+        middleware=[request_ids.RequestIds(), RefuseTokens()])
     for operation in OPERATIONS.values():
         app.add_route(f"/v1/{operation.name}", _OperationResource(operation, service))
     app.add_route("/v1/openapi.json", _Description())

@@ -67,6 +67,7 @@ class Plan(NamedTuple):
     """
 
     match: Match
+    resource_type: str
     versioned: bool
     asks: bool
     peek: Callable[[str], Any]
@@ -106,7 +107,7 @@ class Peeker:
         In one pass: the first event type that stands in the text says what to read; that it is the message's own is
         seen by what was read.
         """
-        if type(text) is not str:
+        if isinstance(text, bytes):
             if not text.isascii():  # of anything else it is not known whether it is UTF-8
                 return None
             text = text.decode("ascii")
@@ -134,7 +135,7 @@ class Peeker:
             value = getattr(payload, field)
             found_id = paths.text_of(paths.find(value, rest) if rest else value)
             if found_id is not None:
-                return Peeked(Ref(self._region, plan.match.event.type, found_id), plan, text)
+                return Peeked(Ref(self._region, plan.resource_type, found_id), plan, text)
         return None
 
     def _plans_of(self, event_type: str) -> tuple[Plan | None, Plan | None]:
@@ -147,8 +148,11 @@ class Peeker:
             return None
         key = (id(match.event), family is Family.VERSIONED)
         if key not in self._by_event:
-            known = _is_simple(match.event) and match.event.type in self._catalog.types
-            self._by_event[key] = _plan(match, family) if known else None
+            resource_type = match.event.type
+            known = resource_type is not None and resource_type in self._catalog.types
+            self._by_event[key] = (
+                _plan(match, resource_type, family) if resource_type and known and _is_simple(match.event) else None
+            )
         return self._by_event[key]
 
 
@@ -163,7 +167,7 @@ def _first_event_type(text: str) -> str:
     return text[begin:text.find('"', begin)]
 
 
-def _plan(match: Match, family: Family) -> Plan | None:
+def _plan(match: Match, resource_type: str, family: Family) -> Plan | None:
     event, service = match.event, match.service
     namespaces = service.objects or (service.service,)
     ids = [path.partition(".") for path in itertools.takewhile(lambda path: "[*]" not in path, event.id)]
@@ -174,7 +178,7 @@ def _plan(match: Match, family: Family) -> Plan | None:
     others = (path for path in (*event.project, event.state, event.task) if path is not None and path != "$context")
     names = tuple(dict.fromkeys([*leading, *(re.split(r"[.[]", path)[0] for path in others)]))
     return Plan(
-        match, namespace is not None, event.look is not Urgency.NONE,
+        match, resource_type, namespace is not None, event.look is not Urgency.NONE,
         peek=_decoder(leading, namespace, _EventType).decode,
         ids=tuple((f"key_{leading.index(name)}", rest) for name, _, rest in ids),
         read=_decoder(names, namespace, Inner).decode, names=names,
@@ -186,7 +190,7 @@ class _EventType(msgspec.Struct, gc=False):
 
 
 @functools.cache
-def _decoder(names: tuple[str, ...], namespace: str | None, base: type[msgspec.Struct]) -> msgspec.json.Decoder:
+def _decoder(names: tuple[str, ...], namespace: str | None, base: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     """Reads ``names`` of the payload as ``key_0`` …; namespace: of a versioned one.  Catalogues have few such."""
     fields = [(f"key_{place}", Any, name) for place, name in enumerate(names)]
     if namespace is None:

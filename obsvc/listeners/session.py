@@ -83,11 +83,11 @@ class Session:
         take: False begins with the intake held back: a connection that is lost again and again must not bring a
         window of messages each time.
         """
-        self._connection = self._broker.connect()
-        self.queue_was_missing = self._declare().queue_was_missing
+        connection = self._connection = self._broker.connect()
+        self.queue_was_missing = self._declare(connection).queue_was_missing
         self._ledger.reset()
         self._taking = take
-        self._consumer = consume(self._connection, self._queue, self._on_message, self._bus.prefetch, take=take)
+        self._consumer = consume(connection, self._queue, self._on_message, self._bus.prefetch, take=take)
         now = self._clock.monotonic()
         self._check_at = now + (CHECK_INTERVAL if self.queue_was_missing else 0.0)  # what waits there from before?
         self.drained_at = now if self.queue_was_missing else None
@@ -98,11 +98,13 @@ class Session:
         take: False holds the intake back.  Returns the reason of a gap that was found, else None.  Raises
         Unavailable when the connection, and QueueVanished when the queue is lost.
         """
+        consumer = self._consumer
+        assert consumer is not None, "a session is opened before its first step"
         if take is not self._taking:
-            self._consumer.resume() if take else self._consumer.pause()
+            consumer.resume() if take else consumer.pause()
             self._taking = take
         began = self._clock.monotonic()
-        taken = self._consumer.run(ACK_INTERVAL)
+        taken = consumer.run(ACK_INTERVAL)
         self._woken.clear()
         now = self._clock.monotonic()
         if not taken and now - began >= ACK_INTERVAL and self._has_room:
@@ -110,10 +112,10 @@ class Session:
         self._acknowledge()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + (self._bus.heartbeat or 60.0) / HEARTBEAT_CHECKS
-            self._consumer.heartbeat()
+            consumer.heartbeat()
         if now >= self._check_at:
             self._check_at = now + CHECK_INTERVAL
-            return self._check()
+            return self._look_for_gap()
         return None
 
     def settled(self) -> None:
@@ -154,7 +156,7 @@ class Session:
         return crowded and oldest is not None and now - oldest >= STUCK_AFTER
 
     def _send(self, ackable: Ackable) -> None:
-        if not ackable.prefix and not ackable.singles:
+        if self._consumer is None or (not ackable.prefix and not ackable.singles):
             return
         failpoints.hit("ack.before")
         if ackable.prefix:
@@ -168,18 +170,20 @@ class Session:
         """Whether the broker may send."""
         return self._taking and self._ledger.unacknowledged < self._bus.prefetch
 
-    def _declare(self) -> topology.Declared:
+    def _declare(self, connection: Connection) -> topology.Declared:
         return topology.declare_own_queue(
-            self._connection, self._wanted, self._bus.exchanges, self._bus.routing_keys()
+            connection, self._wanted, self._bus.exchanges, self._bus.routing_keys()
         )
 
-    def _check(self) -> str | None:
+    def _look_for_gap(self) -> str | None:
+        """The reason of a gap that our queue and its bindings show; raises QueueVanished when the queue is gone."""
+        assert self._connection is not None, "a session is opened before its first step"
         length = topology.queue_length(self._connection, self._queue)
         if length is None:
             raise QueueVanished(f"queue {self._queue} is gone")
         if not length or (length <= FEW and self._has_room):
             self.drained_at = self._clock.monotonic()
-        if self._declare().exchanges_were_missing:
+        if self._declare(self._connection).exchanges_were_missing:
             return "exchange_missing"
         if topology.take_overflow(self._connection, self._wanted):
             return "queue_overflowed"

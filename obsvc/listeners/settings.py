@@ -31,9 +31,12 @@ class BusSettings:
     @classmethod
     def from_group(cls, name: str, group: Any) -> BusSettings:
         """Read ``[bus:NAME]``, as :func:`obsvc.conf.buses.bus_groups` gives it."""
-        values = {field.name: getattr(group, field.name) for field in dataclasses.fields(cls) if field.name != "name"}
-        return cls(name=name, **{key: tuple(value) if isinstance(value, list) else value
-                                 for key, value in values.items()})
+        return cls(
+            name, group.url, exchanges=tuple(group.exchanges), topics=tuple(group.topics),
+            priorities=tuple(group.priorities), region=group.region, queue_type=group.queue_type,
+            queue_expires=group.queue_expires, queue_max_length=group.queue_max_length, prefetch=group.prefetch,
+            heartbeat=group.heartbeat, cafile=group.cafile, certfile=group.certfile, keyfile=group.keyfile,
+        )
 
     def routing_keys(self) -> tuple[str, ...]:
         """``<topic>.<priority>`` for each of both, as oslo.messaging publishes."""

@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-from kombu.connection import Connection
+from kombu.connection import Connection as Connection  # what Broker.connect makes, for other packages too
 from kombu.exceptions import KombuError
 
 from obsvc.exceptions import ConfigError, Unavailable, one_line

@@ -13,33 +13,36 @@ import signal
 import threading
 from collections.abc import Callable
 
+from obsvc.process.threads import Loop
+
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
-def on_termination(told: Callable[[], None]) -> Callable[[], None]:
-    """Call ``told`` for each SIGTERM and SIGINT, in a thread of its own.
+def on_termination(callback: Callable[[], None]) -> Callable[[], None]:
+    """Call ``callback`` for each SIGTERM and SIGINT, in a thread of its own.
 
-    For the main thread, which can have one such listener.  Returns a function that makes everything as it was before,
-    to be called there too.
+    For the main thread, which can have one such listener.  Returns a function that restores what was before, to be
+    called there too.
     """
     receiving, sending = os.pipe()
     os.set_blocking(sending, False)
-    other = signal.set_wakeup_fd(sending)  # before the handlers: a signal between the two would be lost
-    before = {number: signal.signal(number, _nothing) for number in ENDING}
+    previous_file = signal.set_wakeup_fd(sending)  # before the handlers: a signal between the two would be lost
+    previous_handlers = {number: signal.signal(number, _nothing) for number in ENDING}
 
-    def listen() -> None:
-        with open(receiving, "rb", buffering=0) as pipe:
-            while number := pipe.read(1):
-                if number[0] in ENDING:
-                    told()
+    def listen(_stop: threading.Event) -> None:
+        while number := os.read(receiving, 1):
+            if number[0] in ENDING:
+                callback()
+        os.close(receiving)
 
-    threading.Thread(target=listen, name="signals", daemon=True).start()
+    loop = Loop("signals", listen).start()
 
     def undo() -> None:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(other)
-        os.close(sending)
+        signal.set_wakeup_fd(previous_file)
+        loop.stop()
+        os.close(sending)  # ends the reading
 
     return undo
 

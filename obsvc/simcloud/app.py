@@ -1,7 +1,7 @@
 """The WSGI application of the simulated cloud: all services under one address.
 
-One middleware does for every service what stands in front of each in a real cloud: the request id, the token, the
-dials (latency, a service that is down), and the counting of calls.  What lies under ``/sim/v1`` beside
+One middleware does for every service what happens in front of each in a real cloud: the request id, the token, the
+dials (latency, a service that is down), and the counting of calls.  Everything under ``/sim/v1`` except
 ``/sim/v1/resources`` controls the simulation: it needs no token, has no latency, and is not counted.
 """
 from __future__ import annotations

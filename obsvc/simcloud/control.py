@@ -25,7 +25,7 @@ PAGE = 10_000
 
 
 def operator() -> Actor:
-    """Who does what happens behind everybody's back."""
+    """The actor of out-of-band changes."""
     return Actor(stable_id("user", "admin"), "admin", stable_id("project", "admin"), "admin", f"req-{uuid.uuid4()}",
                  ("admin",))
 
@@ -105,7 +105,7 @@ class Control:
                 if (deleted or not resource.gone) and kind in (None, resource.type)
                 and resource_id in (None, resource.id)]}
 
-    # behind everybody's back
+    # out-of-band changes
 
     def on_post_behind(self, req: falcon.Request, resp: falcon.Response) -> None:
         """``{"action": "change" | "delete", "id": …, "body": {fields}, "notify": true}``; status, by short name:

@@ -43,7 +43,7 @@ Send = Callable[[str, str, bytes], None]
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asked for what a notification tells of: the request context.  ids: 32 hex digits, request_id: req-UUID."""
+    """The originator of what a notification announces.  ids: 32 hex digits, request_id: req-UUID."""
 
     user_id: str
     user_name: str
@@ -153,7 +153,7 @@ class Notifier:
         self._outage = OutageLog(LOG, "notifications wait: the bus can't be reached", back="the bus is back")
 
     def emit(self, notice: Notice) -> None:
-        """Queue one notification, as the dials have it."""
+        """Queue one notification, subject to the dials."""
         now, dials = self._clock.time(), self._panel.now
         body = envelope(notice, now)
         key = f"{notice.topic}.{notice.priority.lower()}"
@@ -220,7 +220,7 @@ class Notifier:
         """The broker has confirmed it."""
         with self._changed:
             self.counts.published += 1
-            # It is the first still, unless the full buffer has dropped it meanwhile or an earlier one came.
+            # It is still the first, unless the full buffer has dropped it meanwhile or an earlier one came.
             if self._waiting and self._waiting[0] is message:
                 heapq.heappop(self._waiting)
             elif message in self._waiting:

@@ -3,7 +3,7 @@
 Input, one JSON object a line: *notifications* (``received_at`` ISO time, ``exchange``, ``routing_key``, ``body`` as on
 the wire), *bodies* (``at`` epoch seconds, ``server`` as ``GET /servers/{id}`` answered it) and, if given, *timeline*
 (``at`` ISO time, ``kind`` ``step`` and ``step`` ``delete`` say when the API answered 404).  One time base serves all:
-recorded time minus the first moment, divided by the speed.  The reading and planning is pure; :class:`Replays` puts
+recorded time minus the first moment, divided by the speed.  Reading and planning are pure; :class:`Replays` puts
 the plan on the world's agenda and may be called from any thread.
 """
 from __future__ import annotations
@@ -52,14 +52,14 @@ def epoch(text: str) -> float:
 
 def read_messages(lines: Iterable[str]) -> list[Message]:
     """The recorded notifications, in the order of the record."""
-    found = []
+    messages = []
     for line in lines:
         entry = json.loads(line)
         outer = json.loads(entry["body"])
         inner = json.loads(outer["oslo.message"]) if "oslo.message" in outer else outer
-        found.append(Message(epoch(entry["received_at"]), entry["exchange"], entry["routing_key"],
+        messages.append(Message(epoch(entry["received_at"]), entry["exchange"], entry["routing_key"],
                              entry["body"].encode(), str(inner.get("event_type"))))
-    return found
+    return messages
 
 
 def read_answers(bodies: Iterable[str], timeline: Iterable[str], last: float | None) -> list[Answer]:

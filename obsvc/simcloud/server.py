@@ -97,14 +97,14 @@ def serve(serving: Serving, settings: Settings, dials: Dials, *, ready: Callable
         return make_app(cloud)
 
     def leave_at_once(worker: Worker) -> None:
-        # There is nothing to save and nobody to wait for; gunicorn's own way takes a second or two.
+        # There is nothing to save and nobody to wait for; gunicorn's own shutdown takes a second or two.
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGABRT):
             signal.signal(number, lambda *_: os._exit(0))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the arbiter too, which then ends us
 
     def worker_gone(arbiter: Arbiter, worker: Worker) -> None:
         if arbiter.LISTENERS:  # not being stopped
-            # The cloud was in that worker's memory: an empty one in its place would be a lie.
+            # The cloud was in that worker's memory: an empty one in its place would mislead.
             LOG.error("the process that held the simulated cloud has ended, and the cloud with it")
             os.kill(os.getpid(), signal.SIGTERM)
 

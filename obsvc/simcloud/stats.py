@@ -57,7 +57,7 @@ class Stats:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything; the numbers of the call log go on."""
+        """Forget everything; the numbering of the call log continues."""
         with self._lock:
             self._calls: list[Call] = []
             self._seq = getattr(self, "_seq", 0)
@@ -71,7 +71,7 @@ class Stats:
 
     def count(self, caller: str, method: str, template: str, path: str, status: int, resource_id: str | None,
               revision: int | None, request_id: str, listed: Sequence[tuple[str, int]] = ()) -> None:
-        """Note one call that was answered; resource_id: what it asked for, revision: the one that it was shown.
+        """Record one call that was answered; resource_id: what it asked for, revision: the one that it was shown.
 
         listed: the resources that a list by ids answered, each with its revision; each counts as a fetch of it.
         """
@@ -106,7 +106,8 @@ class Stats:
                 "by_route": dict(self._by_route),
                 "by_caller_route": {caller: dict(routes) for caller, routes in self._by_caller_route.items()},
                 "by_status": {str(status): count for status, count in self._by_status.items()},
-                "gets_by_resource": {each: dict(callers) for each, callers in self._gets_by_resource.items()},
+                "gets_by_resource": {resource_id: dict(callers)
+                                     for resource_id, callers in self._gets_by_resource.items()},
             }
 
     def fetches(self, role: str) -> dict[str, Any]:
@@ -119,15 +120,15 @@ class Stats:
         with self._lock:
             of_role = {key: {caller: count for caller, count in callers.items() if caller.split(" ")[0] == role}
                        for key, callers in self._gets_by_revision.items()}
-        found = {key: callers for key, callers in of_role.items() if callers}
-        gets = sum(sum(callers.values()) for callers in found.values())
+        by_state = {key: callers for key, callers in of_role.items() if callers}
+        gets = sum(sum(callers.values()) for callers in by_state.values())
         by_caller: Counter[str] = Counter()
-        for callers in found.values():
+        for callers in by_state.values():
             by_caller.update(callers)
-        return {"gets": gets, "resources": len({resource_id for resource_id, _ in found}), "revisions": len(found),
-                "repeated": gets - len(found), "by_caller": dict(by_caller),
+        return {"gets": gets, "resources": len({resource_id for resource_id, _ in by_state}),
+                "revisions": len(by_state), "repeated": gets - len(by_state), "by_caller": dict(by_caller),
                 "doubled": [{"id": resource_id, "revision": revision, "callers": callers}
-                            for (resource_id, revision), callers in sorted(found.items()) if len(callers) > 1]}
+                            for (resource_id, revision), callers in sorted(by_state.items()) if len(callers) > 1]}
 
     def calls(self, since: int, limit: int) -> list[Call]:
         """Calls after the one numbered ``since``, oldest first."""

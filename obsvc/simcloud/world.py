@@ -136,7 +136,7 @@ class World:
         resource.revise(body, now, now if at_once else now + self.panel.now.api_behind)
 
     def get(self, resource_type: str, resource_id: str) -> Resource | None:
-        """The resource that truly is there; None where it never was or is gone."""
+        """The resource that really exists; None where it never did or is gone."""
         with self.lock:
             resource = self._resources.get(resource_type, {}).get(resource_id)
             return None if resource is None or resource.gone else resource
@@ -165,7 +165,7 @@ class World:
             return [(resource, body) for resource, body in shown if body is not None]
 
     def live(self, resource_type: str) -> list[Resource]:
-        """All of the type that truly are there."""
+        """All of the type that really exist."""
         with self.lock:
             return [resource for resource in self._resources.get(resource_type, {}).values() if not resource.gone]
 

@@ -40,7 +40,7 @@ def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None
     def by_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: Any) -> None:
         status = falcon.http_status_to_code(error.status)
         text = error.description or error.title or error.status
-        if isinstance(error, falcon.HTTPRouteNotFound):  # so is every request that was meant for another service
+        if isinstance(error, falcon.HTTPRouteNotFound):  # as for every request meant for another service
             text = f"{req.method} {req.url}: nothing is served there; check the address, and the service's version"
         kind = {404: NotFound, 405: MethodNotAllowed, 413: TooLarge}.get(status, InvalidInput)
         _answer(resp, (kind if status < 500 else ObsvcError)(str(text)), status)
@@ -59,7 +59,7 @@ def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None
 def refuse(
     environ: dict[str, Any], start_response: Any, error: ObsvcError, *headers: tuple[str, str]
 ) -> list[bytes]:
-    """The answer of a WSGI middleware to a request that goes no further."""
+    """The answer of a WSGI middleware to a request that it refuses."""
     request_id = request_ids.begin(environ)
     body = json.dumps(error_body(error)).encode()
     request_ids.end()

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import logging
 import socketserver
-import threading
 import wsgiref.simple_server
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import falcon
 import prometheus_client
 
+from obsvc.process.threads import Loop
 from obsvc.web import metrics_sharing
 from obsvc.web.errors import add_error_handlers
 from obsvc.web.sockets import bind_socket
@@ -97,7 +97,7 @@ class HealthServer:
         server.server_activate()
         server.set_app(health_app(self._ready))
         self._server = server
-        threading.Thread(target=server.serve_forever, args=(0.1,), name="health", daemon=True).start()
+        Loop("health", lambda _stop: server.serve_forever(0.1)).start()
         return self
 
     def stop(self) -> None:

@@ -27,7 +27,7 @@ def shared() -> Iterator[None]:
     try:
         yield
     finally:
-        if os.getpid() == owner:  # gunicorn's workers leave by here as well
+        if os.getpid() == owner:  # gunicorn's workers also come through here
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -44,7 +44,7 @@ def exposition() -> bytes:
 
 
 def ended(pid: int) -> None:
-    """The process ``pid`` is gone: its gauges no longer count, its counters do."""
+    """The process ``pid`` has ended: its gauges no longer count, its counters still do."""
     from prometheus_client import multiprocess
 
     if VARIABLE in os.environ:

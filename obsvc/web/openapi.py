@@ -43,14 +43,14 @@ class Schemas:
 
     def __init__(self, kinds: Iterable[Any]) -> None:
         self._kinds = [*dict.fromkeys(kinds), ErrorReply]
-        found, self.components = msgspec.json.schema_components(self._kinds, ref_template=REF)
-        self._found = dict(zip(self._kinds, found, strict=True))
+        schemas, self.components = msgspec.json.schema_components(self._kinds, ref_template=REF)
+        self._schemas = dict(zip(self._kinds, schemas, strict=True))
 
     def of(self, kind: Any) -> dict[str, Any]:
         """The schema of a type, or of a tuple of alternatives."""
         if isinstance(kind, tuple):
             return {"anyOf": [self.of(alternative) for alternative in kind]}
-        schema: dict[str, Any] = self._found[kind]
+        schema: dict[str, Any] = self._schemas[kind]
         return schema
 
     def content(self, kind: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def responses(
 
 
 def not_modified() -> dict[str, Any]:
-    """The answer to a conditional read of what the caller has already."""
+    """The answer to a conditional read where nothing has changed."""
     return {"description": "As the caller has it: If-None-Match names its ETag.", "headers": _HEADERS}
 
 
@@ -108,10 +108,10 @@ def document(title: str, version: str, description: str, paths: Mapping[str, Any
 
 
 def _meaning(status: int) -> str:
-    pending, found = [exceptions.ObsvcError], []
+    pending, meanings = [exceptions.ObsvcError], []
     while pending:
         cls = pending.pop()
         pending.extend(subclass for subclass in cls.__subclasses__() if subclass.__module__ == exceptions.__name__)
         if cls.http_status == status and "code" in cls.__dict__:
-            found.append(f"`{cls.code}`: expected {cls.expected}; {cls.remedy}.")
-    return " ".join(sorted(found))
+            meanings.append(f"`{cls.code}`: expected {cls.expected}; {cls.remedy}.")
+    return " ".join(sorted(meanings))

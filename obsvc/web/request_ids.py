@@ -16,26 +16,26 @@ from oslo_context import context
 
 HEADER = "X-Openstack-Request-Id"
 
-#: What oslo.middleware and keystoneauth make.  Nothing else is taken: what is logged must not be a stranger's text.
+#: As oslo.middleware and keystoneauth make them.  Nothing else is accepted: arbitrary text must not get into logs.
 _SHAPE = re.compile(r"req-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _KEY = "obsvc.request_id"
 
 
 def new() -> str:
-    """An id that nobody has had."""
+    """A new id."""
     return f"req-{uuid.uuid4()}"
 
 
 def current() -> str | None:
     """The id of the request that this thread works for."""
-    found = context.get_current()
-    return found.request_id if found is not None else None
+    present = context.get_current()
+    return present.request_id if present is not None else None
 
 
 def carried() -> dict[str, str]:
     """The headers that name the present request to the next service."""
-    found = current()
-    return {HEADER: found} if found is not None else {}
+    request_id = current()
+    return {HEADER: request_id} if request_id is not None else {}
 
 
 def begin(environ: dict[str, Any]) -> str:
@@ -43,23 +43,23 @@ def begin(environ: dict[str, Any]) -> str:
 
     A second call for the same request gives the same id.
     """
-    found = environ.get(_KEY)
-    if found is None:
+    request_id = environ.get(_KEY)
+    if request_id is None:
         given = environ.get("HTTP_X_OPENSTACK_REQUEST_ID", "")
-        found = environ[_KEY] = given if _SHAPE.fullmatch(given) else new()
-    context.RequestContext(request_id=found, overwrite=True)
-    return found
+        request_id = environ[_KEY] = given if _SHAPE.fullmatch(given) else new()
+    context.RequestContext(request_id=request_id, overwrite=True)
+    return request_id
 
 
 def end() -> None:
-    """This thread works for no request any more."""
+    """This thread no longer works for a request."""
     if context.get_current() is not None:
         del context._request_store.context  # as oslo.context's own fixture does: it has no call for this
 
 
 @contextlib.contextmanager
 def bound(request_id: str) -> Iterator[None]:
-    """What this thread does within is for that request."""
+    """Within the context, this thread works for that request."""
     before = context.get_current()
     context.RequestContext(request_id=request_id, overwrite=True)
     try:

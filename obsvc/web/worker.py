@@ -1,8 +1,8 @@
 """gunicorn's threaded worker, whose own refusals have the one shape of errors.
 
-What is no HTTP request, or one that is too long, never reaches an application, and what a middleware in front of it
-did not expect is not answered by it: gunicorn does, with a page of HTML.  A client reads an error of every other
-answer; here it does of these too.
+A request that is not HTTP, or is too long, never reaches an application, and neither does the application answer an
+unexpected error of a middleware in front of it: gunicorn does, with a page of HTML.  Clients expect every error in the
+one shape, so these have it too.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from obsvc.web.errors import error_body
 #: Bytes of a request line, gunicorn's most: a listing's filters have room, and RFC 9112 3 asks for 8,000.
 LINE_MAX = 8190
 
-#: Seconds for a client to take the refusal.
+#: Seconds that a client has to read the refusal.
 TAKEN_WITHIN = 5.0
 
 
@@ -46,7 +46,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
 
 def refusal(exc: Exception) -> ObsvcError | None:
-    """The error that ``exc`` of gunicorn's parser stands for; None where it stands for none of the client's."""
+    """The error for an exception of gunicorn's parser; None where the client is not at fault."""
     detail = one_line(exc)[:200]
     if isinstance(exc, errors.LimitRequestLine):
         return UriTooLong(f"expected a request line of at most {LINE_MAX} bytes, got a longer one")
@@ -59,7 +59,7 @@ def refusal(exc: Exception) -> ObsvcError | None:
 
 
 def _read_away(client: socket.socket) -> None:
-    """Take what has come: a connection that is closed with something unread is reset, and its answer lost (TCP)."""
+    """Read what has arrived: closing a TCP connection with unread data resets it, and the answer is lost."""
     with contextlib.suppress(BlockingIOError):
         for _ in range(16):
             if not client.recv(65536, socket.MSG_DONTWAIT):

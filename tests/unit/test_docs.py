@@ -100,6 +100,15 @@ def test_every_page_is_reached_from_the_front_pages():
     assert [_name(page) for page in PAGES if page.parent != ROOT and page not in reached] == []
 
 
+def test_no_class_has_a_name_that_the_glossary_calls_earlier():
+    rows = (ROOT / "docs" / "glossary.md").read_text().splitlines()
+    earlier = {name for row in rows if row.startswith("| ") and not row.startswith("| ---")
+               for name in re.findall(r"`([A-Z_]\w+)`", row.rstrip("| ").rpartition(" | ")[2])}
+    assert len(earlier) > 20
+    assert [f"{name}: {known}" for name in SOURCES if name.startswith("obsvc/")
+            for known in references.names_in((ROOT / name).read_text()) & earlier] == []
+
+
 def test_the_layout_names_every_package_and_room():
     layout = (ROOT / "docs" / "development.md").read_text()
     folders = {name.removesuffix("__init__.py") for name in FILES

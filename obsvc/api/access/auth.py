@@ -1,7 +1,7 @@
 """Who asks: noauth, HTTP basic (htpasswd), or Keystone tokens; ends in ``req.context.caller``.
 
-The paths of ``routes.OPEN`` need no identity.  What a caller sends as identity headers is never believed: Keystone's
-middleware takes them out and puts its own in; the other strategies do not read them.
+The paths of ``routes.OPEN`` need no identity.  Identity headers that a caller sends are never trusted:
+Keystone's middleware removes them and sets its own; the other strategies do not read them.
 """
 from __future__ import annotations
 

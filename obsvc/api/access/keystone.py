@@ -1,8 +1,8 @@
 """Keystone's middleware in front of the API: tokens are checked by keystonemiddleware, refusals are ours.
 
-A token that is not valid is let through as such, and refused by ``auth.keystone``.  An identity service that can't be
-asked is no reason to call a token invalid, as the middleware does where the decision is delayed: who waits would take a
-new token and meet the same.  It is a 503.
+A token that is not valid is passed on as such, and refused by ``auth.keystone``.  When the identity service can't be
+reached, the answer is a 503 and not, as the middleware has it where the decision is delayed, that the token is invalid:
+a client would then fetch a new token and fail in the same way.
 """
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""What one project may take of the API, and what all may together: requests a second, waits at once.
+"""Limits of the API for one project and for all together: requests per second, and requests that wait at once.
 
-Each API process counts for itself.  Callers are told apart by project, or by user where they have none; admin and
-service are held to the limit of all only.  One that asks
-too much is answered 429 with ``Retry-After`` and nothing is done for it; where there are more waits than threads to
-hold them, 503.  Paths without identity (``/healthz`` among them) are never counted.
+Each API process counts separately.  Callers are distinguished by project, or by user where they have none; admin and
+service are subject only to the limit for all.  A caller above its limit is answered 429 with ``Retry-After``, and
+nothing is done for it; when more requests wait than there are threads to hold them, the answer is 503.  Paths without
+identity (``/healthz`` among them) are never counted.
 """
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from obsvc.process.token_bucket import TokenBucket
 #: Query parameters by which a request says that it waits.
 WAITING = ("wait", "timeout")
 
-#: How paths end whose requests wait without saying so.
+#: Path endings of requests that wait by default.
 WAITING_PATHS = ("/wait", "/watch")
 
-#: Callers remembered at most; beyond that those are forgotten whose allowance is full again.
+#: Upper bound of callers remembered; above it, those whose bucket is full again are dropped.
 REMEMBERED = 10_000
 
 
@@ -40,7 +40,7 @@ class Allowance:
         self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, key: str) -> float:
-        """0.0 when one more is allowed now; else the seconds until it is."""
+        """0.0 when one more request is allowed now; else the seconds until one is."""
         with self._lock:
             now = self._clock.monotonic()
             bucket = self._buckets.get(key)
@@ -101,7 +101,7 @@ class Limits:
         key = getattr(req.context, "waiting", None)
         if key is None:
             return
-        if resp.stream is not None:  # it has only begun
+        if resp.stream is not None:  # the response has only begun
             resp.stream = Ending(resp.stream, lambda: self._leave(key))
         else:
             self._leave(key)
@@ -114,7 +114,7 @@ class Limits:
 
 
 class Ending:
-    """A stream that tells once when the WSGI server is done with it."""
+    """A stream that calls ``ended`` once the WSGI server is done with it."""
 
     def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
         self._stream, self._ended = stream, ended
@@ -131,6 +131,6 @@ class Ending:
 
 
 def waits(req: falcon.Request) -> bool:
-    """Whether a request waits: says so (``wait=0`` does not), or is of a path that does by itself."""
+    """Whether a request waits: because a parameter asks for it (``wait=0`` does not), or by default."""
     asked = [req.params[name] for name in WAITING if name in req.params]
     return req.method == "GET" and (asked or ["60" if req.path.endswith(WAITING_PATHS) else "0"]) != ["0"]

@@ -14,7 +14,7 @@ from obsvc.api.streaming.feed import Filter, Page
 from obsvc.exceptions import InvalidInput
 from obsvc.web import request_ids
 
-#: Seconds between two heartbeats: by default, at least and at most.
+#: Seconds between two heartbeats: default, minimum and maximum.
 HEARTBEAT, HEARTBEAT_MIN, HEARTBEAT_MAX = 15.0, 1.0, 60.0
 
 
@@ -63,13 +63,13 @@ class Watch:
         first = Page([], feed.newest()) if since is None else feed.page(wanted, since, sse.PIECE)
         resp.content_type = sse.MEDIA
         resp.set_header("Cache-Control", "no-store")
-        resp.set_header("X-Accel-Buffering", "no")  # nginx would keep events back
+        resp.set_header("X-Accel-Buffering", "no")  # or nginx buffers events
         resp.stream = sse.Stream(feed, wanted, first, heartbeat=heartbeat, lasts=lasts, clock=self._api.clock,
                                  request_id=request_ids.begin(req.env))
 
 
 def last_event_id(req: falcon.Request) -> int | None:
-    """The version that a client names which comes back by itself; None where it names none."""
+    """The version that a reconnecting client names; None where it names none."""
     text = req.get_header("Last-Event-ID")
     if not text:
         return None

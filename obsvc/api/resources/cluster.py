@@ -1,4 +1,4 @@
-"""``/v1/status``, ``/v1/members``, ``/v1/partitions`` and ``/v1/duties``: what SREs ask of the cluster itself."""
+"""``/v1/status``, ``/v1/members``, ``/v1/partitions`` and ``/v1/duties``: what SREs ask about the cluster itself."""
 from __future__ import annotations
 
 from collections import Counter
@@ -23,7 +23,7 @@ class ClusterStatus:
         self._api = api
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """One sentence that says how the cluster stands, what somebody should look into, and numbers."""
+        """The state of the cluster: one sentence, what needs attention, and numbers."""
         engine = self._api.engine
         members, duties = engine.members(Empty()), engine.duties(Empty())
         described = status(members.members, engine.partitions(PartitionsRequest(None)).partitions, duties.duties,
@@ -94,19 +94,19 @@ class Duties:
         self._api = api
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Every duty: its leader, its runs, and how the notifications of its service do.
+        """Every duty: its leader, its runs, and how complete the notifications of its service are.
 
-        lag: seconds that its next run is overdue.  recall: share of the changes lately found that a notification told
-        of; None where there were none.
+        lag: seconds that its next run is overdue.  recall: share of the changes found lately that a notification had
+        announced; None where there were none.
         """
         reply = self._api.engine.duties(Empty())
-        found = []
+        duties = []
         for duty in reply.duties:
             changes = duty.seen + duty.missed
             due = duty.next_run_at if duty.running_since is None else duty.running_since
-            found.append({
+            duties.append({
                 **msgspec.structs.asdict(duty), "leader": plain(duty.leader),
                 "lag": 0.0 if due is None else max(0.0, reply.engine_time - due),
                 "recall": duty.seen / changes if changes else None,
             })
-        answer(resp, {"duties": found, "engine_time": reply.engine_time})
+        answer(resp, {"duties": duties, "engine_time": reply.engine_time})

@@ -42,7 +42,7 @@ class DeadLetters:
         answer(resp, self._api.engine.dead_letter(DeadLetterRequest(_number(letter))))
 
     def on_post_replay(self, req: falcon.Request, resp: falcon.Response, letter: str) -> None:
-        """Read it again and have what it names looked at; Conflict with the reason where that can't be done."""
+        """Decode it again and look at what it names; Conflict, with the reason, where that is not possible."""
         number = _number(letter)
         notification = self._decoded(self._api.engine.dead_letter(DeadLetterRequest(number)))
         refs = tuple(dict.fromkeys(notification.refs))

@@ -57,7 +57,7 @@ class Observations:
         answer(resp, started[0] if single else {"observations": started}, status=falcon.HTTP_201)
 
     def on_post_start(self, req: falcon.Request, resp: falcon.Response, caller: Caller, body: StartEachBody) -> None:
-        """Each that can be observed is; the others are answered by their error.
+        """Observes each one that can be observed; the others are answered with their error.
 
         The same resource and goal again is the same observation, its deadline and labels renewed.
         """
@@ -77,7 +77,7 @@ class Observations:
             else {"observation": None, **error_body(result)} for result in results]})
 
     def on_post_stop(self, req: falcon.Request, resp: falcon.Response, caller: Caller, body: StopManyBody) -> None:
-        """Each that is there is stopped; the others are answered by their error."""
+        """Stops each one that exists; the others are answered with their error."""
         ids = body.observation_ids
         reply = self._api.engine.stop(StopRequest(tuple(dict.fromkeys(ids)), caller.scope, partly=True))
         stopped, of_stacks = set(reply.stopped), set(reply.of_stacks)
@@ -121,7 +121,7 @@ class Observations:
 
 
 def missing(ref: Ref) -> NotFound:
-    """What is told of a foreign ref."""
+    """The answer about a foreign ref: the same as about a missing one."""
     return NotFound(f"no {ref.resource_type} {ref.resource_id}")
 
 
@@ -158,13 +158,13 @@ class ObservationWait:
             return self._api.observation(caller, observation_id), self._api.reader.read(observation.ref)
 
         observation, resource = waiting.wait(
-            self._api.feed, observation.ref, read, lambda found: over(*found, since), timeout, clock=self._api.clock)
+            self._api.feed, observation.ref, read, lambda pair: over(*pair, since), timeout, clock=self._api.clock)
         shown = plain(resource) if self._api.shows(caller, resource) else None
         return {"observation": observation, "resource": shown, "timed_out": not over(observation, resource, since)}
 
 
 def over(observation: Observation, resource: Resource, since: int) -> bool:
-    """Whether there is nothing more to wait for."""
+    """Whether the wait is over."""
     if observation.goal is None:
         return resource.version > since
     if observation.status in (ObservationStatus.MET, ObservationStatus.EXPIRED):

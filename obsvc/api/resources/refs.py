@@ -23,9 +23,10 @@ class Resources:
         self._api = api
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, caller: Caller, query: ResourcesQuery) -> None:
-        """A page of what the engine has seen; who then follows the changes from the first page's version misses none.
+        """A page of the resources that the engine knows.  A client that then follows the changes from the first page's
+        version misses none.
 
-        Before its first look a resource is of no project, and only admin and service find it here.
+        Before its first look a resource has no project, and only admin and service see it here.
         """
         page = self._api.engine.list_resources(ResourcesRequest(
             resource_type=query.resource_type, resource_id=query.resource_id,
@@ -49,7 +50,7 @@ class ResourceByRef:
     ) -> None:
         """The engine's copy; with ``wait`` waits for a version above ``since``, or for the condition ``until``.
 
-        With ``trail`` also what its owner did with it lately and will do, where its snapshot is shown to the caller.
+        With ``trail`` also what its owner did about it lately and will do, where the caller may see its snapshot.
         """
         wait, until, since = self._api.bounded_wait(query.wait), query.until, query.since
         resource = self._api.resource(caller, resource_type, resource_id, query.region)
@@ -57,14 +58,14 @@ class ResourceByRef:
             if until is None and since is None:
                 since = resource.version
             wanted = ResourceRequest(resource.ref, since=since, until=until)
-            found = self._api.shown(caller, waiting.wait(
+            waited = self._api.shown(caller, waiting.wait(
                 self._api.feed, resource.ref, lambda: self._api.reader.read(resource.ref), wanted.answered_by, wait,
                 clock=self._api.clock))
-            if found is None:
+            if waited is None:
                 raise NotFound(f"{resource_type} {resource_id} is not observed")
-            resource = found
+            resource = waited
         if query.trail:
-            shown = self._api.shows(caller, resource)  # before the first look it is the project's of nobody
+            shown = self._api.shows(caller, resource)  # before the first look it has no project
             answer(resp, {**described(resource), "trail": trail(self._api, resource) if shown else None})
         else:
             answer_once(req, resp, described(resource))
@@ -73,7 +74,7 @@ class ResourceByRef:
         self, req: falcon.Request, resp: falcon.Response, resource_type: str, resource_id: str, caller: Caller,
         query: RegionQuery,
     ) -> None:
-        """Mark it, so that its owner looks now; answers the mark's number and the version before the look."""
+        """Mark it, so that its owner looks now; answers with the mark's number and the version before the look."""
         resource = self._api.resource(caller, resource_type, resource_id, query.region)
         (mark,) = self._api.engine.mark(MarkRequest((resource.ref,), "check")).marks
         if mark is None:

@@ -17,10 +17,10 @@ class Selectors:
         self._api = api
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, caller: Caller, body: SelectorBody) -> None:
-        """Observe every resource of a type that the project has, and each that it comes to have, until it is gone.
+        """Observe every resource of a type in the project, also those created later, each until it is gone.
 
-        List them by `GET /v1/resources`, follow them by `GET /v1/watch`.  The same again is the same selector.  Admin
-        and service name a project, or none for all.
+        List them with `GET /v1/resources`, follow them with `GET /v1/watch`.  The same request again returns the same
+        selector.  Admin and service name a project, or none for all projects.
         """
         project = body.project_id if caller.privileged else caller.scope
         if body.project_id not in (None, project):
@@ -58,6 +58,6 @@ class Selectors:
         raise NotFound(f"no selector {selector_id}: list those there are")
 
     def on_delete_one(self, req: falcon.Request, resp: falcon.Response, selector_id: str, caller: Caller) -> None:
-        """What no other selector and no observation wants is observed no more."""
+        """Resources that no other selector and no observation asks for are no longer observed."""
         self._api.engine.stop_selector(SelectorStop(selector_id, caller.scope))
         resp.status = falcon.HTTP_204

@@ -57,7 +57,7 @@ class StackByName:
     def on_put(
         self, req: falcon.Request, resp: falcon.Response, stack: str, caller: Caller, body: StackGoalBody,
     ) -> None:
-        """Another goal, the whole of it, at any moment; 409 once the stack is deleted."""
+        """Replace the goal as a whole, at any time; 409 once the stack is deleted."""
         answer(resp, self._api.engine.update_stack(StackUpdate(
             stack, template_text(body.template), body.parameters, caller.scope, check_timeout(body.timeout),
             body.disable_rollback,
@@ -66,12 +66,12 @@ class StackByName:
     def on_post_preview(
         self, req: falcon.Request, resp: falcon.Response, stack: str, caller: Caller, body: StackGoalBody,
     ) -> None:
-        """What an update to this goal would do, node by node; nothing is begun."""
+        """What an update to this goal would do, node by node; nothing is started."""
         answer(resp, self._api.engine.preview_stack(StackUpdate(
             stack, template_text(body.template), body.parameters, caller.scope)))
 
     def on_post_rollback(self, req: falcon.Request, resp: falcon.Response, stack: str, caller: Caller) -> None:
-        """To the last goal that was reached; 409 where the stack is at it."""
+        """Return to the last goal that was reached; 409 where the stack is there already."""
         answer(resp, self._api.engine.rollback_stack(StackRequest(stack, caller.scope)), status=falcon.HTTP_202)
 
     def on_post_cancel(
@@ -82,7 +82,7 @@ class StackByName:
                status=falcon.HTTP_202)
 
     def on_post_resume(self, req: falcon.Request, resp: falcon.Response, stack: str, caller: Caller) -> None:
-        """Go on with what has failed; 409 where nothing has."""
+        """Continue with what has failed; 409 where nothing has."""
         answer(resp, self._api.engine.resume_stack(StackRequest(stack, caller.scope)), status=falcon.HTTP_202)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, stack: str, caller: Caller) -> None:

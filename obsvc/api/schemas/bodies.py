@@ -1,4 +1,4 @@
-"""Bodies of requests: what they may be, and how they are read; refused with the name of what is wrong."""
+"""Bodies of requests: their types, and how they are read.  A refusal names what is wrong."""
 from __future__ import annotations
 
 import math
@@ -48,11 +48,11 @@ class StartManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StartEach(StartBody, frozen=True, forbid_unknown_fields=True):
-    """One of many, each answered by itself: also where its type can't be observed."""
+    """One of many, each answered separately, also where its type can't be observed."""
 
 
 class StartEachBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Several observations to start, each by itself."""
+    """Several observations to start, each answered separately."""
 
     observations: Annotated[list[StartEach], msgspec.Meta(min_length=1, max_length=START_MOST)]
 
@@ -121,7 +121,7 @@ def read_json(req: falcon.Request) -> Any:
         raise InvalidInput("expected a body of JSON, got none")
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:  # RecursionError: nested without end
+    except (msgspec.DecodeError, RecursionError) as error:  # RecursionError: nested too deeply
         raise InvalidInput(f"expected a body of JSON: {error}") from error
 
 

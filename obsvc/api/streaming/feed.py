@@ -1,8 +1,8 @@
 """The changes feed as the waiters of one API process share it: followed once at the engine, kept in memory for a while.
 
-However many wait here, the engine answers one long poll: it costs it nothing to have a thousand watchers, and a change
-reaches them without being read a thousand times.  ``signal`` says that something may have happened, ``page`` what did;
-what is no longer (or not yet) in memory is read from the engine, so nothing depends on the memory but the cost.
+However many wait here, the engine answers one long poll: a thousand watchers cost it nothing, and a change reaches
+them without being read a thousand times.  ``signal`` says that something may have happened, ``page`` says what did.
+What is no longer (or not yet) in memory is read from the engine, so the memory affects only the cost.
 
 Any thread may call.  One daemon thread follows, and only while somebody waits.
 """
@@ -27,7 +27,7 @@ from obsvc.process.threads import Loop
 
 LOG = logging.getLogger(__name__)
 
-#: Changes kept in memory at least, once there were as many: about 2 KB each.
+#: Lower bound of changes kept in memory, once there were that many: about 2 KB each.
 KEPT = 5000
 
 #: Seconds of one long poll at the engine.
@@ -36,11 +36,11 @@ POLL = 20.0
 #: Changes in one answer of the engine.
 PAGE = 1000
 
-#: Seconds between two answers at least: changes that come close together go out together, since each time every
-#: watcher's thread is woken.  The first after a silence goes at once.
+#: Shortest time between two answers, seconds: changes that come close together are sent together, since each answer
+#: wakes every watcher's thread.  The first one after a quiet time is sent at once.
 GATHER = 0.05
 
-#: Seconds without a waiter until the feed is let go.
+#: Seconds without a waiter until the feed is no longer followed.
 LINGER = 30.0
 
 #: Seconds until the engine is asked again after a failure.
@@ -60,7 +60,7 @@ def entry(delta: Delta) -> Entry:
 
 class Filter(msgspec.Struct, frozen=True):
     """Which changes one caller asked for; None: any.  label: one that the resource is observed with, by the caller's
-    project; the engine alone knows of which that is true, so these changes are never taken from memory."""
+    project; only the engine knows which resources that is true of, so these changes are never taken from memory."""
 
     caller: Caller
     resource_type: str | None = None
@@ -71,8 +71,8 @@ class Filter(msgspec.Struct, frozen=True):
     label: tuple[str, str] | None = None
 
     def passes(self, delta: Delta) -> bool:
-        """Whether the caller asked for ``delta`` and may see it: by the project in the snapshot alone.  Of the label
-        it says nothing."""
+        """Whether the caller asked for ``delta`` and may see it: by the project in the snapshot alone.  The label is
+        not considered."""
         return (
             self.caller.sees(delta.project_id)
             and self.resource_type in (None, delta.ref.resource_type)
@@ -81,7 +81,7 @@ class Filter(msgspec.Struct, frozen=True):
         )
 
     def request(self, since: int | None, limit: int) -> ChangesRequest:
-        """The same asked of the engine."""
+        """The same as a request to the engine."""
         return ChangesRequest(
             since=since, limit=limit, resource_type=self.resource_type, resource_id=self.resource_id,
             stack_id=self.stack_id, project_id=self.project_id if self.caller.privileged else self.caller.scope,
@@ -133,7 +133,7 @@ class Feed:
 
     @contextlib.contextmanager
     def signal(self, ref: Ref | None = None) -> Iterator[Signal]:
-        """A signal for changes of ``ref``, or all; what is read after it was got has no change that it won't tell."""
+        """A signal for changes of ``ref``, or of anything.  It is set for every change that came after it was made."""
         made = Signal(self, ref)
         with self._lock:
             (self._any if ref is None else self._by_ref.setdefault(ref, set())).add(made)
@@ -158,27 +158,27 @@ class Feed:
             return len(self._any) + sum(map(len, self._by_ref.values()))
 
     def tell(self, ref: Ref) -> None:
-        """Have who waits for ``ref`` look again: for what is no change of the feed."""
+        """Have those who wait for ``ref`` read it again, for something that is not a change in the feed."""
         with self._lock:
             for signal in self._by_ref.get(ref, ()):
                 signal.set()
 
     def page(self, asked: Filter, since: int, limit: int) -> Page:
         """Changes after ``since`` that pass, at most ``limit``.  FeedTruncated for a version that is not kept."""
-        found = self._after(since) if asked.label is None else None
-        if found is None:
+        entries = self._after(since) if asked.label is None else None
+        if entries is None:
             return self._asked_for(asked, since, limit)
         passing = []
-        for item in found:
+        for item in entries:
             if asked.passes(item.delta):
                 passing.append(item)
                 if len(passing) == limit:
                     break
-        reached = passing[-1] if len(passing) == limit else found[-1] if found else None
+        reached = passing[-1] if len(passing) == limit else entries[-1] if entries else None
         return Page(passing, reached.delta.version if reached else since)
 
     def _asked_for(self, asked: Filter, since: int, limit: int) -> Page:
-        """The engine's; past pages of which nothing passes, since nobody is woken for what lies behind them."""
+        """From the engine; skips pages of which nothing passes, since nobody is woken for what follows them."""
         while True:
             answer = self._engine.changes(asked.request(since, limit))
             passing = [entry(delta) for delta in answer.deltas if asked.passes(delta)]
@@ -191,14 +191,14 @@ class Feed:
         return self._engine.changes(ChangesRequest(since=None)).next
 
     def _after(self, since: int) -> list[Entry] | None:
-        """What is in memory after ``since``; None where that can't be said from it."""
+        """What is in memory after ``since``; None where the memory does not reach that far."""
         with self._lock:
             if self._newest is None or not self._newest - len(self._entries) <= since <= self._newest:
                 return None
             return self._entries[len(self._entries) - (self._newest - since):]
 
     def stop(self) -> None:
-        """Wake everybody for good."""
+        """Wake everybody; from now on every wait ends at once."""
         self.stopped = True
         if self._follower is not None:
             self._follower.stop()
@@ -212,7 +212,7 @@ class Feed:
             self._somebody.wait()
             try:
                 self._step()
-            except FeedTruncated as error:  # the engine's feed is another one, or has left us behind
+            except FeedTruncated as error:  # the engine has a new feed, or no longer keeps the version we are at
                 LOG.warning("the changes feed is followed anew: %s", error)
                 self._forget()
             except ObsvcError as error:
@@ -221,10 +221,10 @@ class Feed:
                 stop.wait(PAUSE)
 
     def _step(self) -> None:
-        """One long poll; or let go of the feed where nobody has waited for it for a while."""
+        """One long poll; or stop following when nobody has waited for a while."""
         if not self.waiters() and time.monotonic() - self._left_at > LINGER:
             self._somebody.clear()
-            if not self.waiters():  # else somebody came just before the clear
+            if not self.waiters():  # else somebody came just before the event was cleared
                 self._forget()
                 return
             self._somebody.set()

@@ -2,7 +2,7 @@
 
 A stream holds its request's thread.  Events: ``change`` (data: a delta as JSON, id: its version), ``heartbeat`` (data:
 ``{"next": …}``, id: the version up to which everything was sent), ``error`` (data: an error body; the stream ends).
-Whoever comes back with the last id, as ``Last-Event-ID`` or ``since``, goes on where it ended.
+A client that returns with the last id, as ``Last-Event-ID`` or ``since``, continues where the stream ended.
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEDIA = "text/event-stream"
 #: What comes, by name, with the type of its data.
 EVENTS = (("change", types.Delta), ("heartbeat", types.Position), ("error", ErrorReply))
 
-#: Changes in one piece: what is passed on before others have their turn.
+#: Changes sent in one piece, before other streams get a chance.
 PIECE = 500
 
 
@@ -41,7 +41,7 @@ class Stream:
     """The body of one watch, for the WSGI server to iterate over once, and to close.
 
     first: what it begins with.  heartbeat: longest seconds between two heartbeats while nothing else is sent.  lasts:
-    seconds until it ends; the caller comes back, and says anew who it is.
+    seconds until it ends; the caller comes back and authenticates again.
     """
 
     def __init__(
@@ -64,23 +64,23 @@ class Stream:
                 with self._feed.signal() as signal:
                     yield from self._pieces(signal)
             except Unavailable as error:
-                if not self._feed.stopped:  # else this process ends, and the caller comes back to another one
+                if not self._feed.stopped:  # else this process is stopping, and the caller comes back to another one
                     yield event("error", msgspec.json.encode(error_body(error)))
             except ObsvcError as error:
                 yield event("error", msgspec.json.encode(error_body(error)))
 
     def _pieces(self, signal: Signal) -> Generator[bytes, None, None]:
-        page, told = self._first, -1
+        page, sent = self._first, -1
         beat_at = self._clock.monotonic()
         while True:
             now = self._clock.monotonic()
             over = now >= self._end
             if page.entries:
                 yield b"".join(event("change", entry.data, entry.delta.version) for entry in page.entries)
-                told, beat_at = page.entries[-1].delta.version, now + self._heartbeat
-            if now >= beat_at or (over and page.next > told):
+                sent, beat_at = page.entries[-1].delta.version, now + self._heartbeat
+            if now >= beat_at or (over and page.next > sent):
                 yield heartbeat(page.next)
-                told, beat_at = page.next, now + self._heartbeat
+                sent, beat_at = page.next, now + self._heartbeat
             if over:
                 return
             if len(page.entries) < PIECE:

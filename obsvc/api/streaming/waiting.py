@@ -1,4 +1,4 @@
-"""Waiting for a resource: read, and read again when the changes feed tells of it, until it is as wanted."""
+"""Waiting for a resource: read it, and again whenever the changes feed has a change of it, until it is as wanted."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,8 +10,8 @@ from obsvc.process.clock import Clock
 
 T = TypeVar("T")
 
-#: Seconds until it is read again untold: what is no change of the feed (a deadline that passed, an observation that was
-#: stopped) must show as well.
+#: Seconds until it is read again without a change: what is not in the feed (a deadline that passed, an observation
+#: that was stopped) must show as well.
 STEP = 5.0
 
 
@@ -21,14 +21,14 @@ def wait(
 ) -> T:
     """The first of ``read()`` that is ``enough``; after ``timeout`` seconds the last one.
 
-    step: seconds until the next reading at the latest.  Raises what ``read`` raises, and Unavailable when the process
+    step: upper bound of seconds until the next read.  Raises what ``read`` raises, and Unavailable when the process
     ends.
     """
     end = clock.monotonic() + timeout
     with feed.signal(ref) as signal:
         while True:
-            found = read()
+            value = read()
             left = end - clock.monotonic()
-            if enough(found) or left <= 0:
-                return found
-            signal.wait(min(left, step(found)))
+            if enough(value) or left <= 0:
+                return value
+            signal.wait(min(left, step(value)))

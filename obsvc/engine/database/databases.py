@@ -100,8 +100,8 @@ def shown(url: str | sa.URL) -> str:
     return without_secrets(url if isinstance(url, str) else url.render_as_string(hide_password=True))
 
 
-def _unusable(url: str, found: object) -> str:
-    reason = one_line(found) if not isinstance(found, sa.exc.ArgumentError) else "no database URL"
+def _unusable(url: str, cause: object) -> str:
+    reason = one_line(cause) if not isinstance(cause, sa.exc.ArgumentError) else "no database URL"
     return f"[database] url: expected {FORMS}, got {shown(url)} ({reason})"
 
 
@@ -165,7 +165,7 @@ _POSTGRESQL = {
     "57P03": FailureKind.LOST,
     "53300": FailureKind.LOST,
 }
-_MARIADB = {
+_MARIADB: dict[int | None, FailureKind] = {
     1213: FailureKind.DEADLOCK,
     1020: FailureKind.SERIALIZATION,
     1205: FailureKind.LOCK_TIMEOUT,
@@ -188,9 +188,9 @@ def classify(error: sa.exc.SQLAlchemyError) -> FailureKind:
     original = error.orig
     module = type(original).__module__
     if module.startswith("psycopg"):
-        return _of_postgresql(original.sqlstate, error)
+        return _of_postgresql(getattr(original, "sqlstate", None), error)
     if module.startswith("pymysql"):
-        number = original.args[0] if original.args else None
+        number = original.args[0] if original is not None and original.args else None
         # 0: PyMySQL's InterfaceError(0, "") on a connection that is closed
         return FailureKind.LOST if number == 0 else _MARIADB.get(number, FailureKind.OTHER)
     text = str(original)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -36,6 +37,16 @@ RETRY_MAX = 300.0
 _BACKOFF = Backoff(RETRY_INITIAL, RETRY_MAX)
 
 _handlers: dict[str, Handler] = {}
+
+
+class DueRow(NamedTuple):
+    """A whole row of ``due``, in the table's order."""
+
+    kind: str
+    key: str
+    at: float
+    tries: int
+    claim: str | None
 
 
 def handler(kind: str) -> Callable[[Handler], Handler]:
@@ -90,21 +101,20 @@ def _something_is_due(tx: Transaction) -> bool:
     return tx.execute(sa.select(due.c.key).where(due.c.at <= tx.now).limit(1)).first() is not None
 
 
-def _claim(tx: Transaction, limit: int) -> tuple[str, list[sa.Row]]:
+def _claim(tx: Transaction, limit: int) -> tuple[str, list[DueRow]]:
     claim = str(uuid.uuid4())
-    rows = tx.execute(
-        sa.select(due).where(due.c.at <= tx.now).order_by(due.c.at).limit(limit).with_for_update(skip_locked=True)
-    ).all()
+    rows = [DueRow._make(row) for row in tx.execute(
+        sa.select(due).where(due.c.at <= tx.now).order_by(due.c.at).limit(limit).with_for_update(skip_locked=True))]
     if rows:
         tx.execute(
             sa.update(due).where(due.c.kind == sa.bindparam("k"), due.c.key == sa.bindparam("y")).values(
                 claim=claim, at=tx.now + CLAIM_SECONDS),
             [{"k": row.kind, "y": row.key} for row in sorted(rows, key=lambda row: (row.kind, row.key))],
         )
-    return claim, list(rows)
+    return claim, rows
 
 
-def _carry_out(store: Store, claim: str, row: sa.Row) -> None:
+def _carry_out(store: Store, claim: str, row: DueRow) -> None:
     mine = sa.and_(due.c.kind == row.kind, due.c.key == row.key, due.c.claim == claim)
 
     def work(tx: Transaction) -> None:

@@ -5,11 +5,12 @@ Pure; any thread may call.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import RefColumns
 from obsvc.exceptions import InvalidInput
 from obsvc.model import Ref
 from obsvc.process.batches import batched
@@ -20,17 +21,6 @@ T = TypeVar("T")
 CHUNK = 500
 
 _encode = msgspec.json.Encoder().encode
-
-
-class RefColumns(Protocol):
-    """A row of any table that names a ref by its three parts."""
-
-    @property
-    def region(self) -> str: ...
-    @property
-    def resource_type(self) -> str: ...
-    @property
-    def resource_id(self) -> str: ...
 
 
 def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:

@@ -16,16 +16,19 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from oslo_config import cfg
 
 from obsvc import metrics
 from obsvc.engine.database.databases import READ_ONLY, FailureKind, classify, make_engine, shown
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import Deployment, LockedPartition, PartitionRow
 from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, InvalidInput, Unavailable
+from obsvc.model import PartitionId
 from obsvc.process import failpoints
 from obsvc.process.backoff import Backoff
 from obsvc.process.clock import Clock, SystemClock
@@ -52,6 +55,23 @@ CONFLICT_RETRIES = 3
 #: Change counters that somebody may wait for.
 COUNTERS = ("feed", "partition", "job", "stack", "observation", "selector")
 
+#: What a statement is given: one mapping of its parameters, or one a row.
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+#: A row whose columns have no types of their own, and a result of such rows.
+AnyRow = sa.Row[*tuple[Any, ...]]
+Result = sa.CursorResult[*tuple[Any, ...]]
+
+
+def _locking(*columns: sa.Column[Any]) -> sa.Select[*tuple[Any, ...]]:
+    number = core.partition.c.partition_id
+    return (sa.select(*columns).where(number.in_(sa.bindparam("ids", expanding=True))).order_by(number)
+            .with_for_update())
+
+
+_LOCKED = _locking(*[core.partition.c[name] for name in LockedPartition._fields])
+_LOCKED_WHOLE = _locking(*core.partition.c)
+
 _AGAIN = {FailureKind.DEADLOCK, FailureKind.SERIALIZATION, FailureKind.LOCK_TIMEOUT, FailureKind.BUSY}
 
 
@@ -70,7 +90,6 @@ class Transaction:
         self._store = store
         self.touched: set[str] = set()
         self._bumped: set[str] = set()
-        self._before_commit: list[Callable[[Transaction], None]] = []
         self._after_commit: list[Callable[[], None]] = []
 
     @property
@@ -83,24 +102,23 @@ class Transaction:
         """P."""
         return self._store.deployment_in(self).partitions
 
-    def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+    def execute(self, statement: sa.Executable, parameters: Parameters | None = None) -> Result:
         """As ``connection.execute``; with a list of mappings it is an executemany."""
         return self.connection.execute(statement, parameters)
 
-    def lock_partitions(self, ids: Iterable[int], *columns: sa.Column[Any]) -> dict[int, sa.Row[Any]]:
-        """Lock the rows of these partitions, ascending, until the commit; the rows as they stand now, by id.
-
-        columns: what the rows have beside the id; all by default."""
-        wanted = sorted(set(ids))
-        if not wanted:
-            return {}
-        table = core.partition
-        rows = self.execute(
-            sa.select(table.c.partition_id, *columns or [one for one in table.c if one is not table.c.partition_id])
-            .where(table.c.partition_id.in_(sa.bindparam("ids", expanding=True)))
-            .order_by(table.c.partition_id).with_for_update(), {"ids": wanted}
-        ).all()
+    def lock_partitions(self, ids: Iterable[PartitionId]) -> dict[PartitionId, LockedPartition]:
+        """Lock the rows of these partitions, ascending, until the commit; what is checked of them, by id."""
+        rows = [LockedPartition._make(row) for row in self._locked(_LOCKED, ids)]
         return {row.partition_id: row for row in rows}
+
+    def lock_partition_rows(self, ids: Iterable[PartitionId]) -> dict[PartitionId, PartitionRow]:
+        """As :meth:`lock_partitions`; the whole rows as they stand now."""
+        rows = [PartitionRow._make(row) for row in self._locked(_LOCKED_WHOLE, ids)]
+        return {row.partition_id: row for row in rows}
+
+    def _locked(self, query: sa.Select[*tuple[Any, ...]], ids: Iterable[PartitionId]) -> Sequence[AnyRow]:
+        wanted = sorted(set(ids))
+        return self.execute(query, {"ids": wanted}).all() if wanted else ()
 
     def touch(self, counter: str) -> None:
         """Wake, at commit, whoever waits for ``counter`` (one of :data:`COUNTERS`), in every engine process."""
@@ -108,17 +126,14 @@ class Transaction:
             raise ValueError(f"expected one of {COUNTERS}, got {counter!r}")
         self.touched.add(counter)
 
-    def before_commit(self, fn: Callable[[Transaction], None]) -> None:
-        """Run ``fn(tx)`` at the end of the transaction, inside it."""
-        self._before_commit.append(fn)
-
     def after_commit(self, fn: Callable[[], None]) -> None:
         """Run ``fn()`` once, when the commit has succeeded."""
         self._after_commit.append(fn)
 
     def feed_version(self) -> int:
         """The version of the newest delta."""
-        return self.execute(sa.select(core.feed.c.version)).scalar_one()
+        version: int = self.execute(sa.select(core.feed.c.version)).scalar_one()
+        return version
 
     def next_versions(self, count: int) -> int:
         """Take ``count`` versions of the feed; the first of them.  Locks the feed: the last lock of all, so call
@@ -135,8 +150,6 @@ class Transaction:
             self._bumped.add(name)
 
     def _finish(self) -> None:
-        for fn in self._before_commit:
-            fn(self)
         self._bump_counters(self.touched - {"feed"})
 
     def _committed(self) -> None:
@@ -172,7 +185,18 @@ class Store:
         self._writer = threading.Lock() if self.dialect == "sqlite" else contextlib.nullcontext()
         in_memory = isinstance(self.engine.pool, sa.pool.StaticPool)
         self._reader = self._writer if in_memory else contextlib.nullcontext()
-        self._deployment: sa.Row[Any] | None = None
+        self._deployment: Deployment | None = None
+
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts, *, pool_size: int | None = None) -> Store:
+        """The store that ``conf`` describes; raises ConfigError for a wrong URL, connects to nothing yet.
+
+        pool_size: connections of this process; those of ``[database]`` unless given.
+        """
+        return cls(
+            conf.database.url, pool_size=pool_size or conf.database.pool_size, max_retries=conf.database.max_retries,
+            settings=EngineSettings.from_conf(conf), emitting=bool(conf.emit.url),
+        )
 
     def on_commit(self, listener: Callable[[frozenset[str]], None]) -> None:
         """Call ``listener(counters)`` after each commit of this process that touched any."""
@@ -191,17 +215,17 @@ class Store:
         """As :meth:`run` for a transaction that only reads: takes no write lock."""
         return self._attempts(lambda: self._read_once(fn))
 
-    def deployment(self) -> sa.Row[Any]:
-        """The row of ``deployment`` (database_id, partitions), read once per process."""
+    def deployment(self) -> Deployment:
+        """What was fixed when the database was made, read once per process."""
         return self._deployment or self.read(self.deployment_in)
 
-    def deployment_in(self, tx: Transaction) -> sa.Row[Any]:
+    def deployment_in(self, tx: Transaction) -> Deployment:
         """As :meth:`deployment`, within a transaction that runs already."""
         if self._deployment is None:
             row = tx.execute(sa.select(core.deployment)).one_or_none()
             if row is None:
                 raise ConfigError(f"the database {shown(self.url)} is empty: run 'obsvc db upgrade'")
-            self._deployment = row
+            self._deployment = Deployment._make(row)
         return self._deployment
 
     @property
@@ -213,9 +237,9 @@ class Store:
         """The present value of every change counter, the feed's version among them."""
 
         def read(tx: Transaction) -> dict[str, int]:
-            found = {row.name: row.value for row in tx.execute(sa.select(core.change_counter))}
-            found["feed"] = tx.feed_version()
-            return found
+            values = {row.name: row.value for row in tx.execute(sa.select(core.change_counter))}
+            values["feed"] = tx.feed_version()
+            return values
 
         return self.read(read)
 

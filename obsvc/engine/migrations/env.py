@@ -7,7 +7,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import context
 
+from obsvc.engine.database.databases import make_engine
 from obsvc.engine.schema.all import metadata
+from obsvc.exceptions import ConfigError
 
 
 def _run(connection: sa.Connection) -> None:
@@ -23,7 +25,8 @@ given = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
 else:
-    from obsvc.engine.database.databases import make_engine
-
-    with make_engine(context.config.get_main_option("sqlalchemy.url")).begin() as own:
+    url = context.config.get_main_option("sqlalchemy.url")
+    if url is None:
+        raise ConfigError("expected a connection or an sqlalchemy.url, got neither: run 'obsvc db upgrade'")
+    with make_engine(url).begin() as own:
         _run(own)

@@ -1,6 +1,6 @@
 """Messages that could not be read: kept, bounded, listed, and noted when they were read again after all.
 
-Called inside transactions of ``MemberOperations``.  A letter's body is redacted by the member that buries it; the
+Functions belong to the thread of their Transaction.  A letter's body is redacted by the member that buries it; the
 engine never looks into it.
 """
 from __future__ import annotations
@@ -53,7 +53,7 @@ def page(tx: Transaction, request: reports.DeadLettersRequest) -> reports.DeadLe
     return reports.DeadLettersPage(tuple(reports.DeadLetter(**row._mapping) for row in tx.execute(query)))
 
 
-def one(tx: Transaction, letter_id: int) -> reports.DeadLetter:
+def read(tx: Transaction, letter_id: int) -> reports.DeadLetter:
     """The whole letter; NotFound for none."""
     row = tx.execute(sa.select(_table).where(_table.c.letter_id == letter_id)).one_or_none()
     if row is None:

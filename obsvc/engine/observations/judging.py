@@ -11,7 +11,7 @@ import msgspec
 from obsvc.engine.observations.deltas import DeltaDraft, TouchedObservation
 from obsvc.engine_client.observations import GoalProgress, ObservationStatus
 from obsvc.engine_client.reports import Report, Verdict
-from obsvc.model import Condition, Generation, Snapshot
+from obsvc.model import Condition, Generation, Snapshot, Version
 
 #: Of several observations' standings the weightiest names the delta's.
 _WEIGHT = (GoalProgress.NONE, GoalProgress.TOWARDS, GoalProgress.MET, GoalProgress.DRIFT, GoalProgress.FAILED)
@@ -27,7 +27,7 @@ class Known(msgspec.Struct, frozen=True):
     sequence: int
     snapshot: Snapshot | None
     verdict: Verdict | None = None
-    version: int | None = None
+    version: Version | None = None
     looked: int = 0
 
 
@@ -150,7 +150,8 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
     touched = tuple([evaluate(watch, known, report) for watch in watches])
     differs, changed = differences(known.snapshot, report.snapshot)
     if not differs and not any(
-        one.before_status is not one.after_status or one.standing is GoalProgress.FAILED for one in touched
+        observation.before_status is not observation.after_status or observation.standing is GoalProgress.FAILED
+        for observation in touched
     ):
         return Judgement(Verdict.UNCHANGED)
     draft = DeltaDraft(
@@ -162,7 +163,7 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
 
 
 def _weightiest(touched: Iterable[TouchedObservation]) -> GoalProgress:
-    return max((one.standing for one in touched), key=_WEIGHT.index, default=GoalProgress.NONE)
+    return max((observation.standing for observation in touched), key=_WEIGHT.index, default=GoalProgress.NONE)
 
 
 def _project(known: Known, after: Snapshot) -> str | None:

@@ -10,22 +10,23 @@ import sqlalchemy as sa
 
 from obsvc.engine.database.rows import chunks, to_json
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations.records import labels_of
+from obsvc.engine.observations.records import load_labels
 from obsvc.engine.schema import core
 
 
 def has_text(label: tuple[str, str]) -> sa.ColumnElement[bool]:
     """Whether the label's text is in an observation's: where it is, the value is still to be compared."""
-    name, value = (to_json(each) for each in label)
+    name, value = (to_json(part) for part in label)
     return core.observation.c.labels.contains(f"{name}:{value}", autoescape=True)
 
 
 def with_label(tx: Transaction, keys: Sequence[str], label: tuple[str, str], project_id: str | None) -> set[str]:
     """Those of these refs that somebody (of that project) observes with the label."""
-    table, found = core.observation, set()
-    for some in chunks(keys):
-        query = sa.select(table.c.ref_key, table.c.labels).where(table.c.ref_key.in_(some), has_text(label))
+    table = core.observation
+    labelled: set[str] = set()
+    for chunk in chunks(keys):
+        query = sa.select(table.c.ref_key, table.c.labels).where(table.c.ref_key.in_(chunk), has_text(label))
         if project_id is not None:
             query = query.where(table.c.project_id == project_id)
-        found |= {row.ref_key for row in tx.execute(query) if labels_of(row).get(label[0]) == label[1]}
-    return found
+        labelled |= {key for key, text in tx.execute(query) if load_labels(text).get(label[0]) == label[1]}
+    return labelled

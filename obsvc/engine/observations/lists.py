@@ -6,8 +6,8 @@ rather than never.
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from obsvc.engine.observations import trails
 from obsvc.engine.observations.records import observed_refs, resources_by_key
 from obsvc.engine.ownership.grants import asked_since, check_partitions, holds
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import PartitionRow, ResourceRow
 from obsvc.engine_client.ownership import (
     ASK_STANDS,
     FollowReply,
@@ -27,7 +28,7 @@ from obsvc.engine_client.ownership import (
     PartitionChanges,
 )
 from obsvc.exceptions import InvalidInput
-from obsvc.model import PartitionId
+from obsvc.model import PartitionId, Ref
 
 #: Refs in one page at most, whatever was asked for.
 PAGE_MAX = 5000
@@ -39,19 +40,19 @@ CHANGES_MAX = 2000
 class _Position(NamedTuple):
     """Where a page ended: its last row, and the version under which that row's partition is being listed."""
 
-    partition: int
+    partition: PartitionId
     version: int
     region: str
     resource_type: str
     resource_id: str
 
 
-def _partition_rows(tx: Transaction, numbers: Sequence[int]) -> dict[int, Any]:
-    found = {}
-    for some in chunks(sorted(set(numbers))):
-        for row in tx.execute(sa.select(core.partition).where(core.partition.c.partition_id.in_(some))):
-            found[row.partition_id] = row
-    return found
+def _partition_rows(tx: Transaction, numbers: Iterable[PartitionId]) -> dict[PartitionId, PartitionRow]:
+    table = core.partition
+    rows: list[PartitionRow] = []
+    for chunk in chunks(sorted(set(numbers))):
+        rows += map(PartitionRow._make, tx.execute(sa.select(table).where(table.c.partition_id.in_(chunk))))
+    return {row.partition_id: row for row in rows}
 
 
 def observed(tx: Transaction, request: ObservedRequest) -> ObservedPage:
@@ -60,7 +61,7 @@ def observed(tx: Transaction, request: ObservedRequest) -> ObservedPage:
     if not 1 <= request.limit:
         raise InvalidInput(f"expected a limit of at least 1, got {request.limit}")
     after = _decode(request.after)
-    parts = _partition_rows(tx, [number for number, _ in request.held])
+    parts = _partition_rows(tx, (number for number, _ in request.held))
     held = sorted({number for number, generation in request.held if holds(parts[number], request.member, generation)})
     lost = sorted({number for number, _ in request.held} - set(held))
     ahead = [number for number in held if after is None or number >= after.partition]
@@ -81,12 +82,14 @@ def observed(tx: Transaction, request: ObservedRequest) -> ObservedPage:
             )
         )
     return ObservedPage(
-        refs=tuple(observed_refs(tx, page)), complete=tuple((PartitionId(one), versions[one]) for one in complete),
-        lost=tuple(PartitionId(one) for one in lost), next=following,
+        refs=tuple(observed_refs(tx, page)), complete=tuple((number, versions[number]) for number in complete),
+        lost=tuple(lost), next=following,
     )
 
 
-def _rows_after(tx: Transaction, numbers: list[int], after: _Position | None, limit: int) -> list[sa.Row[Any]]:
+def _rows_after(
+    tx: Transaction, numbers: Sequence[PartitionId], after: _Position | None, limit: int
+) -> list[ResourceRow]:
     if not numbers:
         return []
     table = core.resource
@@ -98,7 +101,7 @@ def _rows_after(tx: Transaction, numbers: list[int], after: _Position | None, li
             sa.and_(*(place[i] == values[i] for i in range(depth)), place[depth] > values[depth]) for depth in range(4)
         ]
         query = query.where(sa.or_(*later))
-    return list(tx.execute(query))
+    return [ResourceRow._make(row) for row in tx.execute(query)]
 
 
 def _encode(position: _Position) -> str:
@@ -117,39 +120,41 @@ def _decode(token: str | None) -> _Position | None:
 def changes_since(tx: Transaction, request: FollowRequest) -> FollowReply:
     """What a follower has to know now; every field empty where there is nothing."""
     known = {number: (generation, version) for number, generation, version in request.known}
-    parts = _partition_rows(tx, list(known))
+    parts = _partition_rows(tx, known)
     lost, asked, moved = [], [], []
     for number in sorted(known):
         row = parts[number]
         if not holds(row, request.member, known[number][0]):
-            lost.append(PartitionId(number))
+            lost.append(number)
             continue
         if _is_asked(tx, row):
-            asked.append(PartitionId(number))
+            asked.append(number)
         if row.observation_version > known[number][1]:
             moved.append(row)
     changes = _changes(tx, moved, {number: version for number, (_, version) in known.items()})
     return FollowReply(tuple(changes), tuple(asked), tuple(lost), trails.asked(tx, set(known) - set(lost)))
 
 
-def _is_asked(tx: Transaction, row: Any) -> bool:
+def _is_asked(tx: Transaction, row: PartitionRow) -> bool:
     """Somebody waits for the partition now."""
     since = asked_since(row.asked_at, row.asked_again_at, now=tx.now, settings=tx.settings)
-    return since is not None and tx.now - row.asked_again_at <= ASK_STANDS
+    return since is not None and row.asked_again_at is not None and tx.now - row.asked_again_at <= ASK_STANDS
 
 
-def _changes(tx: Transaction, moved: Sequence[Any], known: dict[int, int]) -> list[PartitionChanges]:
+def _changes(
+    tx: Transaction, moved: Sequence[PartitionRow], known: Mapping[PartitionId, int]
+) -> list[PartitionChanges]:
     listed = [row for row in moved if _kept(row, known[row.partition_id])]
-    refs_of: dict[int, dict[str, Any]] = collections.defaultdict(dict)
-    read: collections.Counter[int] = collections.Counter()
+    refs_of: dict[PartitionId, dict[str, Ref]] = collections.defaultdict(dict)
+    read: collections.Counter[PartitionId] = collections.Counter()
     table = core.partition_change
-    for some in chunks(listed, 50):
+    for chunk in chunks(listed, 50):
         ranges = [
             sa.and_(
                 table.c.partition_id == row.partition_id, table.c.version > known[row.partition_id],
                 table.c.version <= row.observation_version,
             )
-            for row in some
+            for row in chunk
         ]
         for change in tx.execute(sa.select(table).where(sa.or_(*ranges))):
             refs_of[change.partition_id][change.ref_key] = ref_of(change)
@@ -157,11 +162,11 @@ def _changes(tx: Transaction, moved: Sequence[Any], known: dict[int, int]) -> li
     there = resources_by_key(tx, (key for refs in refs_of.values() for key in refs))
     rows = list(there.values())
     now = dict(zip((row.ref_key for row in rows), observed_refs(tx, rows), strict=True))
-    found = []
+    changes = []
     for row in moved:
-        number = PartitionId(row.partition_id)
+        number = row.partition_id
         refs = refs_of.get(number, {})
-        found.append(
+        changes.append(
             PartitionChanges(
                 number, row.observation_version, changed=tuple(now[key] for key in refs if key in now),
                 stopped=tuple(ref for key, ref in refs.items() if key not in now),
@@ -169,8 +174,8 @@ def _changes(tx: Transaction, moved: Sequence[Any], known: dict[int, int]) -> li
                 reload=read[number] != row.observation_version - known[number],
             )
         )
-    return found
+    return changes
 
 
-def _kept(row: Any, version: int) -> bool:
+def _kept(row: PartitionRow, version: int) -> bool:
     return version >= row.pruned_version and row.observation_version - version <= CHANGES_MAX

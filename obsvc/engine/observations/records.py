@@ -10,26 +10,28 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from obsvc.engine.database.rows import chunks, ref_of, to_json
-from obsvc.engine.database.store import Transaction
+from obsvc.engine.database.rows import chunks, to_json
+from obsvc.engine.database.store import AnyRow, Transaction
 from obsvc.engine.observations.judging import Known, Watch
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import ObservationRow, ResourceRow
 from obsvc.engine_client.observations import Observation, ObservationStatus, Resource
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import Verdict
-from obsvc.model import Condition, Snapshot
+from obsvc.model import Condition, Generation, Snapshot, Version
 
 #: By their values; looking one up is cheaper than making it, and this is done for each report.
-_VERDICTS = {str(one): one for one in Verdict}
-_CONDITIONS = {str(one): one for one in Condition}
-_STATUSES = {str(one): one for one in ObservationStatus}
+_VERDICTS = {str(verdict): verdict for verdict in Verdict}
+_CONDITIONS = {str(condition): condition for condition in Condition}
+_STATUSES = {str(status): status for status in ObservationStatus}
 
 _snapshot = msgspec.json.Decoder(Snapshot).decode
 _labels = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def labels_of(row: Any) -> dict[str, str]:
-    return _labels(row.labels)
+def load_labels(text: str) -> dict[str, str]:
+    """The labels that an observation's row holds as text."""
+    return _labels(text)
 
 
 #: The columns of a resource's row that hold its snapshot, in the table's order.
@@ -42,17 +44,13 @@ def store_snapshot(snapshot: Snapshot) -> tuple[str, str | None, str, str]:
     return str(snapshot.condition), snapshot.project_id, to_json(head), to_json(snapshot.attributes)
 
 
-def load_head(row: Any) -> Snapshot | None:
-    """The snapshot of a resource's row without its attributes."""
-    return None if row.snapshot is None else _snapshot(row.snapshot)
+def load_head(head: str | None) -> Snapshot | None:
+    """The snapshot in a resource's row without its attributes."""
+    return None if head is None else _snapshot(head)
 
 
-def load_snapshot(row: Any) -> Snapshot | None:
-    """The whole snapshot of a resource's row."""
-    return _whole(row.snapshot, row.attributes)
-
-
-def _whole(head: str | None, attributes: str | None) -> Snapshot | None:
+def load_snapshot(head: str | None, attributes: str | None) -> Snapshot | None:
+    """The whole snapshot in a resource's row."""
     if head is None:
         return None
     return _snapshot(f'{head[:-1]},"attributes":{attributes or "{}"}}}')  # a head is never empty
@@ -65,18 +63,21 @@ class StoredWatch(Watch, frozen=True):
     selected: bool = False
 
 
-def watch_of(row: Any) -> StoredWatch:
-    return _watch(*(getattr(row, name) for name in _WATCH))
+def watch_of(row: ObservationRow) -> StoredWatch:
+    return _watch(row.observation_id, row.goal, row.status, row.start_mark, row.stack_id, row.node_id, row.deadline,
+                  row.selected)
 
 
-def _watch(observation_id: str, goal: str | None, status: str, *more: Any) -> StoredWatch:
-    return StoredWatch(observation_id, goal and _CONDITIONS[goal], _STATUSES[status], *more)
+def _watch(observation_id: str, goal: str | None, status: str, start_mark: int, stack_id: str | None,
+           node_id: str | None, deadline: float | None, selected: bool) -> StoredWatch:
+    return StoredWatch(observation_id, None if goal is None else _CONDITIONS[goal], _STATUSES[status], start_mark,
+                       stack_id, node_id, deadline, selected)
 
 
 #: Columns of an observation that decide, as StoredWatch has them.
 _WATCH = ("observation_id", "goal", "status", "start_mark", "stack_id", "node_id", "deadline", "selected")
 _WATCHES = (
-    sa.select(core.observation.c[("ref_key", *_WATCH)])
+    sa.select(*[core.observation.c[name] for name in ("ref_key", *_WATCH)])
     .where(core.observation.c.ref_key.in_(sa.bindparam("keys", expanding=True)))
     .order_by(core.observation.c.started_at, core.observation.c.observation_id)
 )
@@ -84,23 +85,30 @@ _WATCHES = (
 
 def watches_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, list[StoredWatch]]:
     """Every observation of these refs, by ref_key, oldest first."""
-    found: dict[str, list[StoredWatch]] = {key: [] for key in keys}
-    for some in chunks(list(found)):
-        for key, *values in tx.execute(_WATCHES, {"keys": some}).all():
-            found[key].append(_watch(*values))
-    return found
+    watches: dict[str, list[StoredWatch]] = {key: [] for key in keys}
+    for chunk in chunks(list(watches)):
+        for key, *values in tx.execute(_WATCHES, {"keys": chunk}).all():
+            watches[key].append(_watch(*values))
+    return watches
 
 
 _OF_KEYS = core.resource.c.ref_key.in_(sa.bindparam("keys", expanding=True))
 _RESOURCES = sa.select(core.resource).where(_OF_KEYS)
-_KNOWN = sa.select(core.resource.c[
+_KEYS = sa.select(core.resource.c.ref_key).where(_OF_KEYS)
+_KNOWN = sa.select(*[core.resource.c[name] for name in (
     "ref_key", "version", "mark", "snapshot", "attributes", "generation", "sequence", "verdict", "verdict_version",
-    "looked"]).where(_OF_KEYS)
+    "looked")]).where(_OF_KEYS)
 
 
-def resources_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, sa.Row[Any]]:
+def resources_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, ResourceRow]:
     """The rows of these refs that are observed, by ref_key."""
-    return {row.ref_key: row for row in _of_keys(tx, _RESOURCES, keys)}
+    rows = [ResourceRow._make(row) for row in _of_keys(tx, _RESOURCES, keys)]
+    return {row.ref_key: row for row in rows}
+
+
+def observed_keys(tx: Transaction, keys: Iterable[str]) -> set[str]:
+    """Those of these ref_keys that are observed."""
+    return {key for (key,) in _of_keys(tx, _KEYS, keys)}
 
 
 class StoredKnown(NamedTuple):
@@ -115,56 +123,56 @@ def known_by_key(tx: Transaction, keys: Iterable[str]) -> dict[str, StoredKnown]
     """What these refs' reports are judged by, of those that are observed, by ref_key."""
     return {
         key: StoredKnown(
-            Known(generation, sequence, _whole(head, attributes), verdict and _VERDICTS[verdict], verdict_version,
-                  looked),
+            Known(generation, sequence, load_snapshot(head, attributes),
+                  None if verdict is None else _VERDICTS[verdict], verdict_version, looked),
             version, mark)
         for key, version, mark, head, attributes, generation, sequence, verdict, verdict_version, looked
         in _of_keys(tx, _KNOWN, keys)
     }
 
 
-def _of_keys(tx: Transaction, query: sa.Select[Any], keys: Iterable[str]) -> Iterator[sa.Row[Any]]:
-    for some in chunks(sorted(set(keys))):
-        yield from tx.execute(query, {"keys": some}).all()
+def _of_keys(tx: Transaction, query: sa.Select[*tuple[Any, ...]], keys: Iterable[str]) -> Iterator[AnyRow]:
+    for chunk in chunks(sorted(set(keys))):
+        yield from tx.execute(query, {"keys": chunk}).all()
 
 
 def waiting(watches: Iterable[StoredWatch]) -> tuple[tuple[Condition, ...], float | None]:
     """``(wanted, deadline)`` of a ref: the goals still waited for, and the earliest deadline of those."""
-    open_ones = [one for one in watches if one.status is ObservationStatus.WAITING and one.goal is not None]
-    if not open_ones:
+    unmet = [watch for watch in watches if watch.status is ObservationStatus.WAITING and watch.goal is not None]
+    if not unmet:
         return (), None
-    deadlines = [one.deadline for one in open_ones if one.deadline is not None]
-    return tuple(sorted({one.goal for one in open_ones if one.goal})), min(deadlines, default=None)
+    deadlines = [watch.deadline for watch in unmet if watch.deadline is not None]
+    return tuple(sorted({watch.goal for watch in unmet if watch.goal})), min(deadlines, default=None)
 
 
-def observed_refs(tx: Transaction, rows: Sequence[sa.Row[Any]]) -> list[ObservedRef]:
+def observed_refs(tx: Transaction, rows: Sequence[ResourceRow]) -> list[ObservedRef]:
     """What the owner must know of each of these resource rows, in their order."""
     watches = watches_by_key(tx, (row.ref_key for row in rows))
-    found = []
+    refs = []
     for row in rows:
         wanted, deadline = waiting(watches[row.ref_key])
-        found.append(
+        refs.append(
             ObservedRef(
-                ref=ref_of(row), started_at=row.started_at, wanted=wanted, deadline=deadline, mark=row.mark,
-                last=load_head(row), mark_reason=None if row.mark is None else row.mark_reason,
+                ref=row.ref, started_at=row.started_at, wanted=wanted, deadline=deadline, mark=row.mark,
+                last=load_head(row.snapshot), mark_reason=None if row.mark is None else row.mark_reason,
             )
         )
-    return found
+    return refs
 
 
-def observation_of(row: Any) -> Observation:
-    """From a row of observation joined with the ref's columns."""
+def observation_of(row: ObservationRow) -> Observation:
     return Observation(
-        observation_id=row.observation_id, ref=ref_of(row), status=ObservationStatus(row.status),
-        started_at=row.started_at, goal=row.goal and Condition(row.goal), deadline=row.deadline,
-        labels=labels_of(row), project_id=row.project_id, stack_id=row.stack_id, node_id=row.node_id,
+        observation_id=row.observation_id, ref=row.ref, status=ObservationStatus(row.status),
+        started_at=row.started_at, goal=None if row.goal is None else Condition(row.goal), deadline=row.deadline,
+        labels=load_labels(row.labels), project_id=row.project_id, stack_id=row.stack_id, node_id=row.node_id,
         met_at=row.met_at, selected=row.selected,
     )
 
 
-def resource_of(row: Any, observations: int) -> Resource:
+def resource_of(row: ResourceRow, observations: int) -> Resource:
     return Resource(
-        ref=ref_of(row), partition=row.partition_id, version=row.version, snapshot=load_snapshot(row),
-        generation=row.generation or None, reported_by=row.reported_by, reported_at=row.reported_at, mark=row.mark,
-        observations=observations,
+        ref=row.ref, partition=row.partition_id, version=Version(row.version),
+        snapshot=load_snapshot(row.snapshot, row.attributes),
+        generation=Generation(row.generation) if row.generation else None, reported_by=row.reported_by,
+        reported_at=row.reported_at, mark=row.mark, observations=observations,
     )

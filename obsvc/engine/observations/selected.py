@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -38,37 +37,43 @@ _NAMESPACE = uuid.UUID("1f6a4a5e-6d1c-4b0a-9f52-0c6c1f0d5a3e")
 class SelectedProjects:
     """The projects of which all of one kind are selected; ``everybody``: of any."""
 
-    def __init__(self, found: Iterable[str | None] = ()) -> None:
-        self._found = set(found)
+    def __init__(self, projects: Iterable[str | None] = ()) -> None:
+        self._projects = set(projects)
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._projects)
 
     def select(self, project_id: str | None) -> bool:
         """Whether a resource that is known to be of this project (None: of none) is selected."""
-        return None in self._found or (project_id is not None and project_id in self._found)
+        return None in self._projects or (project_id is not None and project_id in self._projects)
 
     def may_select(self, project_id: str | None) -> bool:
         """As ``select`` for a project that a list or a message names; None: it does not say."""
-        return self.select(project_id) or (project_id is None and bool(self._found))
+        return self.select(project_id) or (project_id is None and bool(self._projects))
+
+
+#: A selector's columns, as its message has them.
+_SELECTOR = [table.c[name] for name in Selector.__struct_fields__]
 
 
 def start(tx: Transaction, request: SelectorStart) -> Selector:
     """Start selecting, and ask for a sweep that finds what is there."""
     check_ref(Ref(request.region, request.resource_type, "any"))
-    one = str(uuid.uuid5(_NAMESPACE, "\0".join(map(str, (request.region, request.resource_type, request.project_id)))))
-    row = tx.execute(sa.select(table).where(table.c.selector_id == one)).one_or_none()
+    parts = (request.region, request.resource_type, request.project_id)
+    selector_id = str(uuid.uuid5(_NAMESPACE, "\0".join(map(str, parts))))
+    row = tx.execute(sa.select(*_SELECTOR).where(table.c.selector_id == selector_id)).one_or_none()
     if row is not None:
-        return _of(row)
+        return Selector(*row)
     _check_room(tx, request.project_id)
-    found = Selector(one, request.region, request.resource_type, tx.now, request.project_id)
+    selector = Selector(selector_id, request.region, request.resource_type, tx.now, request.project_id)
     tx.execute(sa.insert(table).values(
-        selector_id=one, region=found.region, resource_type=found.resource_type, project_id=found.project_id,
+        selector_id=selector_id, region=selector.region, resource_type=selector.resource_type,
+        project_id=selector.project_id,
         started_at=tx.now))
     if request.service is not None:
-        duties.ask(tx, DutyRequest(request.region, f"selector {one}", request.service))
+        duties.ask(tx, DutyRequest(request.region, f"selector {selector_id}", request.service))
     tx.touch("selector")
-    return found
+    return selector
 
 
 def _check_room(tx: Transaction, project_id: str | None) -> None:
@@ -83,7 +88,7 @@ def _check_room(tx: Transaction, project_id: str | None) -> None:
 
 def stop(tx: Transaction, request: SelectorStop) -> Selector:
     """Stop selecting; what was observed for it alone: see :func:`left_over`."""
-    query = sa.select(table).where(table.c.selector_id == request.selector_id)
+    query = sa.select(*_SELECTOR).where(table.c.selector_id == request.selector_id)
     if request.project_id is not None:
         query = query.where(table.c.project_id == request.project_id)
     row = tx.execute(query).one_or_none()
@@ -91,7 +96,7 @@ def stop(tx: Transaction, request: SelectorStop) -> Selector:
         raise NotFound(f"no selector {request.selector_id}: list those there are")
     tx.execute(sa.delete(table).where(table.c.selector_id == request.selector_id))
     tx.touch("selector")
-    return _of(row)
+    return Selector(*row)
 
 
 def left_over(tx: Transaction, kind: Kind) -> int:
@@ -115,19 +120,20 @@ def read(tx: Transaction) -> SelectorsReply:
     """All of them.  The version is read before the rows: one that came in between is told once too often."""
     counter = core.change_counter
     version = tx.execute(sa.select(counter.c.value).where(counter.c.name == "selector")).scalar_one()
-    rows = tx.execute(sa.select(table).order_by(table.c.started_at, table.c.selector_id)).all()
-    return SelectorsReply(version, tuple(_of(row) for row in rows))
+    rows = tx.execute(sa.select(*_SELECTOR).order_by(table.c.started_at, table.c.selector_id))
+    return SelectorsReply(version, tuple(Selector(*row) for row in rows))
 
 
 def projects_of(tx: Transaction, kinds: Collection[Kind]) -> Mapping[Kind, SelectedProjects]:
     """By kind, whose are selected."""
-    found: dict[Kind, set[str | None]] = {kind: set() for kind in kinds}
+    by_kind: dict[Kind, set[str | None]] = {kind: set() for kind in kinds}
     if kinds:
-        query = sa.select(table).where(table.c.resource_type.in_({kind[1] for kind in kinds}))
-        for row in tx.execute(query):
-            if (kind := (row.region, row.resource_type)) in found:
-                found[kind].add(row.project_id)
-    return defaultdict(SelectedProjects, {kind: SelectedProjects(projects) for kind, projects in found.items()})
+        query = sa.select(table.c.region, table.c.resource_type, table.c.project_id).where(
+            table.c.resource_type.in_({resource_type for _, resource_type in kinds}))
+        for region, resource_type, project_id in tx.execute(query):
+            if (region, resource_type) in by_kind:
+                by_kind[region, resource_type].add(project_id)
+    return defaultdict(SelectedProjects, {kind: SelectedProjects(projects) for kind, projects in by_kind.items()})
 
 
 def discover(tx: Transaction, refs: Sequence[Ref]) -> int:
@@ -170,12 +176,9 @@ def _observe(tx: Transaction, refs: Sequence[Ref]) -> None:
 
 def _selected(tx: Transaction, refs: Iterable[Ref]) -> set[str]:
     """The ref_keys of those that are observed for selectors."""
-    observation, found = core.observation, set()
-    for some in chunks(sorted({core.ref_key(ref) for ref in refs})):
-        found.update(tx.execute(sa.select(observation.c.ref_key).where(
-            observation.c.ref_key.in_(some), observation.c.selected)).scalars())
-    return found
-
-
-def _of(row: Any) -> Selector:
-    return Selector(row.selector_id, row.region, row.resource_type, row.started_at, row.project_id)
+    observation = core.observation
+    keys: set[str] = set()
+    for chunk in chunks(sorted({core.ref_key(ref) for ref in refs})):
+        keys.update(tx.execute(sa.select(observation.c.ref_key).where(
+            observation.c.ref_key.in_(chunk), observation.c.selected)).scalars())
+    return keys

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from obsvc.engine.database.rows import check_ref, ref_of
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations.records import resources_by_key
+from obsvc.engine.observations.records import observed_keys
 from obsvc.engine.ownership import grants
 from obsvc.engine.schema import core
 from obsvc.engine_client.trails import ASK_STANDS, TellTrailsRequest, Trail, TrailReply
@@ -31,7 +31,7 @@ def ask(tx: Transaction, ref: Ref) -> float:
     check_ref(ref)
     key, number = core.ref_key(ref), partition(ref, tx.partitions)
     tx.lock_partitions([number])
-    if key not in resources_by_key(tx, [key]):
+    if not observed_keys(tx, [key]):
         raise NotFound(f"{ref} is not observed: start an observation first")
     tx.execute(sa.delete(_table).where(_table.c.ref_key == key))
     tx.execute(sa.insert(_table).values(
@@ -50,14 +50,14 @@ def asked(tx: Transaction, numbers: Collection[int]) -> tuple[Ref, ...]:
 
 def tell(tx: Transaction, request: TellTrailsRequest) -> None:
     """Keep what the owner tells; what anybody else tells, or nobody asked for, is passed over."""
-    told = {core.ref_key(one.ref): one for one in request.trails}
-    numbers = {key: partition(one.ref, tx.partitions) for key, one in told.items()}
+    told = {core.ref_key(trail.ref): trail for trail in request.trails}
+    numbers = {key: partition(trail.ref, tx.partitions) for key, trail in told.items()}
     parts = tx.lock_partitions(numbers.values())
-    for key, one in told.items():
-        if grants.holds(parts[numbers[key]], request.member, one.generation):
+    for key, trail in told.items():
+        if grants.holds(parts[numbers[key]], request.member, trail.generation):
             tx.execute(sa.update(_table).where(_table.c.ref_key == key, _table.c.told_at.is_(None)).values(
                 told_at=tx.now, name=request.member.name, incarnation=request.member.incarnation,
-                body=msgspec.json.encode(one.trail).decode()))
+                body=msgspec.json.encode(trail.trail).decode()))
     tx.touch("partition")
 
 

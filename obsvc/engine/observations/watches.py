@@ -6,7 +6,7 @@ observation versions, records the change for ``follow``, and wakes the owners.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from obsvc.engine.database import due
 from obsvc.engine.database.rows import check_ref, chunks, to_json
 from obsvc.engine.database.store import Transaction
-from obsvc.engine.observations.records import observation_of, resources_by_key
+from obsvc.engine.observations.records import observation_of, observed_keys
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import ObservationRow
 from obsvc.engine_client.observations import Observation, ObservationStatus, StartItem
 from obsvc.exceptions import InvalidInput
 from obsvc.model import Condition, PartitionId, Ref, partition
@@ -87,7 +88,7 @@ def start(
             raise InvalidInput(f"expected a timeout above 0 seconds, got {item.timeout}")
     log = PartitionChangeLog(tx, (item.ref for item in items))
     keys = {item.ref: core.ref_key(item.ref) for item in items}
-    there = resources_by_key(tx, keys.values())
+    there = observed_keys(tx, keys.values())
     known = _matching(tx, keys, stack_id, node_id, selected=selected)
     fresh: dict[str, Observation] = {}
     renewed: dict[str, Observation] = {}
@@ -100,28 +101,28 @@ def start(
         deadline = None if item.timeout is None else tx.now + item.timeout
         if before is None:
             status = ObservationStatus.WATCHING if item.goal is None else ObservationStatus.WAITING
-            one = Observation(
+            observation = Observation(
                 observation_id=str(uuid.uuid4()), ref=item.ref, status=status, started_at=tx.now, goal=item.goal,
                 deadline=deadline, labels=item.labels, project_id=item.project_id, stack_id=stack_id, node_id=node_id,
                 selected=selected,
             )
-            fresh[one.observation_id] = one
+            fresh[observation.observation_id] = observation
         else:
             again = _waits_again(before) and before.observation_id not in marks
-            one = _renewed(before, item, deadline, tx.now if again else None)
-            (fresh if one.observation_id in fresh else renewed)[one.observation_id] = one
-        known[identity] = one
+            observation = _renewed(before, item, deadline, tx.now if again else None)
+            (fresh if observation.observation_id in fresh else renewed)[observation.observation_id] = observation
+        known[identity] = observation
         if before is None or again:
-            marks[one.observation_id] = log.change(item.ref)
-        elif one != before:
+            marks[observation.observation_id] = log.change(item.ref)
+        elif observation != before:
             log.change(item.ref)
-        answers.append(one.observation_id)
+        answers.append(observation.observation_id)
     _write_resources(tx, log, there, keys, marks, {**fresh, **renewed})
     _write_observations(tx, keys, marks, fresh, renewed)
     _write_deadlines(tx, fresh, renewed)
     log.write()
     tx.touch("observation")
-    return [fresh.get(one) or renewed[one] for one in answers]
+    return [fresh.get(observation_id) or renewed[observation_id] for observation_id in answers]
 
 
 def partitions_of(tx: Transaction, refs: Iterable[Ref]) -> set[PartitionId]:
@@ -143,32 +144,32 @@ def _renewed(before: Observation, item: StartItem, deadline: float | None, again
 def _matching(
     tx: Transaction, keys: Mapping[Ref, str], stack_id: str | None, node_id: str | None, *, selected: bool
 ) -> dict[tuple[Ref, Condition | None, str | None], Observation]:
-    found = {}
-    for some in chunks(sorted(set(keys.values()))):
-        table = core.observation
-        for row in tx.execute(
-            select_observations().where(
-                table.c.ref_key.in_(some), table.c.stack_id.is_not_distinct_from(stack_id),
-                table.c.node_id.is_not_distinct_from(node_id), table.c.selected == selected,
-            )
-        ):
-            one = observation_of(row)
-            found[(one.ref, one.goal, one.project_id)] = one
-    return found
+    table = core.observation
+    observations = []
+    for chunk in chunks(sorted(set(keys.values()))):
+        observations += read_observations(tx, select_observations().where(
+            table.c.ref_key.in_(chunk), table.c.stack_id.is_not_distinct_from(stack_id),
+            table.c.node_id.is_not_distinct_from(node_id), table.c.selected == selected))
+    return {(known.ref, known.goal, known.project_id): known for known in observations}
 
 
-def select_observations() -> sa.Select[Any]:
-    """Observations with the columns of their refs: what ``rows.observation_of`` reads."""
+def read_observations(tx: Transaction, query: sa.Select[*tuple[Any, ...]]) -> list[Observation]:
+    """What a query of :func:`select_observations` finds."""
+    return [observation_of(ObservationRow._make(row)) for row in tx.execute(query)]
+
+
+def select_observations() -> sa.Select[*tuple[Any, ...]]:
+    """Observations with the columns of their refs: the columns of ``ObservationRow``."""
     return sa.select(core.observation, *_REF_COLUMNS).join(
         core.resource, core.resource.c.ref_key == core.observation.c.ref_key
     )
 
 
 def _write_resources(
-    tx: Transaction, log: PartitionChangeLog, there: Mapping[str, Any], keys: Mapping[Ref, str],
+    tx: Transaction, log: PartitionChangeLog, there: Collection[str], keys: Mapping[Ref, str],
     marks: Mapping[str, int], observations: Mapping[str, Observation],
 ) -> None:
-    marked = {observations[one].ref: mark for one, mark in marks.items()}
+    marked = {observations[observation_id].ref: mark for observation_id, mark in marks.items()}
     new = [ref for ref in marked if keys[ref] not in there]
     if new:
         tx.execute(
@@ -208,31 +209,33 @@ def _write_observations(
             sa.insert(table),
             [
                 {
-                    "observation_id": one.observation_id, "ref_key": keys[one.ref], "goal": one.goal and one.goal.value,
-                    "status": one.status.value, "started_at": one.started_at, "deadline": one.deadline,
-                    "labels": to_json(one.labels), "project_id": one.project_id, "stack_id": one.stack_id,
-                    "node_id": one.node_id, "met_at": None, "start_mark": marks[one.observation_id],
-                    "selected": one.selected,
+                    "observation_id": observation_id, "ref_key": keys[observation.ref],
+                    "goal": None if observation.goal is None else observation.goal.value,
+                    "status": observation.status.value, "started_at": observation.started_at,
+                    "deadline": observation.deadline, "labels": to_json(observation.labels),
+                    "project_id": observation.project_id, "stack_id": observation.stack_id,
+                    "node_id": observation.node_id, "met_at": None, "start_mark": marks[observation_id],
+                    "selected": observation.selected,
                 }
-                for one in fresh.values()
+                for observation_id, observation in fresh.items()
             ],
         )
-    for one in renewed.values():
+    for observation in renewed.values():
         values: dict[str, Any] = {
-            "deadline": one.deadline, "labels": to_json(one.labels), "status": one.status.value,
-            "started_at": one.started_at, "met_at": one.met_at, "last_look_mark": None,
+            "deadline": observation.deadline, "labels": to_json(observation.labels), "status": observation.status.value,
+            "started_at": observation.started_at, "met_at": observation.met_at, "last_look_mark": None,
         }
-        if one.observation_id in marks:
-            values["start_mark"] = marks[one.observation_id]
-        tx.execute(sa.update(table).where(table.c.observation_id == one.observation_id).values(values))
+        if observation.observation_id in marks:
+            values["start_mark"] = marks[observation.observation_id]
+        tx.execute(sa.update(table).where(table.c.observation_id == observation.observation_id).values(values))
 
 
 def _write_deadlines(tx: Transaction, fresh: Mapping[str, Observation], renewed: Mapping[str, Observation]) -> None:
-    for one in (*fresh.values(), *renewed.values()):
-        if one.status is ObservationStatus.WAITING and one.deadline is not None:
-            due.schedule(tx, DEADLINE, one.observation_id, one.deadline)
-        elif one.observation_id in renewed:
-            due.cancel(tx, DEADLINE, one.observation_id)
+    for observation in (*fresh.values(), *renewed.values()):
+        if observation.status is ObservationStatus.WAITING and observation.deadline is not None:
+            due.schedule(tx, DEADLINE, observation.observation_id, observation.deadline)
+        elif observation.observation_id in renewed:
+            due.cancel(tx, DEADLINE, observation.observation_id)
 
 
 def stop(
@@ -244,49 +247,50 @@ def stop(
     """
     log = PartitionChangeLog(tx, (row.ref for row in _by_ids(tx, observation_ids, project_id)))
     rows = _by_ids(tx, observation_ids, project_id)  # again, as they stand under the locks
-    ending = [one for one in rows if one.ref in log.partition_of]
-    for some in chunks([one.observation_id for one in ending]):
-        tx.execute(sa.delete(core.observation).where(core.observation.c.observation_id.in_(some)))
-    keys = sorted({core.ref_key(one.ref) for one in ending})
-    for some in chunks(keys):
-        left = sa.select(core.observation.c.ref_key).where(core.observation.c.ref_key.in_(some))
+    ending = [observation for observation in rows if observation.ref in log.partition_of]
+    for chunk in chunks([observation.observation_id for observation in ending]):
+        tx.execute(sa.delete(core.observation).where(core.observation.c.observation_id.in_(chunk)))
+    keys = sorted({core.ref_key(observation.ref) for observation in ending})
+    for chunk in chunks(keys):
+        left = sa.select(core.observation.c.ref_key).where(core.observation.c.ref_key.in_(chunk))
         remaining = set(tx.execute(left).scalars())
-        over = [key for key in some if key not in remaining]
+        over = [key for key in chunk if key not in remaining]
         tx.execute(sa.delete(core.resource).where(core.resource.c.ref_key.in_(over)))
-    for one in ending:
-        log.change(one.ref)
-        if one.deadline is not None:
-            due.cancel(tx, DEADLINE, one.observation_id)
+    for observation in ending:
+        log.change(observation.ref)
+        if observation.deadline is not None:
+            due.cancel(tx, DEADLINE, observation.observation_id)
     log.write()
     if ending:
         tx.touch("observation")
-    stopped = {one.observation_id for one in ending}
+    stopped = {observation.observation_id for observation in ending}
     asked = list(dict.fromkeys(observation_ids))
-    return [one for one in asked if one in stopped], [one for one in asked if one not in stopped]
+    return [asked_id for asked_id in asked if asked_id in stopped], [
+        asked_id for asked_id in asked if asked_id not in stopped]
 
 
 def _by_ids(tx: Transaction, ids: Sequence[str], project_id: str | None) -> list[Observation]:
-    found = []
-    for some in chunks(sorted(set(ids))):
-        query = select_observations().where(core.observation.c.observation_id.in_(some))
+    observations = []
+    for chunk in chunks(sorted(set(ids))):
+        query = select_observations().where(core.observation.c.observation_id.in_(chunk))
         if project_id is not None:
             query = query.where(core.observation.c.project_id == project_id)
-        found += [observation_of(row) for row in tx.execute(query)]
-    return found
+        observations += read_observations(tx, query)
+    return observations
 
 
 def of_node(tx: Transaction, stack_id: str, node_id: str) -> list[Observation]:
     """The observations that belong to one node of a stack."""
     table = core.observation
-    rows = tx.execute(select_observations().where(table.c.stack_id == stack_id, table.c.node_id == node_id))
-    return [observation_of(row) for row in rows]
+    return read_observations(
+        tx, select_observations().where(table.c.stack_id == stack_id, table.c.node_id == node_id))
 
 
 def mark(tx: Transaction, refs: Sequence[Ref], reason: str) -> list[int | None]:
     """Ask for a look at each ref; the mark's number, None where the ref is not observed."""
     log = PartitionChangeLog(tx, refs)
     keys = {ref: core.ref_key(ref) for ref in refs}
-    there = resources_by_key(tx, keys.values())
+    there = observed_keys(tx, keys.values())
     numbers = {ref: log.change(ref) for ref in keys if keys[ref] in there}
     set_marks(tx, {keys[ref]: number for ref, number in numbers.items()}, reason)
     log.write()

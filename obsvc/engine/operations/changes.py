@@ -1,7 +1,7 @@
 """The changes feed."""
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -14,12 +14,43 @@ from obsvc.engine.operations.limits import check_page
 from obsvc.engine.schema import core
 from obsvc.engine_client.observations import ChangesPage, ChangesRequest, Delta, GoalProgress
 from obsvc.exceptions import FeedTruncated
-from obsvc.model import Condition, Version
+from obsvc.model import Condition, Generation, Version
 
 #: Pages that are searched for a label in one answer.
 LABEL_PAGES = 20
 
 _names = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class FeedRow(NamedTuple):
+    """The one row of ``feed``, in the table's order."""
+
+    id: int
+    version: int
+    pruned_version: int
+
+
+class DeltaRow(NamedTuple):
+    """A whole row of ``delta``, in the table's order."""
+
+    version: int
+    at: float
+    region: str
+    resource_type: str
+    resource_id: str
+    condition: str
+    before_condition: str
+    standing: str
+    status: str | None
+    before_status: str | None
+    settled: bool
+    changed: str
+    project_id: str | None
+    stack_id: str | None
+    member: str | None
+    generation: Generation | None
+    cause: str | None
+    fetched_at: float | None
 
 
 class ChangeOperations:
@@ -44,27 +75,27 @@ class ChangeOperations:
                     return page if page.deltas else None
             return page
 
-        found = self._waiters.wait({"feed"}, check, request.wait)
-        return found or ChangesPage((), Version(since))
+        return self._waiters.wait({"feed"}, check, request.wait) or ChangesPage((), Version(since))
 
     def _page(self, request: ChangesRequest, since: int) -> ChangesPage:
-        return self._store.read(lambda tx: read_page(tx, msgspec.structs.replace(request, since=since)))
+        return self._store.read(lambda tx: read_page(tx, request, since))
 
 
-def read_page(tx: Transaction, request: ChangesRequest) -> ChangesPage:
-    feed = tx.execute(sa.select(core.feed)).one()
-    if not feed.pruned_version <= request.since <= feed.version:
-        raise _truncated(feed, request.since)
+def read_page(tx: Transaction, request: ChangesRequest, since: int) -> ChangesPage:
+    """The deltas after ``since`` that the request asks for; FeedTruncated where some of them are forgotten."""
+    feed = FeedRow._make(tx.execute(sa.select(core.feed)).one())
+    if not feed.pruned_version <= since <= feed.version:
+        raise _truncated(feed, since)
     table = core.delta
-    query = sa.select(table).where(table.c.version > request.since, table.c.version <= feed.version)
+    query = sa.select(table).where(table.c.version > since, table.c.version <= feed.version)
     for name in ("resource_type", "resource_id", "project_id", "stack_id"):
         value = getattr(request, name)
         if value is not None:
             query = query.where(table.c[name] == value)
-    rows = tx.execute(query.order_by(table.c.version).limit(request.limit)).all()
+    rows = [DeltaRow._make(row) for row in tx.execute(query.order_by(table.c.version).limit(request.limit))]
     # each statement sees its own moment: what was forgotten between the two must not be passed over in silence
-    if tx.execute(sa.select(core.feed.c.pruned_version)).scalar_one() > request.since:
-        raise _truncated(feed, request.since)
+    if tx.execute(sa.select(core.feed.c.pruned_version)).scalar_one() > since:
+        raise _truncated(feed, since)
     following = rows[-1].version if len(rows) == request.limit else feed.version
     if request.label is not None:
         keys = [core.ref_key(ref_of(row)) for row in rows]
@@ -73,14 +104,14 @@ def read_page(tx: Transaction, request: ChangesRequest) -> ChangesPage:
     return ChangesPage(tuple(_delta(row) for row in rows), Version(following))
 
 
-def _truncated(feed: Any, since: int) -> FeedTruncated:
+def _truncated(feed: FeedRow, since: int) -> FeedTruncated:
     return FeedTruncated(
         f"expected a version from {feed.pruned_version} to {feed.version}, got {since}: read the resources again, "
         "then follow from the newest version"
     )
 
 
-def _delta(row: Any) -> Delta:
+def _delta(row: DeltaRow) -> Delta:
     return Delta(
         version=Version(row.version), at=row.at, ref=ref_of(row), condition=Condition(row.condition),
         before_condition=Condition(row.before_condition), standing=GoalProgress(row.standing), status=row.status,

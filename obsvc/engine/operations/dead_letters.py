@@ -23,7 +23,7 @@ class DeadLetterOperations:
         return self._store.read(lambda tx: dead_letters.page(tx, request))
 
     def dead_letter(self, request: reports.DeadLetterRequest) -> reports.DeadLetter:
-        return self._store.read(lambda tx: dead_letters.one(tx, request.letter_id))
+        return self._store.read(lambda tx: dead_letters.read(tx, request.letter_id))
 
     def replay_dead_letter(self, request: reports.ReplayRequest) -> reports.ReplayReply:
         reply = self._store.run(lambda tx: dead_letters.replayed(tx, request))

@@ -9,7 +9,6 @@ from obsvc.engine.database.rows import chunks
 from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.observations import watches
 from obsvc.engine.observations.labels import has_text
-from obsvc.engine.observations.records import observation_of
 from obsvc.engine.operations.limits import ITEMS_MAX, check_page
 from obsvc.engine.schema import core
 from obsvc.engine_client import observations
@@ -34,9 +33,10 @@ class ObservationOperations:
         def work(tx: Transaction) -> observations.StopReply:
             of_stacks = _of_stacks(tx, request)
             if of_stacks and not request.partly:
-                one, stack = next(iter(of_stacks.items()))
-                raise Conflict(f"observation {one} belongs to stack {stack}: it ends with the stack, delete that")
-            ids = [each for each in request.observation_ids if each not in of_stacks]
+                observation_id, stack = next(iter(of_stacks.items()))
+                raise Conflict(
+                    f"observation {observation_id} belongs to stack {stack}: it ends with the stack, delete that")
+            ids = [observation_id for observation_id in request.observation_ids if observation_id not in of_stacks]
             stopped, missing = watches.stop(tx, ids, project_id=request.project_id)
             return observations.StopReply(tuple(stopped), tuple(missing), tuple(of_stacks))
 
@@ -61,32 +61,33 @@ class ObservationOperations:
 
 
 def _labelled(
-    tx: Transaction, query: sa.Select[Any], request: observations.ObservationsRequest
+    tx: Transaction, query: sa.Select[*tuple[Any, ...]], request: observations.ObservationsRequest
 ) -> list[observations.Observation]:
     """A page of those that have the label asked for.  The database finds its text, and that also where it is part of
     another value: so the page is filled up from what follows."""
     column, after = core.observation.c, request.marker
     if request.label is not None:
         query = query.where(has_text(request.label))
-    found: list[observations.Observation] = []
+    labelled: list[observations.Observation] = []
     while True:
-        page = query if after is None else query.where(column.observation_id > after)
-        rows = [observation_of(row) for row in tx.execute(page)]
-        found += [each for each in rows
-                  if request.label is None or each.labels.get(request.label[0]) == request.label[1]]
-        if len(rows) < request.limit or len(found) >= request.limit:
-            return found[:request.limit]
-        after = rows[-1].observation_id
+        page = watches.read_observations(
+            tx, query if after is None else query.where(column.observation_id > after))
+        labelled += [observation for observation in page
+                     if request.label is None or observation.labels.get(request.label[0]) == request.label[1]]
+        if len(page) < request.limit or len(labelled) >= request.limit:
+            return labelled[:request.limit]
+        after = page[-1].observation_id
 
 
 def _of_stacks(tx: Transaction, request: observations.StopRequest) -> dict[str, str]:
     """Those that belong to a stack, with its id.  A node waits for what its stack observes: stopped by hand, it would
     wait for ever."""
-    table, found = core.observation, {}
-    for some in chunks(sorted(set(request.observation_ids))):
+    table = core.observation
+    stacks: dict[str, str] = {}
+    for chunk in chunks(sorted(set(request.observation_ids))):
         query = sa.select(table.c.observation_id, table.c.stack_id).where(
-            table.c.observation_id.in_(some), table.c.stack_id.is_not(None))
+            table.c.observation_id.in_(chunk), table.c.stack_id.is_not(None))
         if request.project_id is not None:
             query = query.where(table.c.project_id == request.project_id)
-        found.update({row.observation_id: row.stack_id for row in tx.execute(query)})
-    return found
+        stacks.update({observation_id: stack_id for observation_id, stack_id in tx.execute(query)})
+    return stacks

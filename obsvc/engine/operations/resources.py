@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,6 +12,7 @@ from obsvc.engine.observations.labels import has_text, with_label
 from obsvc.engine.observations.records import resource_of, resources_by_key
 from obsvc.engine.operations.limits import PAGE_MAX, check_page
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import ResourceRow
 from obsvc.engine_client import observations
 from obsvc.engine_client.observations import Resource, ResourceRequest
 from obsvc.exceptions import InvalidInput, NotFound
@@ -46,7 +46,7 @@ class ResourceOperations:
             table.c.resource_id == request.resource_id, table.c.resource_type == request.resource_type
         ).order_by(table.c.region)
 
-        return self._store.read(lambda tx: _resources(tx, tx.execute(query).all()))
+        return self._store.read(lambda tx: _resources(tx, [ResourceRow._make(row) for row in tx.execute(query)]))
 
     def list_resources(self, request: observations.ResourcesRequest) -> observations.ResourcesPage:
         check_page(request.limit)
@@ -56,20 +56,20 @@ class ResourceOperations:
 def _observations_of(tx: Transaction, keys: Sequence[str]) -> dict[str, int]:
     table = core.observation
     counts: dict[str, int] = {}
-    for some in chunks(keys):
-        query = sa.select(table.c.ref_key, sa.func.count()).where(table.c.ref_key.in_(some)).group_by(table.c.ref_key)
+    for chunk in chunks(keys):
+        query = sa.select(table.c.ref_key, sa.func.count()).where(table.c.ref_key.in_(chunk)).group_by(table.c.ref_key)
         counts.update({key: count for key, count in tx.execute(query)})
     return counts
 
 
-def _resources(tx: Transaction, rows: Sequence[Any]) -> observations.ResourcesReply:
+def _resources(tx: Transaction, rows: Sequence[ResourceRow]) -> observations.ResourcesReply:
     counts = _observations_of(tx, [row.ref_key for row in rows])
     return observations.ResourcesReply(tuple(resource_of(row, counts.get(row.ref_key, 0)) for row in rows))
 
 
 def _read(tx: Transaction, ref: Ref) -> Resource:
     key = core.ref_key(ref)
-    row = tx.execute(sa.select(core.resource).where(core.resource.c.ref_key == key)).one_or_none()
+    row = resources_by_key(tx, [key]).get(key)
     if row is None:
         raise NotFound(f"{ref} is not observed: start an observation of it first")
     return resource_of(row, _observations_of(tx, [key]).get(key, 0))
@@ -93,12 +93,12 @@ def _listed(tx: Transaction, request: observations.ResourcesRequest) -> observat
         query = query.where(table.c.version > request.since)
     if request.marker is not None:
         query = query.where(table.c.ref_key > request.marker)
-    rows = tx.execute(query).all()
+    rows = [ResourceRow._make(row) for row in tx.execute(query)]
     marker = rows[request.limit - 1].ref_key if len(rows) > request.limit else None
     rows = rows[:request.limit]
     if request.label is not None:
         kept = with_label(tx, [row.ref_key for row in rows], request.label, request.labelled_by)
         rows = [row for row in rows if row.ref_key in kept]
     counts = _observations_of(tx, [row.ref_key for row in rows])
-    found = tuple(resource_of(row, counts.get(row.ref_key, 0)) for row in rows)
-    return observations.ResourcesPage(found, Version(version), marker)
+    resources = tuple(resource_of(row, counts.get(row.ref_key, 0)) for row in rows)
+    return observations.ResourcesPage(resources, Version(version), marker)

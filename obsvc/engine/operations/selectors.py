@@ -5,7 +5,7 @@ from obsvc.engine.database.rows import check_ref
 from obsvc.engine.database.store import Store
 from obsvc.engine.database.waiters import Waiters
 from obsvc.engine.observations import selected
-from obsvc.engine_client import selectors
+from obsvc.engine_client import selectors as messages
 from obsvc.engine_client.contract import Empty
 from obsvc.exceptions import InvalidInput
 
@@ -20,23 +20,23 @@ class SelectorOperations:
         self._store = store
         self._waiters = waiters
 
-    def start_selector(self, request: selectors.SelectorStart) -> selectors.Selector:
+    def start_selector(self, request: messages.SelectorStart) -> messages.Selector:
         return self._store.run(lambda tx: selected.start(tx, request))
 
-    def stop_selector(self, request: selectors.SelectorStop) -> Empty:
+    def stop_selector(self, request: messages.SelectorStop) -> Empty:
         stopped = self._store.run(lambda tx: selected.stop(tx, request))
         while self._store.run(lambda tx: selected.left_over(tx, (stopped.region, stopped.resource_type))):
             pass
         return Empty()
 
-    def selectors(self, request: selectors.SelectorsRequest) -> selectors.SelectorsReply:
+    def selectors(self, request: messages.SelectorsRequest) -> messages.SelectorsReply:
         return self._waiters.wait_until(
             {"selector"}, lambda: self._store.read(selected.read), lambda reply: reply.version != request.known,
             request.wait)
 
-    def discover(self, request: selectors.DiscoverRequest) -> selectors.DiscoverReply:
+    def discover(self, request: messages.DiscoverRequest) -> messages.DiscoverReply:
         if len(request.refs) > DISCOVER_MAX:
             raise InvalidInput(f"expected at most {DISCOVER_MAX} refs, got {len(request.refs)}: send them in parts")
         for ref in request.refs:
             check_ref(ref)
-        return selectors.DiscoverReply(self._store.run(lambda tx: selected.discover(tx, request.refs)))
+        return messages.DiscoverReply(self._store.run(lambda tx: selected.discover(tx, request.refs)))

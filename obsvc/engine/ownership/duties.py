@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -44,6 +44,37 @@ _result = msgspec.json.Decoder(dict[str, int]).decode
 _beat = msgspec.json.Decoder(Beat).decode
 
 
+class DutyRow(NamedTuple):
+    """A whole row of ``duty``, in the table's order."""
+
+    name: str
+    kind: str
+    region: str
+    service: str
+    partition_id: PartitionId
+    run_id: str | None
+    running_since: float | None
+    last_run_at: float | None
+    last_ended_at: float | None
+    next_run_at: float | None
+    pace: float
+    cursor_text: str
+    result: str
+    last_error: str | None
+    requested_at: float | None
+    request_reason: str | None
+
+
+class LeaderColumns(NamedTuple):
+    """The owner of a duty's partition."""
+
+    partition_id: PartitionId
+    generation: Generation
+    owner_name: str | None
+    owner_incarnation: str | None
+    since: float | None
+
+
 class Led(Protocol):
     """What every request of a leader says."""
 
@@ -70,7 +101,7 @@ def ensure(tx: Transaction, specs: Iterable[DutySpec]) -> None:
         return
     tx.lock_partitions(partition_of_id(spec.name, tx.partitions) for spec in missing)
     there = _names(tx)  # again, under the locks: another member may have asked at the same moment
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": spec.name, "kind": spec.kind, "region": spec.region, "service": spec.service,
             "partition_id": partition_of_id(spec.name, tx.partitions), "pace": 0.0, "cursor_text": "", "result": "{}",
@@ -90,11 +121,13 @@ def read(tx: Transaction) -> DutiesReply:
     """Every duty with its leader, and how notifications of its service do."""
     parts = core.partition
     rows = tx.execute(
-        sa.select(table, parts.c.generation, parts.c.owner_name, parts.c.owner_incarnation, parts.c.since)
+        sa.select(table, *[parts.c[name] for name in LeaderColumns._fields])
         .join(parts, parts.c.partition_id == table.c.partition_id).order_by(table.c.name)
     ).all()
     seen, missed = _recall(tx) if rows else (Counter(), Counter())
-    return DutiesReply(tuple(_record(row, seen, missed) for row in rows), tx.now)
+    width = len(DutyRow._fields)
+    return DutiesReply(tuple(
+        _record(DutyRow._make(row[:width]), LeaderColumns._make(row[width:]), seen, missed) for row in rows), tx.now)
 
 
 def _recall(tx: Transaction) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
@@ -110,11 +143,13 @@ def _recall(tx: Transaction) -> tuple[Counter[tuple[str, str]], Counter[tuple[st
     return seen, missed
 
 
-def _record(row: Any, seen: Counter[tuple[str, str]], missed: Counter[tuple[str, str]]) -> DutyRecord:
+def _record(
+    row: DutyRow, leader: LeaderColumns, seen: Counter[tuple[str, str]], missed: Counter[tuple[str, str]]
+) -> DutyRecord:
     return DutyRecord(
         name=row.name, kind=row.kind, region=row.region, service=row.service,
-        partition=PartitionId(row.partition_id), generation=Generation(row.generation), leader=grants.owner_of(row),
-        since=row.since, running_since=row.running_since, last_run_at=row.last_run_at,
+        partition=row.partition_id, generation=leader.generation, leader=grants.owner_of(leader),
+        since=leader.since, running_since=row.running_since, last_run_at=row.last_run_at,
         last_ended_at=row.last_ended_at, next_run_at=row.next_run_at, interval=row.pace, result=_result(row.result),
         last_error=row.last_error, requested_at=row.requested_at, request_reason=row.request_reason,
         seen=seen[row.region, row.service], missed=missed[row.region, row.service],
@@ -135,15 +170,15 @@ def ask(tx: Transaction, request: DutyRequest) -> list[str]:
     return names
 
 
-def lead(tx: Transaction, request: Led, others: Iterable[int] = ()) -> tuple[Any, bool]:
+def lead(tx: Transaction, request: Led, others: Iterable[PartitionId] = ()) -> tuple[DutyRow, bool]:
     """``(row, leads)``: the duty's row as it stands under the lock of its partition, and whether the sender leads.
 
     others: partitions to be locked with it, so that all locks are taken in their one order.  Raises NotFound.
     """
     number = partition_of_id(request.name, tx.partitions)
     parts = tx.lock_partitions({number, *others})
-    row = tx.execute(sa.select(table).where(table.c.name == request.name)).one_or_none()
-    if row is None:
+    stored = tx.execute(sa.select(table).where(table.c.name == request.name)).one_or_none()
+    if stored is None:
         raise NotFound(f"no duty {request.name!r}")
     leads = grants.holds(parts[number], request.member, request.generation)
     if not leads:
@@ -151,7 +186,7 @@ def lead(tx: Transaction, request: Led, others: Iterable[int] = ()) -> tuple[Any
         tx.after_commit(lambda: LOG.info(
             "duty %s: %s does not lead under generation %d, %s has it under %d", request.name, request.member,
             request.generation, owner, generation))
-    return row, leads
+    return DutyRow._make(stored), leads
 
 
 def begin(tx: Transaction, request: DutyBegin) -> DutyBegun:
@@ -163,14 +198,13 @@ def begin(tx: Transaction, request: DutyBegin) -> DutyBegun:
     tx.execute(sa.update(table).where(table.c.name == request.name)
                .values(run_id=request.run_id, running_since=began_at))
     kinds = core.resource.c
-    counted = tx.execute(
-        sa.select(kinds.resource_type, sa.func.count().label("count"))
+    counted: dict[str, int] = {kind: count for kind, count in tx.execute(
+        sa.select(kinds.resource_type, sa.func.count())
         .where(kinds.region == row.region, kinds.resource_type.in_(request.types)).group_by(kinds.resource_type)
-    )
+    )}
     return DutyBegun(
         Verdict.ACCEPTED, began_at=began_at, cursor=row.cursor_text,
-        observed=dict.fromkeys(_selected(tx, row.region) & set(request.types), 1)
-        | {each.resource_type: each.count for each in counted},
+        observed=dict.fromkeys(_selected(tx, row.region) & set(request.types), 1) | counted,
         requested=row.requested_at is not None and row.requested_at <= began_at,
     )
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +17,7 @@ from obsvc import metrics
 from obsvc.engine.database.rows import chunks, to_json
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import Fence, PartitionRow
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.ownership import (
     Asked,
@@ -52,10 +53,24 @@ class Decision(enum.Enum):
     ASK = "ask"  #: a live owner is asked to hand over
 
 
+class Why(enum.StrEnum):
+    """What a decision rests on; of grants it is stored, and the reason of ``obsvc_grants_total``."""
+
+    REPEATED = "repeated"  #: no new grant
+    VACANT = "vacant"
+    RESTARTED = "restarted"  #: an earlier start of the claimant had it
+    SAME_MEMBER = "same_member"  #: the claimant has it and claims anew: it does not know of its grant
+    VANISHED = "vanished"  #: the claimant says that the owner has left the group
+    SILENT = "silent"  #: the owner has not beaten for ``member_timeout``, or has said goodbye
+    FORCED = "forced"  #: asked for longer than ``drain_timeout``
+    PLANNED = "planned"  #: no grant yet: the owner is asked
+    RELEASED = "released"  #: nobody has the partition since
+
+
 def decide(
     holding: Holding, member: MemberId, claim_id: str, reason: ClaimReason, *, now: float, settings: EngineSettings
-) -> tuple[Decision, str]:
-    """What comes of one claim, and why in a word.
+) -> tuple[Decision, Why]:
+    """What comes of one claim, and why.
 
     At once: a partition without an owner, of an owner that the claimant calls vanished, of one that is silent or
     has left, or of an earlier start of the claimant itself.  Otherwise the owner lives and is asked, and it is
@@ -63,21 +78,21 @@ def decide(
     """
     owner = holding.owner
     if owner == member and holding.claim_id == claim_id:
-        return Decision.REPEAT, "repeated"
+        return Decision.REPEAT, Why.REPEATED
     if owner is None:
-        return Decision.GRANT, "vacant"
+        return Decision.GRANT, Why.VACANT
     if owner.name == member.name:
-        return Decision.GRANT, "same_member" if owner == member else "restarted"
+        return Decision.GRANT, Why.SAME_MEMBER if owner == member else Why.RESTARTED
     if reason is ClaimReason.VANISHED:
-        return Decision.GRANT, "vanished"
+        return Decision.GRANT, Why.VANISHED
     if not holding.owner_alive:
-        return Decision.GRANT, "silent"
+        return Decision.GRANT, Why.SILENT
     asked_at = asked_since(holding.asked_at, holding.asked_again_at, now=now, settings=settings)
     if asked_at is not None and now - asked_at >= settings.drain_timeout:
-        return Decision.GRANT, "forced"
+        return Decision.GRANT, Why.FORCED
     if settings.drain_timeout == 0:
-        return Decision.GRANT, "forced"
-    return Decision.ASK, "planned"
+        return Decision.GRANT, Why.FORCED
+    return Decision.ASK, Why.PLANNED
 
 
 def asked_since(
@@ -94,12 +109,14 @@ def is_alive(state: str, last_beat_at: float, *, now: float, settings: EngineSet
     return state != MemberState.LEFT.value and now - last_beat_at <= settings.member_timeout
 
 
-def owner_of(row: Any) -> MemberId | None:
+def owner_of(row: Fence) -> MemberId | None:
     """The granted owner of a partition's row."""
-    return None if row.owner_name is None else MemberId(row.owner_name, row.owner_incarnation)
+    if row.owner_name is None or row.owner_incarnation is None:
+        return None
+    return MemberId(row.owner_name, row.owner_incarnation)
 
 
-def holds(row: Any, member: MemberId, generation: int) -> bool:
+def holds(row: Fence, member: MemberId, generation: int) -> bool:
     """The fence check on a partition's row (read under its lock where something is written)."""
     return row.generation == generation and owner_of(row) == member
 
@@ -114,7 +131,7 @@ class Refusal(enum.StrEnum):
     UNKNOWN_GENERATION = "unknown_generation"  #: never granted: another database's, or one restored from a backup
 
 
-def refusal(row: Any, member: MemberId, generation: int) -> Refusal | None:
+def refusal(row: Fence, member: MemberId, generation: int) -> Refusal | None:
     """Why :func:`holds` says no; None where it says yes."""
     if holds(row, member, generation):
         return None
@@ -128,7 +145,7 @@ def refusal(row: Any, member: MemberId, generation: int) -> Refusal | None:
 
 
 def note_refused(
-    operation: str, member: MemberId, refused: Sequence[tuple[Any, int, Refusal]]
+    operation: str, member: MemberId, refused: Sequence[tuple[Fence, int, Refusal]]
 ) -> None:
     """One line and the metric for the refused items ``(partition's row, generation, why)`` of one request."""
     if not refused:
@@ -150,8 +167,8 @@ def beat(tx: Transaction, said: Beat) -> tuple[tuple[PartitionId, Generation], .
     values = {
         "beat": to_json(said), "state": said.state.value, "caught_up": False, "last_beat_at": tx.now,
     }
-    found = tx.execute(sa.update(table).where(here).values(values))
-    if not found.rowcount:
+    noted = tx.execute(sa.update(table).where(here).values(values))
+    if not noted.rowcount:
         tx.execute(
             sa.insert(table).values(
                 name=said.member.name, incarnation=said.member.incarnation, first_beat_at=tx.now, **values
@@ -173,31 +190,34 @@ def beat(tx: Transaction, said: Beat) -> tuple[tuple[PartitionId, Generation], .
 
 def claim(tx: Transaction, request: ClaimRequest) -> ClaimReply:
     """Grant or ask for each claimed partition, under their locks."""
-    check_partitions(tx, (one.partition for one in request.claims))
-    reasons = {one.partition: one.reason for one in request.claims}
-    rows = tx.lock_partitions(reasons)
+    check_partitions(tx, (claimed.partition for claimed in request.claims))
+    reasons = {claimed.partition: claimed.reason for claimed in request.claims}
+    rows = tx.lock_partition_rows(reasons)
     owners = _last_beats(tx, rows.values())
-    grants, asked, granted_rows, asked_rows = [], [], [], []
+    grants: list[Grant] = []
+    asked: list[Asked] = []
+    granted_rows: list[dict[str, Any]] = []
+    asked_rows: list[dict[str, Any]] = []
     for number, row in rows.items():
         owner = owner_of(row)
         last = owners.get(owner) if owner is not None else None
         alive = last is not None and is_alive(last.state, last.last_beat_at, now=tx.now, settings=tx.settings)
         holding = Holding(owner, row.claim_id, alive, row.asked_at, row.asked_again_at)
         decision, why = decide(
-            holding, request.member, request.claim_id, reasons[PartitionId(number)], now=tx.now, settings=tx.settings
+            holding, request.member, request.claim_id, reasons[number], now=tx.now, settings=tx.settings
         )
         if decision is Decision.ASK:
             assert owner is not None
             since = asked_since(row.asked_at, row.asked_again_at, now=tx.now, settings=tx.settings)
             new = _asked(row, request.member, since, tx.now)
             asked_rows.append(new)
-            asked.append(Asked(PartitionId(number), owner, new["asked_at"]))
+            asked.append(Asked(number, owner, new["asked_at"]))
         elif decision is Decision.REPEAT:
-            grants.append(_grant(row._mapping))
+            grants.append(_grant(row))
         else:
             new = _granted(row, request, last, why, tx.now)
             granted_rows.append(new)
-            grants.append(_grant({**row._mapping, **new}))
+            grants.append(_grant(row._replace(**new)))
     _update(tx, granted_rows)
     _update(tx, asked_rows)
     if granted_rows:
@@ -228,42 +248,49 @@ def _note(member: MemberId, granted: list[dict[str, Any]], asked: list[dict[str,
 
 
 def _granted(
-    row: Any, request: ClaimRequest, last: Any | None, why: str, now: float
+    row: PartitionRow, request: ClaimRequest, last: LastBeat | None, why: Why, now: float
 ) -> dict[str, Any]:
     owner = owner_of(row)
     new = {
         "partition_id": row.partition_id, "generation": row.generation + 1, "owner_name": request.member.name,
-        "owner_incarnation": request.member.incarnation, "claim_id": request.claim_id, "since": now, "why": why,
+        "owner_incarnation": request.member.incarnation, "claim_id": request.claim_id, "since": now, "why": why.value,
         "asked_by": None, "asked_at": None, "asked_again_at": None,
     }
     if owner is None:  # what its release (or nobody) left
-        names = ("previous_name", "previous_incarnation", "previous_released", "previous_caught_up",
-                 "previous_last_beat_at")
-        return new | {name: row._mapping[name] for name in names}
-    said_since = last is not None and last.last_beat_at >= row.since  # a beat from before its grant knows nothing of it
+        return new | {
+            "previous_name": row.previous_name, "previous_incarnation": row.previous_incarnation,
+            "previous_released": row.previous_released, "previous_caught_up": row.previous_caught_up,
+            "previous_last_beat_at": row.previous_last_beat_at,
+        }
+    # a beat from before its grant knows nothing of it
+    knew_of_it = last is not None and row.since is not None and last.last_beat_at >= row.since
     return new | {
         "previous_name": owner.name, "previous_incarnation": owner.incarnation, "previous_released": False,
-        "previous_caught_up": bool(said_since and last.caught_up),
+        "previous_caught_up": last is not None and knew_of_it and last.caught_up,
         "previous_last_beat_at": None if last is None else last.last_beat_at,
     }
 
 
-def _asked(row: Any, member: MemberId, since: float | None, now: float) -> dict[str, Any]:
+def _asked(row: PartitionRow, member: MemberId, since: float | None, now: float) -> dict[str, Any]:
     return {
         "partition_id": row.partition_id, "asked_by": str(member), "asked_at": now if since is None else since,
         "asked_again_at": now,
     }
 
 
-def _grant(row: Mapping[str, Any]) -> Grant:
-    previous = None
-    if row["previous_name"] is not None:
-        previous = MemberId(row["previous_name"], row["previous_incarnation"])
+def _grant(row: PartitionRow) -> Grant:
     return Grant(
-        partition=PartitionId(row["partition_id"]), generation=Generation(row["generation"]),
-        observation_version=row["observation_version"], previous=previous, released=bool(row["previous_released"]),
-        previous_caught_up=bool(row["previous_caught_up"]), previous_last_beat_at=row["previous_last_beat_at"],
+        partition=row.partition_id, generation=row.generation, observation_version=row.observation_version,
+        previous=_previous(row), released=row.previous_released, previous_caught_up=row.previous_caught_up,
+        previous_last_beat_at=row.previous_last_beat_at,
     )
+
+
+def _previous(row: PartitionRow) -> MemberId | None:
+    """Who was granted the partition before."""
+    if row.previous_name is None or row.previous_incarnation is None:
+        return None
+    return MemberId(row.previous_name, row.previous_incarnation)
 
 
 def _update(tx: Transaction, rows: list[dict[str, Any]]) -> None:
@@ -279,33 +306,44 @@ def _update(tx: Transaction, rows: list[dict[str, Any]]) -> None:
         )
 
 
-def _last_beats(tx: Transaction, rows: Iterable[Any]) -> dict[MemberId, Any]:
+class LastBeat(NamedTuple):
+    """What a member's newest beat said of it."""
+
+    name: str
+    incarnation: str
+    state: str
+    caught_up: bool
+    last_beat_at: float
+
+
+def _last_beats(tx: Transaction, rows: Iterable[PartitionRow]) -> dict[MemberId, LastBeat]:
+    """The newest beats of the rows' owners."""
     names = sorted({row.owner_name for row in rows if row.owner_name is not None})
     table = core.member
-    found = {}
-    for some in chunks(names):
-        query = sa.select(
-            table.c.name, table.c.incarnation, table.c.state, table.c.caught_up, table.c.last_beat_at
-        ).where(table.c.name.in_(some))
-        for row in tx.execute(query):
-            found[MemberId(row.name, row.incarnation)] = row
-    return found
+    beats: list[LastBeat] = []
+    for chunk in chunks(names):
+        query = sa.select(*[table.c[column] for column in LastBeat._fields]).where(table.c.name.in_(chunk))
+        beats += map(LastBeat._make, tx.execute(query))
+    return {MemberId(last.name, last.incarnation): last for last in beats}
 
 
 def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
     """Let go of partitions that are held under the generation named; others are left as they are."""
     check_partitions(tx, (number for number, _ in request.held))
-    rows = tx.lock_partitions(number for number, _ in request.held)
-    owners = _last_beats(tx, rows.values())
-    last = owners.get(request.member)
-    released, not_held, new_rows, untaken_rows, refused = [], [], [], [], []
+    rows = tx.lock_partition_rows(number for number, _ in request.held)
+    last = _last_beats(tx, rows.values()).get(request.member)
+    released: list[PartitionId] = []
+    not_held: list[PartitionId] = []
+    new_rows: list[dict[str, Any]] = []
+    untaken_rows: list[dict[str, Any]] = []
+    refused: list[tuple[Fence, int, Refusal]] = []
     untaken = set(request.untaken)
     for number, generation in sorted(set(request.held)):
         row = rows[number]
         if holds(row, request.member, generation):
             vacant = {
                 "partition_id": number, "owner_name": None, "owner_incarnation": None, "claim_id": None,
-                "since": None, "why": "released",
+                "since": None, "why": Why.RELEASED.value,
             }
             released.append(number)
             if number in untaken:  # what the grant said of the owner before stays for the next one
@@ -314,14 +352,16 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
             new_rows.append(vacant | {
                 "previous_name": request.member.name,
                 "previous_incarnation": request.member.incarnation, "previous_released": True,
-                "previous_caught_up": bool(last is not None and last.caught_up),
+                "previous_caught_up": last is not None and last.caught_up,
                 "previous_last_beat_at": tx.now,  # a release is a sign of life as good as a beat
             })
         elif _was_released(row, request.member, generation):
             released.append(number)
         else:
             not_held.append(number)
-            refused.append((row, generation, refusal(row, request.member, generation)))
+            why = refusal(row, request.member, generation)
+            assert why is not None  # it does not hold the partition: seen above
+            refused.append((row, generation, why))
     tx.after_commit(lambda: note_refused("release", request.member, refused))
     _update(tx, new_rows)
     _update(tx, untaken_rows)
@@ -331,12 +371,9 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
     return ReleaseReply(tuple(released), tuple(not_held))
 
 
-def _was_released(row: Any, member: MemberId, generation: int) -> bool:
-    before = row.previous_released and (row.previous_name, row.previous_incarnation) == (
-        member.name, member.incarnation
-    )
+def _was_released(row: PartitionRow, member: MemberId, generation: int) -> bool:
     since = row.generation if row.owner_name is None else row.generation - 1
-    return bool(before) and since == generation
+    return row.previous_released and _previous(row) == member and since == generation
 
 
 def check_partitions(tx: Transaction, numbers: Iterable[int]) -> None:

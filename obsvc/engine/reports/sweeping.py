@@ -7,12 +7,11 @@ that began.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from obsvc import metrics
-from obsvc.engine.database.rows import ref_of
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.observations import selected, watches
 from obsvc.engine.observations.judging import gone
@@ -25,10 +24,27 @@ from obsvc.engine_client.reports import Verdict
 from obsvc.exceptions import InvalidInput, NotFound
 from obsvc.model import Condition, Ref, Snapshot
 
-_COLUMNS = (
-    core.resource.c.ref_key, core.resource.c.region, core.resource.c.resource_type, core.resource.c.resource_id,
-    core.resource.c.snapshot, core.resource.c.reported_at, core.resource.c.mark,
-)
+
+class SweptRow(NamedTuple):
+    """What of a resource's row a list is compared with."""
+
+    region: str
+    resource_type: str
+    resource_id: str
+    snapshot: str | None
+    reported_at: float | None
+    mark: int | None
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.region, self.resource_type, self.resource_id)
+
+    def newer_than(self, listed_at: float) -> bool:
+        """Whether a report came in after the list was asked for."""
+        return self.reported_at is not None and self.reported_at >= listed_at
+
+
+_COLUMNS = [core.resource.c[name] for name in SweptRow._fields]
 
 
 def differs(item: SweepItem, known: Snapshot) -> bool:
@@ -89,13 +105,14 @@ def _changed(
     keys = [core.ref_key(Ref(region, request.resource_type, resource_id)) for resource_id in items]
     if not keys:
         return 0, {}
-    rows = tx.execute(sa.select(*_COLUMNS).where(core.resource.c.ref_key.in_(keys))).all()
-    found = {}
+    query = sa.select(*_COLUMNS).where(core.resource.c.ref_key.in_(keys))
+    rows = [SweptRow._make(row) for row in tx.execute(query)]
+    changed = {}
     for row in rows:
-        item, known = items[row.resource_id], load_head(row)
-        if known is not None and not _newer(row, item.listed_at) and differs(item, known):
-            found[ref_of(row)] = row.mark is not None
-    return len(rows), found
+        item, known = items[row.resource_id], load_head(row.snapshot)
+        if known is not None and not row.newer_than(item.listed_at) and differs(item, known):
+            changed[row.ref] = row.mark is not None
+    return len(rows), changed
 
 
 def _absent(tx: Transaction, region: str, request: SweepBatch) -> dict[Ref, bool]:
@@ -115,16 +132,12 @@ def _absent(tx: Transaction, region: str, request: SweepBatch) -> dict[Ref, bool
         query = query.where(table.c.resource_id > request.after)
     if request.upto is not None:
         query = query.where(table.c.resource_id <= request.upto)
-    found = {}
-    for row in tx.execute(query):
-        known = load_head(row)
-        if known is not None and not gone(known) and not _newer(row, request.listed_at):
-            found[ref_of(row)] = row.mark is not None
-    return found
-
-
-def _newer(row: Any, listed_at: float) -> bool:
-    return row.reported_at is not None and row.reported_at >= listed_at
+    absent = {}
+    for row in map(SweptRow._make, tx.execute(query)):
+        known = load_head(row.snapshot)
+        if known is not None and not gone(known) and not row.newer_than(request.listed_at):
+            absent[row.ref] = row.mark is not None
+    return absent
 
 
 def _count(resource_type: str, changed: int, absent: int, marked: int) -> None:

@@ -5,6 +5,7 @@ Importing this module registers the handlers.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -13,12 +14,13 @@ from obsvc.engine.database import due
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.observations import trails, watches
 from obsvc.engine.observations.deltas import TouchedObservation
-from obsvc.engine.observations.records import observation_of, watch_of
+from obsvc.engine.observations.records import watch_of
 from obsvc.engine.observations.watches import DEADLINE
 from obsvc.engine.schema import core
+from obsvc.engine.schema.rows import ObservationRow
 from obsvc.engine.stacks import progress
 from obsvc.engine_client.observations import ObservationStatus
-from obsvc.model import partition
+from obsvc.model import PartitionId, partition
 
 LOG = logging.getLogger(__name__)
 
@@ -41,12 +43,12 @@ MEMBERS_KEPT = 86400.0
 def deadline_passed(tx: Transaction, observation_id: str) -> None:
     """First a last look is asked for; ``last_look_grace`` seconds later the observation expires."""
     query = watches.select_observations().where(core.observation.c.observation_id == observation_id)
-    row = tx.execute(query).one_or_none()
+    row = _observation(tx, query)
     if row is None:
         return
-    ref = observation_of(row).ref
+    ref = row.ref
     tx.lock_partitions([partition(ref, tx.partitions)])
-    row = tx.execute(query).one_or_none()  # again, under the lock
+    row = _observation(tx, query)  # again, under the lock
     if row is None or row.status != ObservationStatus.WAITING.value or row.deadline is None:
         return
     if row.deadline > tx.now:
@@ -71,6 +73,11 @@ def deadline_passed(tx: Transaction, observation_id: str) -> None:
     ])
 
 
+def _observation(tx: Transaction, query: sa.Select[*tuple[Any, ...]]) -> ObservationRow | None:
+    row = tx.execute(query).one_or_none()
+    return None if row is None else ObservationRow._make(row)
+
+
 def ensure_retention(tx: Transaction) -> None:
     """Begin the retention's endless row of runs; a service calls it when it starts."""
     due.schedule(tx, RETENTION, "core", tx.now + RETENTION_INTERVAL)
@@ -92,9 +99,9 @@ def _forget_changes(tx: Transaction) -> bool:
         sa.select(table.c.partition_id, table.c.version).where(table.c.at < tx.now - CHANGES_KEPT)
         .order_by(table.c.at).limit(RETENTION_BATCH)
     ).all()
-    newest: dict[int, int] = {}
-    for row in old:
-        newest[row.partition_id] = max(row.version, newest.get(row.partition_id, 0))
+    newest: dict[PartitionId, int] = {}
+    for number, version in old:
+        newest[number] = max(version, newest.get(number, 0))
     tx.lock_partitions(newest)
     for number, version in sorted(newest.items()):
         tx.execute(
@@ -115,10 +122,10 @@ def _forget_members(tx: Transaction) -> None:
 def _forget_deltas(tx: Transaction) -> bool:
     table, feed = core.delta, core.feed
     before = tx.now - tx.settings.retention
-    newest = tx.execute(sa.select(sa.func.max(table.c.version)).where(table.c.at < before)).scalar_one()
+    newest: int | None = tx.execute(sa.select(sa.func.max(table.c.version)).where(table.c.at < before)).scalar_one()
     if newest is None:
         return False
-    oldest = tx.execute(sa.select(sa.func.min(table.c.version))).scalar_one()
+    oldest: int = tx.execute(sa.select(sa.func.min(table.c.version))).scalar_one()
     upto = min(newest, oldest + RETENTION_BATCH - 1)
     tx.execute(sa.delete(table).where(table.c.version <= upto))
     tx.execute(sa.update(feed).where(feed.c.pruned_version < upto).values(pruned_version=upto))

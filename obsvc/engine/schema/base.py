@@ -47,7 +47,7 @@ def key_text(length: int) -> sa.types.TypeEngine[str]:
 LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 #: Seconds since the epoch.
-TIME = sa.Double()
+TIME: sa.Double[float] = sa.Double()
 
 #: Numbers that only rise: generations, versions, sequences.
 NUMBER = sa.BigInteger()

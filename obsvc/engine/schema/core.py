@@ -25,7 +25,7 @@ def ref_key(ref: Ref) -> str:
     return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _ref_columns() -> list[sa.Column]:
+def _ref_columns() -> list[sa.Column[str]]:
     return [
         sa.Column("region", key_text(REGION_LENGTH), nullable=False),
         sa.Column("resource_type", key_text(TYPE_LENGTH), nullable=False),

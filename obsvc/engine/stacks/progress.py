@@ -151,7 +151,7 @@ def _last_seen(tx: Transaction, row: NodeRow) -> str:
         return "nowhere"
     resource = tx.execute(
         sa.select(core.resource.c.snapshot).where(core.resource.c.ref_key == core.ref_key(row.ref))).one_or_none()
-    snapshot = None if resource is None else load_head(resource)
+    snapshot = None if resource is None else load_head(resource.snapshot)
     if snapshot is None:
         return "never"
     return str(snapshot.status or snapshot.condition) if snapshot.exists else "gone"

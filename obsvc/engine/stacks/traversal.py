@@ -55,7 +55,7 @@ def broken_nodes(tx: Transaction, rows: Iterable[NodeRow]) -> set[str]:
     broken = set()
     for chunk in chunks(list(node_ids)):
         for row in tx.execute(sa.select(core.resource).where(core.resource.c.ref_key.in_(chunk))):
-            snapshot = load_head(row)
+            snapshot = load_head(row.snapshot)
             if snapshot is not None and has_failed(snapshot, Condition.ACTIVE):
                 broken.add(node_ids[row.ref_key])
     return broken

@@ -21,7 +21,8 @@ from obsvc.engine_client.duties import SweepItem
 from obsvc.exceptions import NotFound, ObsvcError
 from obsvc.model import Ref
 from obsvc.observer.duties import pages
-from obsvc.observer.fetching.fetcher import THROTTLED_PAUSE, Sessions, read_document
+from obsvc.observer.fetching.documents import read_document
+from obsvc.observer.fetching.fetcher import THROTTLED_PAUSE, Sessions
 from obsvc.observer.fetching.gate import ServiceGate, ServiceLane
 from obsvc.process.clock import Clock
 

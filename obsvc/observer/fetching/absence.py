@@ -1,4 +1,4 @@
-"""Whether a service answers 404 for an unusual share of its resources at once (DESIGN 3).
+"""Whether a service answers 404 for an unusual share of its resources at once.
 
 A wrong endpoint, an emptied cell or a restored database answers 404 for what is alive.  One ref that vanished is a
 deletion; most of a service's at once, with nobody having announced it, are a question.
@@ -51,9 +51,9 @@ class AbsenceWatch:
 
     def _judge(self, lane: Hashable, answers: RecencyMap[Ref, tuple[float, bool]]) -> bool:
         missing = sum(1 for _, absent in answers.values() if absent)
-        found = len(answers) - missing
+        present = len(answers) - missing
         if lane in self._unusual:
-            if found and found >= missing:
+            if present and present >= missing:
                 self._unusual.discard(lane)
         elif missing >= self._least and missing >= self._share * len(answers):
             self._unusual.add(lane)

@@ -1,8 +1,8 @@
 """Which service may be asked now: budget, breaker and fair share of the threads, for each (region, service).
 
-The work queue asks it before it hands out a look (``lanes.Gate``), so that no thread ever waits for a service that
-is slow, shut or over its budget: the work waits in the queue, and the thread does another's.  The fetcher tells it
-what the service answered.
+The work queue asks it before it hands out a look (:class:`obsvc.observer.queue.lanes.Gate`), so that no thread ever
+waits for a service that is slow, shut or over its budget: its looks wait in the queue, and the thread makes another
+service's.  The fetcher tells it what the service answered.
 
 Thread-safe; no method blocks.
 """
@@ -12,9 +12,11 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from oslo_config import cfg
 
 from obsvc import metrics
+from obsvc.catalog import Catalog
 from obsvc.model import Ref
 from obsvc.observer.fetching.breaker import Breaker, BreakerState
 from obsvc.process.token_bucket import TokenBucket
@@ -27,6 +29,7 @@ RETRY_AFTER_MAX = 300.0
 #: Seconds' worth of requests that may be made at once after quiet.
 BURST_SECONDS = 1.0
 
+#: (region, service name): what shares one fate.
 ServiceLane = tuple[str, str]
 
 
@@ -44,15 +47,15 @@ class GateSettings:
     breaker_pause_max: float = 60.0
 
     @classmethod
-    def from_conf(cls, conf: Any) -> GateSettings:
-        """Read ``[observer]`` and ``[cloud]`` of an oslo.config ConfigOpts."""
+    def from_conf(cls, conf: cfg.ConfigOpts) -> GateSettings:
+        """Read ``[observer]`` and ``[cloud]``."""
         cloud = conf.cloud
         return cls(conf.observer.fetch_threads, cloud.requests_per_second, cloud.breaker_failures,
                    cloud.breaker_pause, cloud.breaker_pause_max)
 
 
 class _Service:
-    """One lane: its budget, its breaker, how many are in, and until when it asked to be left alone."""
+    """One lane: its budget, its breaker, how many requests are under way, and until when it asked to be left alone."""
 
     def __init__(self, settings: GateSettings, rate: float, now: float) -> None:
         self.budget = TokenBucket(rate, rate * BURST_SECONDS, now)
@@ -67,7 +70,7 @@ class ServiceGate:
     def __init__(self, settings: GateSettings) -> None:
         self._settings = settings
         #: Called with a lane whose breaker has closed; under no lock.  Set once, before the first look.
-        self.on_back: Callable[[ServiceLane], None] = lambda lane: None
+        self.on_back: Callable[[ServiceLane], None] | None = None
         self._lock = threading.Lock()
         self._services: dict[ServiceLane, _Service] = {}
         self._inside = 0
@@ -133,7 +136,8 @@ class ServiceGate:
         if closed:
             metrics.BREAKER_OPEN.labels(*lane).set(0)
             LOG.info("%s in %s answers again", lane[1], lane[0])
-            self.on_back(lane)
+            if self.on_back is not None:
+                self.on_back(lane)
 
     def throttled(self, lane: ServiceLane, now: float, retry_after: float) -> None:
         """The service said 429: it is left alone for ``retry_after`` seconds."""
@@ -164,7 +168,7 @@ class ServiceGate:
         return service
 
 
-def lanes_of(catalog: Any) -> Callable[[Ref], ServiceLane]:
+def lanes_of(catalog: Catalog) -> Callable[[Ref], ServiceLane]:
     """The lane of a ref: ``(region, service name)``; its type's own where the catalogue does not know the type."""
     services = {name: catalog.service_of(name).service for name in catalog.types}
 

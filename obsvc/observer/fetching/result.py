@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from obsvc.model import Ref, Snapshot
 
@@ -18,10 +18,13 @@ class FetchOutcome(enum.StrEnum):
 class FetchResult:
     """One fetch.
 
-    began_at: monotonic seconds just before the request was sent.  fetched_at: the same in seconds since the
-    epoch.  order: the snapshot's place among the resource's changes (:func:`obsvc.catalog.payloads.order_of`), None
-    where it tells none.  retry_after: seconds that the service asked to be left alone for.  error: for a log and an
-    operator.  reason: a short stable word for it (``timeout``, ``http_503``, ``unreachable`` …).
+    began_at: monotonic seconds just before the request was sent.
+    fetched_at: the same in seconds since the epoch.
+    order: the snapshot's place among the resource's changes (:func:`obsvc.catalog.payloads.order_of`), None where it
+        tells none.
+    retry_after: seconds that the service asked to be left alone for.
+    error: for a log and an operator.
+    reason: a short stable word for it (``timeout``, ``http_503``, ``unreachable`` …).
     """
 
     ref: Ref
@@ -34,3 +37,7 @@ class FetchResult:
     error: str | None = None
     reason: str | None = None
     request_id: str | None = None
+
+    def of(self, ref: Ref) -> FetchResult:
+        """The same of another ref that shared the request."""
+        return replace(self, ref=ref)

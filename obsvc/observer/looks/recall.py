@@ -1,4 +1,4 @@
-"""Notification recall: of the changes that this member found, how many did a notification tell of (DESIGN 3)?
+"""Notification recall: of the changes that this member found, how many did a notification tell of?
 
 A change is an accepted report that differs from the snapshot before.  It is *seen* when a notification that no look
 had answered yet made the look, or was waiting when the change was found otherwise (by a sweep's mark, a poll, a
@@ -91,10 +91,10 @@ class Recall:
 
     def _late(self, ref: Ref, arrived: float, now: float) -> None:
         """A notification led to nothing new: it told of a change that had been found before."""
-        found = self._waiting[ref]
-        late = arrived - found.pop(0)
+        found_at = self._waiting[ref]
+        late = arrived - found_at.pop(0)
         self._count(ref, now, seen=late <= self._grace, late=max(0.0, late))
-        if not found:
+        if not found_at:
             del self._waiting[ref]
 
     def read(self) -> tuple[RecallCount, ...]:
@@ -104,7 +104,7 @@ class Recall:
             self._expire(now)
             while self._counted and self._counted[0][0] < now - self._window:
                 self._counted.popleft()
-            counts = Counter(each[1:] for each in self._counted)
+            counts = Counter(change[1:] for change in self._counted)
         kinds = sorted({(region, name) for region, name, _seen in counts})
         return tuple(
             RecallCount(region, self._service_of(name), name, counts[region, name, True], counts[region, name, False])
@@ -114,14 +114,13 @@ class Recall:
     def _expire(self, now: float) -> None:
         """Changes whose notification has not come in time were missed; one that came may wait for its look yet."""
         over = []
-        for ref, found in self._waiting.items():
-            if found[-1] > now - self._grace:
+        for ref, found_at in self._waiting.items():
+            if found_at[-1] > now - self._grace:
                 break  # in the order of their newest change
-            if self._arrived.get(ref, now) > found[-1] + self._grace or now > found[-1] + LOOK_MAX:
+            if self._arrived.get(ref, now) > found_at[-1] + self._grace or now > found_at[-1] + LOOK_MAX:
                 over.append(ref)
         for ref in over:
-            found = self._waiting.pop(ref)
-            for _each in found:
+            for _change in self._waiting.pop(ref):
                 self._count(ref, now, seen=False)
 
     def _count(self, ref: Ref, now: float, *, seen: bool, late: float = 0.0) -> None:

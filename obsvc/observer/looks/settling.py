@@ -57,7 +57,7 @@ def _settle_time(state: LookState, look: DueLook, snapshot: Snapshot, settings: 
         return None  # nothing more was announced than it shows; polling stands behind
     if newest is not None and _is_enough(state.last, snapshot, newest):
         return None
-    return look.latest + settings.settle_delay
+    return look.news_at + settings.settle_delay
 
 
 def _is_enough(before: Snapshot | None, snapshot: Snapshot, announced: str) -> bool:

@@ -7,6 +7,7 @@ verdicts; nothing else of a payload.  Any thread may call; nothing blocks but th
 from __future__ import annotations
 
 import heapq
+import operator
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -61,16 +62,17 @@ class Trails:
         self.note(ref, "notified", f"{says}: {'a look is due' if due else 'joins the look that is due already'}")
 
     def observed(self, observed: Iterable[ObservedRef], text: str) -> None:
-        for one in observed:
-            wanted = f", wanted {', '.join(one.wanted)}" if one.wanted else ""
-            mark = f", mark {one.mark} ({one.mark_reason})" if one.mark is not None else ""
-            self.note(one.ref, "held", f"{text}{wanted}{mark}")
+        """Their observations came to this member, or changed; text: how."""
+        for ref in observed:
+            wanted = f", wanted {', '.join(ref.wanted)}" if ref.wanted else ""
+            mark = f", mark {ref.mark} ({ref.mark_reason})" if ref.mark is not None else ""
+            self.note(ref.ref, "held", f"{text}{wanted}{mark}")
 
     def events(self, ref: Ref) -> tuple[TrailEvent, ...]:
         """Oldest first."""
         with self._lock:
             heard, others = self._kept.get(ref, ((), ()))
-            return tuple(TrailEvent(*one) for one in heapq.merge(heard, others, key=lambda one: one[0]))
+            return tuple(TrailEvent(*event) for event in heapq.merge(heard, others, key=operator.itemgetter(0)))
 
 
 def why(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,
@@ -108,18 +110,18 @@ def begun(look: DueLook, task: Task) -> str:
 def seen(fetched: FetchResult, decision: Decision | None) -> str:
     """What a fetch brought, and what follows from it."""
     snapshot = fetched.snapshot
-    found = fetched.outcome.value
+    result = fetched.outcome.value
     if snapshot is not None:
-        found = f"{snapshot.status} ({snapshot.condition}{'' if snapshot.settled else ', under way'})"
+        result = f"{snapshot.status} ({snapshot.condition}{'' if snapshot.settled else ', under way'})"
     elif fetched.reason:
-        found += f" ({fetched.reason})"
+        result += f" ({fetched.reason})"
     if decision is None:
-        return f"{found}: not ours any more"
+        return f"{result}: not ours any more"
     if decision.retry:
-        return f"{found}: says nothing, it is tried again"
+        return f"{result}: says nothing, it is tried again"
     following = f", next look in {decision.next.delay:.1f} s ({decision.next.cause})" if decision.next else ""
     report = "reported" if decision.report is not None else "not reported"
-    return f"{found}: {decision.why}, {report}{following}"
+    return f"{result}: {decision.why}, {report}{following}"
 
 
 def judged(task: Task, outcome: ReportOutcome) -> str:

@@ -1,8 +1,8 @@
 """The refs that are due, in order: two priorities, FIFO, and no lane ever in another's way.
 
-A *lane* is what shares one fate: a service in a region.  Work of a lane that may not go on now (its breaker is
-open, its budget is spent, it has its share of the threads) stays where it is and costs nothing; the work behind
-it in other lanes goes on.  Among the lanes that may go on, the order is first in, first out.
+A *lane* is what shares one fate: a service in a region.  Looks of a lane that may not go on now (its breaker is open,
+its budget is spent, it has its share of the threads) stay where they are and cost nothing; the looks behind them in
+other lanes go on.  Among the lanes that may go on, the order is first in, first out.
 
 Not thread-safe: guarded by the queue's lock.
 """
@@ -17,22 +17,22 @@ from obsvc.model import Ref
 from obsvc.observer.fetching.gate import ServiceLane
 from obsvc.observer.queue.entry import Priority
 
-#: Of so many takes one belongs to the lower priority when both wait: enough that polls go on in a storm of
+#: One in this many takes belongs to the lower priority when both wait: enough that polls go on in a storm of
 #: notifications, little enough that a takeover's polls do not delay those.
 LOWER_SHARE = 5
 
-#: Refs of one lane and priority that are looked through for those alike: it is done under the queue's lock.
-ALIKE_SEEN = 500
+#: How many refs of one lane and priority are searched for those alike: it is done under the queue's lock.
+ALIKE_SEARCHED = 500
 
 class Gate(Protocol):
-    """Whether work of a lane may begin; called under the queue's lock, so it must be quick and never block."""
+    """Whether a look of a lane may begin; called under the queue's lock, so it must be quick and never block."""
 
     def enter(self, lane: ServiceLane, now: float) -> float:
         """0.0: entered, and :meth:`leave` must follow.  Else seconds until it is worth asking again (inf: when
-        somebody left)."""
+        a look has left)."""
 
     def leave(self, lane: ServiceLane, now: float) -> None:
-        """The work that entered is over."""
+        """The look that entered is over."""
 
     def shut(self, lane: ServiceLane, now: float) -> bool:
         """True while the lane is closed for a reason other than being busy."""
@@ -62,11 +62,18 @@ class Lanes:
     def __init__(self, lane_of: Callable[[Ref], ServiceLane], *, lower_share: int = LOWER_SHARE) -> None:
         self._lane_of = lane_of
         self._lower_share = lower_share
-        #: by priority, lane → ref → place in the overall order.
+
+        #: By priority, lane → ref → place in the overall order.  The refs of a lane are in that order; none is empty.
         self._waiting: Mapping[Priority, dict[ServiceLane, OrderedDict[Ref, int]]] = {
             Priority.HIGH: {}, Priority.LOW: {}}
+
+        #: The newest place that was given; each is given once.
         self._order = 0
+
+        #: Takes of the higher priority while the lower waited, since the lower had its turn.
         self._since_lower = 0
+
+        #: How many refs wait in all lanes together.
         self._size = 0
 
     def __len__(self) -> int:
@@ -77,11 +84,11 @@ class Lanes:
 
     def depths(self) -> dict[ServiceLane, int]:
         """How many wait in each lane."""
-        found: dict[ServiceLane, int] = {}
+        depths: dict[ServiceLane, int] = {}
         for lanes in self._waiting.values():
             for lane, refs in lanes.items():
-                found[lane] = found.get(lane, 0) + len(refs)
-        return found
+                depths[lane] = depths.get(lane, 0) + len(refs)
+        return depths
 
     def push(self, ref: Ref, priority: Priority) -> None:
         """Put ``ref`` (not in here yet) last."""
@@ -108,19 +115,19 @@ class Lanes:
         for priority in order:
             ref = self._take_from(priority, gate, now, refused)
             if ref is not None:
-                self._count(priority)
+                self._count_take(priority)
                 return ref, 0.0
         return None, min(refused.values(), default=float("inf"))
 
     def take_alike(self, lane: ServiceLane, fits: Callable[[Ref], bool], most: int) -> list[Ref]:
         """Up to ``most`` further refs of a lane that was entered, in order, without entering it again."""
-        found: list[Ref] = []
+        taken: list[Ref] = []
         for priority, lanes in self._waiting.items():
-            chosen = [ref for ref in itertools.islice(lanes.get(lane, ()), ALIKE_SEEN) if fits(ref)]
-            for ref in chosen[:most - len(found)]:
+            alike = [ref for ref in itertools.islice(lanes.get(lane, ()), ALIKE_SEARCHED) if fits(ref)]
+            for ref in alike[:most - len(taken)]:
                 self.remove(ref, priority)
-                found.append(ref)
-        return found
+                taken.append(ref)
+        return taken
 
     def _take_from(self, priority: Priority, gate: Gate, now: float, refused: dict[ServiceLane, float]) -> Ref | None:
         lanes = self._waiting[priority]
@@ -136,8 +143,8 @@ class Lanes:
             return ref
         return None
 
-    def _count(self, priority: Priority) -> None:
-        """Takes of the higher priority while the lower waited, since the lower had its turn."""
+    def _count_take(self, priority: Priority) -> None:
+        """A ref of ``priority`` was taken."""
         if priority is Priority.LOW or not self._waiting[Priority.LOW]:
             self._since_lower = 0
         else:

@@ -10,8 +10,8 @@ processing            in ``processing``, no entry
 processing and dirty  in ``processing`` with an entry, which is placed when the processing ends
 ====================  ========================================================================
 
-Hence a ref is never processed twice at once (I7), and whatever is added while it is processed is looked at once
-more after.  The idea of the dirty and processing sets is client-go's ``util/workqueue``.
+Hence a ref is never processed twice at once, and whatever is added while it is processed is looked at once more
+afterwards.  The idea of the dirty and processing sets is client-go's ``util/workqueue``.
 
 Not thread-safe: :class:`obsvc.observer.queue.work_queue.WorkQueue` holds the lock.
 """
@@ -32,13 +32,13 @@ from obsvc.process.backoff import Backoff
 
 @dataclass(frozen=True)
 class QueueSettings:
-    """coalesce_interval: seconds, see ``[observer]``.  limit: refs due at which the queue calls itself full.
+    """coalesce_interval: seconds, see ``[observer]``.
 
-    settle_delay: seconds, see ``[observer]``: a notification-driven look that must wait waits so long after the newest
-    notification, so that it is that one's settle look too; but no longer than ``coalesce_interval`` beyond that.
-
+    limit: due refs at which the queue calls itself full.
+    settle_delay: seconds, see ``[observer]``: a notification-driven look that must wait is made this long after the
+        newest notification, so that it is its settle look too; but no longer than ``coalesce_interval`` beyond that.
     backoff: seconds after the first failure; doubles up to ``backoff_max``, times a jitter of 0.5 to 1.
-    0.5 s: most failures are one lost connection; 30 s: a ref whose service came back is seen within that.
+        0.5 s: most failures are one lost connection; 30 s: a ref whose service came back is seen within that.
     """
 
     coalesce_interval: float = 1.0
@@ -60,24 +60,47 @@ class QueueCore:
         rng: random.Random | None = None,
     ) -> None:
         self.settings = settings
+        self._backoff = Backoff(settings.backoff, settings.backoff_max)
         self.gate: Gate = gate or OpenGate()
-        self.lanes = Lanes(lane_of)
+
+        #: The refs that need a look: every ref that was added and not taken since.  Each is in exactly one of
+        #: ``processing``, ``lanes`` (its entry is ready) and ``_heap`` (its entry has a place there).
         self.entries: dict[Ref, Entry] = {}
+
+        #: The refs being looked at, with their looks; None for one whose poll is replaced.  A ref may be in here and
+        #: in ``entries``: it was added meanwhile, and is placed when its processing ends.
         self.processing: dict[Ref, DueLook | None] = {}
-        self._ungated: set[Ref] = set()  # processed behind another ref's entry of the gate
-        self._forgotten: set[Ref] = set()  # forgotten while processed
-        self._heap: list[tuple[float, int, Ref]] = []  # (due, place, ref); outdated ones stay until they ripen
+
+        #: The refs that are due and not processed, in the order of service.
+        self.lanes = Lanes(lane_of)
+
+        #: (due time, place, ref) of the entries that are not due yet.  Items whose place is no longer that of the
+        #: ref's entry are outdated: they stay until they ripen, and are dropped then.
+        self._heap: list[tuple[float, int, Ref]] = []
+
+        #: The newest place that was given; each is given once.
         self._places = 0
-        self._quiet: OrderedDict[Ref, float] = OrderedDict()  # ref → end of its interval, in that order
+
+        #: When the coalescing interval of a ref ends, in that order: all intervals are equally long.
+        self._quiet: OrderedDict[Ref, float] = OrderedDict()
+
+        #: Failed looks in a row, of the refs whose newest look failed.
         self._failures: dict[Ref, int] = {}
+
+        #: Those of ``processing`` that share the request of another: they passed no gate, and leave none.
+        self._ungated: set[Ref] = set()
+
+        #: Those of ``processing`` that were forgotten meanwhile, and not added again since.
+        self._forgotten: set[Ref] = set()
+
         self._rng = rng or random.Random()
 
     # -- adding ------------------------------------------------------------------------------------------------
 
     def add(self, ref: Ref, cause: Cause, now: float, *, announced: str | None = None, urgent: bool = False,
             priority: Priority | None = None, postpone: Postponement | None = None, no_change: bool = False) -> bool:
-        """Ask for a look now, or for a notification that is not urgent, after the ref's coalescing interval, or for
-        one with ``patience``, as late as that allows.
+        """Ask for a look: now; or, for a notification that is not urgent, after the ref's coalescing interval; or, for
+        one that may ``postpone`` it, as late as that allows.
 
         True when this made a new entry, False when it joined one.
         """
@@ -95,7 +118,7 @@ class QueueCore:
             else:
                 entry.no_later_than(now)
         elif not entry.ready:
-            quiet_until = self._quiet_until(ref, now)
+            quiet_until = self._quiet.get(ref, now)
             if postpone is not None and postpone.known:
                 entry.postpone_poll(now, postpone)
             elif waits and (quiet_until > now or entry.gather_due is not None):
@@ -108,15 +131,15 @@ class QueueCore:
     def _gathered(self, entry: Entry, now: float, quiet_until: float) -> float:
         """When a look that gathers notifications, the newest of ``now``, is to be made."""
         since = now if entry.gather_due is None else entry.gather_since
-        longest = since + self.settings.settle_delay + self.settings.coalesce_interval
-        return max(quiet_until, min(now + self.settings.settle_delay, longest))
+        latest = since + self.settings.settle_delay + self.settings.coalesce_interval
+        return max(quiet_until, min(now + self.settings.settle_delay, latest))
 
     def add_after(self, ref: Ref, delay: float, cause: Cause, now: float, *,
                   priority: Priority | None = None, gathers: bool = False, postponable: bool = False) -> bool:
         """Ask for a look in ``delay`` seconds; one entry a ref, the earliest time wins.
 
-        movable: a notification that comes before moves it on, and is answered by it.  routine: so does one with
-        patience, and only such a one.
+        gathers: a notification that comes before moves it on, and is answered by it.  postponable: so does one that may
+        postpone a poll, and only such a one.
         """
         entry, new = self._entry(ref, cause, now, priority, (), no_change=False)
         due = now + max(delay, 0.0)
@@ -184,12 +207,12 @@ class QueueCore:
     def _begin(self, ref: Ref) -> DueLook:
         entry = self.entries.pop(ref)
         look = DueLook(ref, entry.cause, entry.since, entry.announced, self._failures.get(ref, 0) + 1, entry.adds,
-                    entry.news, entry.priority, entry.latest, entry.no_change)
+                       entry.news, entry.priority, entry.news_at, entry.no_change)
         self.processing[ref] = look
         return look
 
     def ripen(self, now: float) -> None:
-        """Move what has become due to the lanes, and forget intervals that are over."""
+        """Move what has become due to the lanes, and forget coalescing intervals that are over."""
         while self._heap and self._heap[0][0] <= now:
             _, place, ref = heapq.heappop(self._heap)
             entry = self.entries.get(ref)
@@ -202,8 +225,8 @@ class QueueCore:
             del self._quiet[ref]
 
     def replace_poll(self, ref: Ref) -> bool:
-        """Take ``ref`` as processed without work, by something that does for its next poll; ends by :meth:`done`.
-        False where it is processed already, or waits for more than a poll."""
+        """Take ``ref`` as processed, without a look: by something that makes its next poll needless.  Ends by
+        :meth:`done`.  False where it is processed already, or waits for more than a poll."""
         entry = self.entries.get(ref)
         if ref in self.processing or (entry is not None and entry.cause is not Cause.POLLED):
             return False
@@ -220,12 +243,12 @@ class QueueCore:
              under_way: bool = False) -> None:
         """The look was made: forget failures, begin the coalescing interval, place what was added meanwhile.
 
-        shows: whether the look showed an announced state, so that urgent adds it has answered need not hurry.
+        shows: whether the look showed an announced state, so that urgent requests that it has answered need not hurry.
         under_way: the look showed that something is under way.
         """
         if self._leave(ref, now):
             self._failures.pop(ref, None)
-            self._settle(ref, now, shows, under_way=under_way)
+            self._after_look(ref, now, shows, under_way=under_way)
 
     def retry(self, ref: Ref, now: float, *, after: float | None = None) -> float:
         """The look failed: it is made again after the ref's backoff, or ``after`` seconds if that is more.
@@ -236,13 +259,13 @@ class QueueCore:
         if not self._leave(ref, now) or look is None:
             return 0.0
         failures = self._failures[ref] = self._failures.get(ref, 0) + 1
-        delay = max(self._backoff(failures), after or 0.0)
+        delay = max(self._backoff.delay(failures, self._rng.uniform), after or 0.0)
         entry = self.entries.get(ref)
         if entry is not None and entry.urgent:
             entry.urgent, entry.after_quiet = [], True  # haste does not help what just failed
-        # a takeover's looks are accounted for apart, its retries with them
+        # A takeover's looks are accounted for apart, and its retries with them.
         self._give_back(look, now + delay, Cause.TAKEOVER if look.cause is Cause.TAKEOVER else Cause.RETRY)
-        self._settle(ref, now, None, under_way=False)
+        self._after_look(ref, now, None, under_way=False)
         return delay
 
     def put_back(self, ref: Ref, now: float, delay: float) -> None:
@@ -267,29 +290,25 @@ class QueueCore:
         return True
 
     def _give_back(self, look: DueLook, due: float, cause: Cause) -> None:
-        """Make or join the entry of ``work``'s ref, with ``work`` as the older of the two."""
+        """Make or join the entry of ``look``'s ref, with ``look`` as the older of the two."""
         entry = self.entries.get(look.ref)
         if entry is None:
             entry = self.entries[look.ref] = Entry(cause, look.since, look.priority)
         entry.join_older(look, cause)
         entry.no_later_than(due)
 
-    def _settle(self, ref: Ref, now: float, shows: Callable[[str], bool] | None, *, under_way: bool) -> None:
+    def _after_look(self, ref: Ref, now: float, shows: Callable[[str], bool] | None, *,
+                    under_way: bool) -> None:
+        """Begin the coalescing interval of ``ref``, and place what was added while it was processed."""
         until = now + self.settings.coalesce_interval
         self._quiet.pop(ref, None)
         if until > now:
             self._quiet[ref] = until
         entry = self.entries.get(ref)
         if entry is not None:
-            entry.place_after_look(now, lambda each: self._gathered(each, each.latest, until), shows,
+            entry.place_after_look(now, lambda waiting: self._gathered(waiting, waiting.news_at, until), shows,
                                    under_way=under_way)
             self._place(ref, entry, now)
-
-    def _quiet_until(self, ref: Ref, now: float) -> float:
-        return self._quiet.get(ref, now)
-
-    def _backoff(self, failures: int) -> float:
-        return Backoff(self.settings.backoff, self.settings.backoff_max).delay(failures, self._rng.uniform)
 
     # -- forgetting and looking on ------------------------------------------------------------------------------
 
@@ -305,15 +324,15 @@ class QueueCore:
 
     def retry_now(self, lane: ServiceLane, now: float) -> int:
         """What failed in ``lane`` and waits for its backoff is due now; answers how many."""
-        late = [
+        waiting = [
             ref for ref in self._failures
             if ref not in self.processing and (entry := self.entries.get(ref)) is not None and not entry.ready
             and self.lanes.lane_of(ref) == lane
         ]
-        for ref in late:
+        for ref in waiting:
             self.entries[ref].no_later_than(now)
             self._place(ref, self.entries[ref], now)
-        return len(late)
+        return len(waiting)
 
     def backlog(self, now: float) -> int:
         """Refs due in lanes that are open: what a faster cloud would already have answered."""

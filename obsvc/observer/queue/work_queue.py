@@ -4,13 +4,13 @@ What it promises (each sentence has a test in ``tests/unit/observer/queue/test_*
 
 * a ref is never processed twice at once; one that is added while it is processed is looked at once more after;
 * a ref waits at most once: adds join what waits already, and the earliest time wins;
-* after a look the next notification-driven look at the same ref waits ``coalesce_interval``; a settle look is
-  that same entry; an urgent add does not wait;
+* after a look the next notification-driven look at the same ref waits for ``coalesce_interval``; a settle look is that
+  same entry; an urgent request does not wait;
 * notifications that come while such a look waits move it on to ``settle_delay`` after the newest of them, so that it
-  is their settle look too (a burst within a second costs two looks), but at most by ``coalesce_interval``;
-* what says no more than that something is under way, where that is known, waits for the ref's next routine look and
-  puts it off, within its :class:`~.entry.Postponement`; so does what came during the look that showed it;
-* a failed look is made again after an exponential, jittered, capped backoff; a look that was made forgets it;
+  is their settle look too (a burst within a second costs two looks), but by no more than ``coalesce_interval``;
+* what says no more than that something is under way, where that is known, waits for the ref's next poll and postpones
+  it, within its :class:`~.entry.Postponement`; so does what came during the look that showed it;
+* a failed look is made again after an exponential, jittered, capped backoff, which a look that was made resets;
 * the lower priority has a fixed share;
 * a lane (a service) that may not go on holds back nobody else.
 
@@ -50,7 +50,7 @@ _NEVER = -1.0
 class WorkQueue:
     """The queue with its lock; the rules are :class:`~obsvc.observer.queue.rules.QueueCore`'s.
 
-    lane_of: what a ref shares its fate with, mostly its (region, service).
+    lane_of: which refs share one fate: the region and the service of each.
     gate: whether a lane may go on (:class:`~obsvc.observer.fetching.gate.ServiceGate`); None: always.
     """
 
@@ -64,11 +64,22 @@ class WorkQueue:
         rng: random.Random | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._core = QueueCore(settings or QueueSettings(), lane_of=lane_of, gate=gate, rng=rng)
+
+        #: The state, and everything below but the clock, is touched under this lock only.
         self._lock = threading.Lock()
-        self._available = threading.Condition(self._lock)  # for those that wait in get
-        self._ended = threading.Condition(self._lock)  # for those that wait until something ended
-        self._watched = math.inf  # when one of those that wait in get wakes by itself; the others are told
+        self._core = QueueCore(settings or QueueSettings(), lane_of=lane_of, gate=gate, rng=rng)
+
+        #: Wakes one thread that waits in :meth:`get`.
+        self._available = threading.Condition(self._lock)
+
+        #: Wakes all that wait until looks have ended.
+        self._ended = threading.Condition(self._lock)
+
+        #: When one of the threads in :meth:`get` wakes by itself, the others being woken by it; inf: none does.  While
+        #: threads wait and entries are due later, one of them does.
+        self._watched = math.inf
+
+        #: Once true it stays so: nothing is taken in or handed out.
         self._closed = False
 
     # -- adding ------------------------------------------------------------------------------------------------
@@ -79,9 +90,9 @@ class WorkQueue:
 
         A NOTIFIED one waits for the end of the ref's coalescing interval unless ``urgent`` (see
         :func:`obsvc.observer.looks.announcements.is_urgent`); ``announced`` is the settled state that it announced.
-        patience: it announced that something is under way, and may wait so long.  calm: as in
-        :class:`~.entry.DueLook`.  Replaces a later request.  True when it made a new entry; False when it
-        joined one or the queue is closed.
+        postpone: it announced no more than that something is under way, and may wait so long.  no_change: as in
+        :class:`~.entry.DueLook`.  Replaces a later request.  True when it made a new entry; False when it joined one,
+        or the queue is closed.
         """
         with self._lock:
             if self._closed:
@@ -95,8 +106,9 @@ class WorkQueue:
                   gathers: bool = False, postponable: bool = False) -> bool:
         """Ask for a look in ``delay`` seconds; what waits for an earlier time stays.  As :meth:`add` otherwise.
 
-        Called for a ref that is being processed, the time still counts from now.  movable: a notification that
-        comes before moves it on, and is answered by it.  routine: only one with patience does so.
+        Called for a ref that is being processed, the time still counts from now.  gathers: a notification that comes
+        before moves it on, and is answered by it.  postponable: a poll, which only a notification with ``postpone``
+        moves on.
         """
         with self._lock:
             if self._closed:
@@ -120,39 +132,45 @@ class WorkQueue:
         return (None, _NEVER) if self._closed else self._core.take(self._now())
 
     def get_with(self, look: DueLook, most: int, may: Callable[[Ref], bool]) -> list[DueLook]:
-        """Up to ``most`` further looks that are due and can share the request of ``work``: of its type and region,
+        """Up to ``most`` further looks that are due and can share the request of ``look``: of its type and region,
         in order, none that failed before or that ``may`` refuses (it is called under the lock).  Never waits."""
         with self._lock:
             return [] if self._closed else self._core.take_with(look.ref, most, may)
 
     def done(self, look: DueLook | Ref, *, shows: Callable[[str], bool] | None = None, under_way: bool = False) -> None:
-        """The look was made.  Ask for what follows (``add_after``) *before* this, so that nobody comes between.
+        """The look was made.  Ask for what follows (``add_after``) *before* this, so that nothing comes between.
 
         shows: whether the looks so far answer an announced state (:func:`obsvc.observer.looks.announcements.answered`).
         under_way: it showed that something is under way (:func:`obsvc.observer.looks.announcements.is_under_way`).
         """
-        self._end(lambda now: self._core.done(_ref(look), now, shows=shows, under_way=under_way))
+        ref = look.ref if isinstance(look, DueLook) else look
+        with self._lock:
+            self._core.done(ref, self._now(), shows=shows, under_way=under_way)
+            self._tell_ended()
 
     def retry(self, look: DueLook, *, after: float | None = None) -> float:
         """The look failed; answers the seconds until it is made again (the backoff, or ``after`` if longer)."""
-        return self._end(lambda now: self._core.retry(look.ref, now, after=after))
+        with self._lock:
+            delay = self._core.retry(look.ref, self._now(), after=after)
+            self._tell_ended()
+            return delay
 
     def put_back(self, look: DueLook, *, delay: float) -> None:
         """The look was not tried; the same again in ``delay`` seconds, without counting a failure."""
-        self._end(lambda now: self._core.put_back(look.ref, now, delay))
+        with self._lock:
+            self._core.put_back(look.ref, self._now(), delay)
+            self._tell_ended()
 
     def replace_poll(self, ref: Ref) -> bool:
-        """Keep looks away from ``ref`` while something is reported that does for its next poll; end it by :meth:`done`.
-        False where it is processed already, or waits for more than a poll."""
+        """Keep looks away from ``ref`` while something is reported that makes its next poll needless; end it by
+        :meth:`done`.  False where it is processed already, or waits for more than a poll."""
         with self._lock:
             return not self._closed and self._core.replace_poll(ref)
 
-    def _end(self, action: Callable[[float], T]) -> T:
-        with self._lock:
-            result = action(self._now())
-            self._available.notify()
-            self._ended.notify_all()
-            return result
+    def _tell_ended(self) -> None:
+        """A look has ended: its lane may have room, its ref may be due again.  Under the lock."""
+        self._available.notify()
+        self._ended.notify_all()
 
     # -- the rest ----------------------------------------------------------------------------------------------
 
@@ -164,8 +182,8 @@ class WorkQueue:
             self._ended.notify_all()
 
     def retry_now(self, lane: ServiceLane) -> None:
-        """A service answers again: what failed there is looked at now, as fast as its budget allows, and not when
-        its backoff is over."""
+        """The service of ``lane`` answers again: what failed there is looked at now, as fast as its budget allows, and
+        not when its backoff is over."""
         with self._lock:
             self._core.retry_now(lane, self._now())
             self._available.notify()
@@ -179,11 +197,11 @@ class WorkQueue:
 
     def wait_unprocessed(self, concerns: Callable[[Ref], bool], timeout: float) -> bool:
         """Wait until no ref that ``concerns`` says yes to is processed; True when that came about."""
-        def free() -> tuple[bool | None, float]:
+        def unprocessed() -> tuple[bool | None, float]:
             return (None if any(concerns(ref) for ref in self._core.processing) else True), float("inf")
 
         with self._lock:
-            return self._wait_for(self._ended, free, timeout) is not None
+            return self._wait_for(self._ended, unprocessed, timeout) is not None
 
     @property
     def full(self) -> bool:
@@ -230,10 +248,10 @@ class WorkQueue:
         """Try again whenever ``signal`` comes or something became due, up to ``timeout`` seconds."""
         end = self._now() + timeout
         while True:
-            found, due_in = attempt()
+            result, due_in = attempt()
             left = end - self._now()
-            if found is not None or left <= 0 or due_in == _NEVER:
-                return found
+            if result is not None or left <= 0 or due_in == _NEVER:
+                return result
             self._wait(signal, min(left, LONGEST_WAIT), due_in)
 
     def _wait(self, signal: threading.Condition, longest: float, due_in: float) -> None:
@@ -247,7 +265,3 @@ class WorkQueue:
         signal.wait(min(longest, due_in))
         if self._watched == due:
             self._watched = math.inf
-
-
-def _ref(look: DueLook | Ref) -> Ref:
-    return look.ref if isinstance(look, DueLook) else look

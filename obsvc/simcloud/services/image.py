@@ -153,7 +153,7 @@ class Images:
             self.behind_delete(image, req.context.actor)
         resp.status = falcon.HTTP_204
 
-    # behind everybody's back
+    # out-of-band changes
 
     def behind_delete(self, image: Resource, actor: Actor, *, notify: bool = True) -> None:
         self.cloud.world.remove(image)

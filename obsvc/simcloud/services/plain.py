@@ -83,7 +83,7 @@ class Plain(Service):
         resp.media = {"resource": body}
 
     def _begin(self, resource: Resource, actor: Actor, event: str, *, part: float = 1.0) -> None:
-        """Tell that it begins, and plan its end for when this part of a build's time is over."""
+        """Emit its start, and schedule its end after this part of a build's time."""
         world = self.cloud.world
         course = (resource, world.begin(resource))
         self._tell(resource, f"{event}.start", actor)

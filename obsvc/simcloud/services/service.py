@@ -1,4 +1,4 @@
-"""What the services have in common whose resources change by themselves and are told of by one method."""
+"""The common part of services whose resources change by themselves and that emit through one method."""
 from __future__ import annotations
 
 import abc
@@ -15,7 +15,7 @@ DELETE_PART = 0.3
 class Service(abc.ABC):
     """Resources of one type; call with the world's lock held."""
 
-    #: Fields that a change behind everybody's back adds to rather than replaces.
+    #: Fields that an out-of-band change merges into rather than replaces.
     merged: ClassVar[tuple[str, ...]] = ("metadata",)
 
     def __init__(self, cloud: Cloud) -> None:

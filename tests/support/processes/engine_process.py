@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import pathlib
-import subprocess
 import sys
 import urllib.request
 
+from obsvc.engine.upgrade import upgrade
 from tests.support.processes.servers import Server, free_port
 
 OBSVC = str(pathlib.Path(sys.executable).with_name("obsvc"))
@@ -16,6 +16,7 @@ class EngineProcess(Server):
 
     def __init__(self, database_url: str, **options: object) -> None:
         super().__init__(free_port())
+        self._database_url = database_url
         self._config = self.folder / "obsvc.conf"
         settings = {"bind_port": self.port, "threads": 32, **options}
         lines = ["[engine]", *(f"{name} = {value}" for name, value in settings.items())]
@@ -26,8 +27,7 @@ class EngineProcess(Server):
         return f"http://127.0.0.1:{self.port}"
 
     def prepare(self) -> None:
-        argv = [OBSVC, "db", "upgrade", "--config-file", str(self._config)]
-        subprocess.run(argv, check=True, capture_output=True, timeout=120)
+        upgrade(self._database_url)
 
     def command(self) -> list[str]:
         return [OBSVC, "engine", "--config-file", str(self._config)]

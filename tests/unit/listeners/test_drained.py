@@ -19,13 +19,14 @@ class Stepped:
         self.clock, self.ledger, self.length, self.arriving, self.took = ManualClock(), Ledger(), 0, 0, 0.0
         self.session = Session(BusSettings("main", "amqp://a:b@127.0.0.1:1//", prefetch=PREFETCH), "q", None,
                                self.ledger, lambda _: None, self.clock)
+        self.session._connection = object()
         self.session._consumer = types.SimpleNamespace(
             run=self._run, pause=lambda: None, resume=lambda: None, heartbeat=lambda: None,
             acknowledge=lambda tags, *, multiple: None)
         self.session._check_at = self.clock.monotonic() + CHECK_INTERVAL
         monkeypatch.setattr(sessions.topology, "queue_length", lambda connection, queue: self.length)
         monkeypatch.setattr(sessions.topology, "take_overflow", lambda connection, wanted: False)
-        monkeypatch.setattr(Session, "_declare", lambda _: types.SimpleNamespace(exchanges_were_missing=False))
+        monkeypatch.setattr(Session, "_declare", lambda *_: types.SimpleNamespace(exchanges_were_missing=False))
 
     def _run(self, timeout):
         for _ in range(self.arriving):

@@ -5,13 +5,15 @@ Revises: 0008
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
 down_revision = "0008"
 
-TABLE = {
+TABLE: dict[str, Any] = {
     f"{dialect}_{key}": value
     for key, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_nopad_bin"))
     for dialect in ("mysql", "mariadb")

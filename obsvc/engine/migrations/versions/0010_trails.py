@@ -5,6 +5,8 @@ Revises: 0009
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -12,7 +14,7 @@ from sqlalchemy.dialects import mysql
 revision = "0010"
 down_revision = "0009"
 
-TABLE = {
+TABLE: dict[str, Any] = {
     f"{dialect}_{key}": value
     for key, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_nopad_bin"))
     for dialect in ("mysql", "mariadb")

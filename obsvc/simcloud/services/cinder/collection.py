@@ -1,4 +1,4 @@
-"""What volumes and snapshots of the Block Storage API have in common; paths are there with the project and without."""
+"""The common part of volumes and snapshots of the Block Storage API; paths exist with the project and without."""
 from __future__ import annotations
 
 import abc
@@ -66,7 +66,7 @@ class Collection(Service):
     # change
 
     def _create(self, body: Mapping[str, Any], actor: Actor) -> Resource:
-        """Make one and plan its build; call with the world's lock held."""
+        """Make one and schedule its build; call with the world's lock held."""
         world = self.cloud.world
         resource = world.add(self.type, body, project_id=actor.project_id)
         course = (resource, world.begin(resource))

@@ -34,7 +34,7 @@ class Snapshots(Collection):
             "display_name": body["name"], "created_at": iso(snapshot.created, zone="+00:00"),
             "status": body["status"], "deleted": "", "metadata": str(dict(metadata)) if metadata else "",
         }
-        # A change by the API is told by the API's host, everything else by the volume's.
+        # The API's host emits changes made through the API, the volume's host everything else.
         host = "api-1" if event.startswith("update.") else HOST.partition("#")[0]
         self.cloud.notify("openstack", f"snapshot.{host}", f"snapshot.{event}", payload, actor=actor,
                           priority=priority, resource_id=snapshot.id)

@@ -1,6 +1,6 @@
 """The Network API of the simulated cloud, in neutron's paths and shapes.
 
-Networks, subnets, ports, security groups; what is peculiar to routers and floating IPs is in ``routing``.
+Networks, subnets, ports, security groups; what is special about routers and floating IPs is in ``routing``.
 """
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Network:
                 self.update(port, {"device_id": "", "device_owner": "", "status": "DOWN", "binding:host_id": "",
                                    "binding:vif_type": "unbound"}, actor, notify=notify)
 
-    # behind everybody's back
+    # out-of-band changes
 
     def behind_delete(self, resource: Resource, actor: Actor, *, notify: bool = True) -> None:
         self.delete(resource, actor, notify=notify, force=True)
@@ -259,10 +259,10 @@ class _Collection:
                 self._network.delete(resource, req.context.actor)
         resp.status = falcon.HTTP_204
 
-    # routers alone
+    # only routers
 
     def on_put_interface(self, req: falcon.Request, resp: falcon.Response, id: str, verb: str) -> None:
-        """``add_router_interface`` and ``remove_router_interface``: told in one notification, without a phase."""
+        """``add_router_interface`` and ``remove_router_interface``: one notification, without a phase."""
         operations = {"add": (routing.add_interface, "create"), "remove": (routing.remove_interface, "delete")}
         if verb not in operations:
             raise _bad_request(400, f"There is no {verb}_router_interface.")

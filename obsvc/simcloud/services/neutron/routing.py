@@ -1,8 +1,8 @@
-"""Routers and floating IPs: what neutron's L3 plugin does beside keeping their bodies.
+"""Routers and floating IPs: what neutron's L3 plugin does in addition to keeping their bodies.
 
 A router's gateway and its interfaces, and a floating IP's address, are ports that neutron makes and removes by itself,
-without a notification of theirs.  It sends none either when the agent has set up a floating IP (``DOWN`` becomes
-``ACTIVE``), nor when a floating IP loses its port because that was deleted.  So it is here (``neutron/db/l3_db.py``).
+without notifications.  It also sends none when the agent has set up a floating IP (``DOWN`` becomes ``ACTIVE``), or
+when a floating IP loses its port because that was deleted.  This follows ``neutron/db/l3_db.py``.
 
 Call with the world's lock held.  Raises Fault.
 """
@@ -220,7 +220,7 @@ def check_unused(world: World, resource: Resource) -> None:
 
 
 def removed(world: World, resource: Resource) -> None:
-    """What goes with a router or floating IP that is gone, and what a floating IP loses with its port."""
+    """Remove the ports of a router or floating IP that is gone, and take a deleted port from its floating IPs."""
     if resource.type in (ROUTER, FLOATING_IP):
         for own in ports_of(world, resource.id, GATEWAY, INTERFACE, FLOATING):
             world.remove(own)

@@ -37,7 +37,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sen
 
 
 class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All steps of one happening, in order; takes: its length as a multiple of a build."""
+    """All steps of one course of events, in order; takes: its length as a multiple of a build."""
 
     takes: float
     steps: tuple[Step, ...]

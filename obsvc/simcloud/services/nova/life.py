@@ -36,7 +36,7 @@ class ServerLife:
             world.after(first[0] * length, self._step(server, step, first, actor, on_saved), course=(server, number))
             for when, family, event_type in rest:
                 tell = self._tell(server, step, family, event_type, actor)
-                # Not bound to the course: once the first half is out, the other family's follows.
+                # Not bound to the course: once one family's message is out, the other family's follows.
                 world.after(when * length, self._if_begun(server, step, tell), course=None)
         return length
 
@@ -107,7 +107,7 @@ class ServerLife:
         self._cloud.world.change(server, updates)
 
     def place(self, server: Resource) -> None:
-        """The scheduler's choice shows."""
+        """Show the scheduler's choice."""
         number = int(server.id.replace("-", "")[:6], 16)
         host = HOSTS[number % len(HOSTS)]
         self._cloud.world.change(server, {

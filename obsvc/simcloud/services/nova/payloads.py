@@ -118,7 +118,7 @@ def _instance(server: Resource, step: Mapping[str, Any], actor: Actor) -> dict[s
         "image_uuid": hidden["image_id"], "key_name": body["key_name"], "kernel_id": "", "ramdisk_id": "",
         "created_at": body["created"], "launched_at": _whole(hidden.get("launched_at")),
         "terminated_at": _whole(hidden.get("terminated_at")), "deleted_at": _whole(hidden.get("deleted_at")),
-        # The time before the save that this message tells of, as in nova: it orders nothing.
+        # The time before the save that caused this message, as in nova: it orders nothing.
         "updated_at": hidden.get("updated_before"),
         "state": step["state"], "power_state": step["power"], "task_state": step["task"], "progress": 0,
         "ip_addresses": hidden.get("ip_addresses", []), "block_devices": [], "metadata": body["metadata"],

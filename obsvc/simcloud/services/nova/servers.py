@@ -38,7 +38,7 @@ _ACTIONS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 class Compute:
-    """Servers and flavors; the other services are told of the ports and volumes that servers take."""
+    """Servers and flavors; tells the other services which ports and volumes servers use."""
 
     def __init__(self, cloud: Cloud, network: Network, images: Images, volumes: Volumes) -> None:
         self.cloud = cloud
@@ -168,7 +168,7 @@ class Compute:
     # servers: change
 
     def _settled(self, server_id: str, actor: Actor, verb: str) -> Resource:
-        """The server, which nothing is happening to; 409 otherwise.  Call with the world's lock held."""
+        """The server, when no task is under way; 409 otherwise.  Call with the world's lock held."""
         server, _ = self._found(server_id, actor)
         if server.gone:
             raise faults.nova(404, f"Instance {server_id} could not be found.")
@@ -197,7 +197,7 @@ class Compute:
             resp.media = {"metadata": server.body["metadata"]}
 
     def _changed(self, server: Resource, updates: Mapping[str, Any], actor: Actor) -> None:
-        """A change that is no course of its own: saved at once, told in both families; nothing under way stops."""
+        """A change outside of any course: saved at once and emitted in both families; what is under way continues."""
         self.cloud.world.change(server, {**updates, "updated": iso(self.cloud.now)})
         if not server.gone and server.body[TASK] is None and server.body[STATE] != "building":
             self.life.run(server, "change", actor)
@@ -254,7 +254,7 @@ class Compute:
             self.life.run(server, "delete" if placed else "delete_unplaced", actor,
                           on_saved=lambda state: self._leaving(server, state, actor))
 
-    # behind everybody's back
+    # out-of-band changes
 
     def behind_delete(self, server: Resource, actor: Actor, *, notify: bool = True) -> None:
         """The server goes at once (``notify``: all the messages of a deletion go out at once, too)."""

@@ -74,7 +74,7 @@ def test_touched_counters_rise_once_and_listeners_hear_of_them_after_the_commit(
         tx.touch("job")
         tx.touch("job")
         assert heard == []
-        tx.before_commit(lambda inner: inner.touch("stack"))
+        tx.touch("stack")
 
     store.run(work)
     after = store.counters()

@@ -38,8 +38,8 @@ class Engine:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.store = new_store(partitions=P, clock=self.clock)
-        self.service = EngineService(self.store, SETTINGS)
+        self.store = new_store(partitions=P, clock=self.clock, settings=SETTINGS)
+        self.service = EngineService(self.store)
         claims = tuple(PartitionClaim(number, ClaimReason.VACANT) for number in range(P))
         self.held = {
             grant.partition: grant.generation for grant in self.service.claim(ClaimRequest(A, "c", claims)).grants
@@ -419,7 +419,7 @@ def test_deltas_that_are_forgotten_while_the_feed_is_read_are_no_silent_gap(engi
             return self.tx.execute(statement)
 
     with pytest.raises(FeedTruncated):
-        engine.store.run(lambda tx: changes.read_page(Between(tx), ChangesRequest(since=1)))
+        engine.store.run(lambda tx: changes.read_page(Between(tx), ChangesRequest(), 1))
 
 
 def test_changes_that_are_forgotten_while_a_follower_reads_are_no_silent_gap(engine):

@@ -227,8 +227,8 @@ def looks_during(queue, clock, notifications, *, every, seconds):
         while (look := queue.get()) is not None:
             now = clock.monotonic()
             looked.append(now - began)
-            if look.news and now < look.latest + 1.0:
-                queue.add_after(A, look.latest + 1.0 - now, Cause.SETTLE, gathers=True)
+            if look.news and now < look.news_at + 1.0:
+                queue.add_after(A, look.news_at + 1.0 - now, Cause.SETTLE, gathers=True)
             queue.done(look)
         clock.advance(every)
     return looked
