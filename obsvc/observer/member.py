@@ -15,7 +15,7 @@ engine for its time.
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import Protocol
 
 from obsvc.engine_client.ownership import Grant, MemberState
 from obsvc.model import Generation, MemberId, Notification, PartitionId, Ref
@@ -36,6 +36,7 @@ from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holding
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership
+from obsvc.partitioning.partition_worker import WorkerStatus
 from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
@@ -119,13 +120,20 @@ class Backlog:
         """Whether there is room for more notifications."""
         return not (self._queue.full or self._reporter.full or len(self._deliveries) >= self._limit)
 
-    def figures(self) -> dict[str, Any]:
-        """The fields of a beat that say how much waits."""
-        return {
-            "backlog": self._queue.depth,
-            "unsettled": len(self._deliveries),
-            "oldest_unsettled": round(self._deliveries.oldest_age(), 3),
-        }
+    @property
+    def looks(self) -> int:
+        """Refs that are due and wait for their look."""
+        return self._queue.depth
+
+    @property
+    def unsettled(self) -> int:
+        """Deliveries not settled yet."""
+        return len(self._deliveries)
+
+    @property
+    def oldest_unsettled(self) -> float:
+        """The age of the oldest of them, seconds."""
+        return self._deliveries.oldest_age()
 
 
 class Progress:
@@ -179,7 +187,7 @@ class HasLastError(Protocol):
 
 
 class BeatStatus:
-    """The fields of a beat that only this process knows."""
+    """What only this process knows of itself, for its beats."""
 
     def __init__(
         self, *, progress: Progress, backlog: Backlog, buses: Buses, recall: Recall, gate: ServiceGate, clock: Clock
@@ -197,16 +205,15 @@ class BeatStatus:
         """Have the beats show the newest error of the first of ``parts`` that has one."""
         self._errors = parts
 
-    def fields(self) -> dict[str, Any]:
-        return {
-            "caught_up": self._progress.caught_up(),
-            **self._backlog.figures(),
-            "buses": self._buses.statuses(),
-            "rates": self._rates.read(),
-            "recall": self._recall.read(),
-            "open_breakers": self._gate.open_breakers(self._clock.monotonic()),
-            "last_error": next((error for part in self._errors if (error := part.last_error)), None),
-        }
+    def read(self) -> WorkerStatus:
+        """As it is now.  For one thread: rates are told since they were read last."""
+        return WorkerStatus(
+            caught_up=self._progress.caught_up(), backlog=self._backlog.looks, unsettled=self._backlog.unsettled,
+            oldest_unsettled=round(self._backlog.oldest_unsettled, 3), buses=self._buses.statuses(),
+            rates=self._rates.read(), recall=self._recall.read(),
+            open_breakers=self._gate.open_breakers(self._clock.monotonic()),
+            last_error=next((error for part in self._errors if (error := part.last_error)), None),
+        )
 
 
 class Member:
@@ -259,6 +266,6 @@ class Member:
         """Whether every bus is consumed."""
         return self._buses.consuming()
 
-    def status(self) -> dict[str, Any]:
-        """The fields of a beat that only this process knows."""
-        return self._beat.fields()
+    def status(self) -> WorkerStatus:
+        """What only this process knows of itself, for its beats."""
+        return self._beat.read()

@@ -23,7 +23,6 @@ import logging
 import random
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from obsvc.engine_client.contract import CONTRACT_VERSION, PartitioningApi
 from obsvc.engine_client.ownership import Beat, MemberState
@@ -227,14 +226,14 @@ class Ownership:
             self._work.set()
 
     def _beat_message(self, held: int) -> Beat:
-        view = self._membership.view()
-        fields: dict[str, Any] = {
-            "host": self._settings.host, "address": self._settings.address, "last_error": self.last_error,
-            **{name: value for name, value in self._worker.status().items() if value is not None},
-        }
+        view, status = self._membership.view(), self._worker.status()
         return Beat(
             member=self.member, contract_version=CONTRACT_VERSION, partitions=self._partitions, state=self.state,
-            started_at=self._started_at, held=held, view=view.names if view is not None else (), **fields,
+            started_at=self._started_at, held=held, view=view.names if view is not None else (),
+            host=self._settings.host, address=self._settings.address, caught_up=status.caught_up,
+            backlog=status.backlog, unsettled=status.unsettled, oldest_unsettled=status.oldest_unsettled,
+            buses=status.buses, rates=status.rates, recall=status.recall, open_breakers=status.open_breakers,
+            last_error=status.last_error or self.last_error,
         )
 
     # --- the claiming thread

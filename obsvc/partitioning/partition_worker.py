@@ -1,13 +1,28 @@
 """What Ownership asks of whoever works on the partitions, and the settings of both.  Types alone."""
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from oslo_config import cfg
 
-from obsvc.engine_client.ownership import Grant
+from obsvc.engine_client.duties import RecallCount
+from obsvc.engine_client.ownership import BusStatus, Grant
 from obsvc.model import Generation, PartitionId
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of :class:`~obsvc.engine_client.ownership.Beat` that the worker knows."""
+
+    caught_up: bool = False
+    backlog: int = 0
+    unsettled: int = 0
+    oldest_unsettled: float = 0.0
+    buses: tuple[BusStatus, ...] = ()
+    rates: dict[str, float] = {}
+    recall: tuple[RecallCount, ...] = ()
+    open_breakers: tuple[str, ...] = ()
+    last_error: str | None = None
 
 
 class PartitionWorker(Protocol):
@@ -25,8 +40,8 @@ class PartitionWorker(Protocol):
     def ready(self) -> bool:
         """Every bus is consumed."""
 
-    def status(self) -> dict[str, Any]:
-        """Fields of ``Beat`` that the worker knows (caught_up, backlog, unsettled, buses …)."""
+    def status(self) -> WorkerStatus:
+        """What the worker says of itself, for the beat."""
 
 
 class OwnershipSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
+from obsvc.partitioning.partition_worker import WorkerStatus
 from obsvc.process.clock import Clock, ManualClock
 from tests.support.observer_state import (
     PARTITIONS,
@@ -181,8 +182,8 @@ class NothingElse:
     def withdraw(self, number, generation):
         return 0
 
-    def fields(self):
-        return {}
+    def read(self):
+        return WorkerStatus()
 
 
 class Connected(Member):

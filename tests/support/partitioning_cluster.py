@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from obsvc.engine.service import EngineService
-from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.carrier import Carrier
 from obsvc.engine_client.contract import Operation
 from obsvc.engine_client.local import LocalEngine
@@ -16,6 +15,7 @@ from obsvc.exceptions import Unavailable
 from obsvc.model import Generation, MemberId, PartitionId
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
+from obsvc.partitioning.partition_worker import WorkerStatus
 from obsvc.process.clock import ManualClock
 from tests.support.engine_store import new_store
 
@@ -114,8 +114,8 @@ class FakePartitionWorker:
     def ready(self) -> bool:
         return self.is_ready
 
-    def status(self) -> dict[str, Any]:
-        return {"caught_up": True, "backlog": 3, "last_error": None}
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(caught_up=True, backlog=3)
 
 
 class Node:
@@ -142,7 +142,7 @@ class Cluster:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = new_store(partitions=PARTITIONS, clock=self.clock)
-        self.service = EngineService(self.store, EngineSettings())
+        self.service = EngineService(self.store)
         self.group: set[MemberId] = set()
         self.nodes: list[Node] = []
 

@@ -18,11 +18,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-import msgspec
-
 from obsvc.engine_client.ownership import Grant, ObservedRef, PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Generation, PartitionId, Ref, Snapshot, partition
+from obsvc.observer.state.held import HeldPartition, HeldRef, NewLook, RenewedLook
 from obsvc.observer.state.look_state import LookState
 from obsvc.observer.state.values import (
     AfterReport,
@@ -41,50 +40,6 @@ _NOT_OWNED, _NOT_OBSERVED, _OBSERVED = RefStatus.NOT_OWNED, RefStatus.NOT_OBSERV
 __all__ = ["AfterReport", "AppliedChanges", "CompletedList", "Holdings", "LookTimes", "RefStatus", "Task"]
 
 
-class _HeldRef:
-    """One observed ref.
-
-    cleared_mark: the highest mark that an accepted report of ours cleared.  begun_mark: the highest that a look began
-    with, and so the highest that any report to come may clear.
-
-    looks_requested: rises with each reason for a look that is not a mere poll.  looks_answered: up to where looks have
-    answered them.  While it is behind ``looks_requested``, the ref must be marked if we lose it.
-    """
-
-    __slots__ = ("observed", "look", "cleared_mark", "begun_mark", "looks_requested", "looks_answered", "look_times")
-
-    def __init__(self, observed: ObservedRef, look: LookState) -> None:
-        self.observed = observed
-        self.look = look
-        self.cleared_mark = 0
-        self.begun_mark = 0
-        self.looks_requested = 0
-        self.looks_answered = 0
-        self.look_times = LookTimes()
-
-    @property
-    def awaits_look(self) -> bool:
-        return self.looks_requested > self.looks_answered
-
-
-class _HeldPartition:
-    """One partition under its grant.  taken_over: see :meth:`Holdings.took_over`."""
-
-    __slots__ = ("complete", "dirty", "grant", "handing_over", "loaded_once", "loading", "refs", "taken_over",
-                 "version")
-
-    def __init__(self, grant: Grant) -> None:
-        self.grant = grant
-        self.version = -1
-        self.complete = False
-        self.handing_over = False
-        self.loaded_once = False
-        self.taken_over = False
-        self.refs: dict[Ref, _HeldRef] = {}
-        self.loading: dict[Ref, ObservedRef] = {}
-        self.dirty: set[Ref] = set()
-
-
 class Holdings:
     """The partitions and refs of one member.
 
@@ -98,14 +53,14 @@ class Holdings:
         self,
         partitions: int,
         *,
-        new_look: Callable[[ObservedRef], LookState],
-        renewed_look: Callable[[LookState, ObservedRef], LookState],
+        new_look: NewLook,
+        renewed_look: RenewedLook,
     ) -> None:
         self._partitions = partitions
         self._new_look = new_look
         self._renewed_look = renewed_look
         self._lock = threading.Lock()
-        self._slots: list[_HeldPartition | None] = [None] * partitions
+        self._slots: list[HeldPartition | None] = [None] * partitions
         self.to_load = threading.Event()
 
     # -- what a notification asks
@@ -130,7 +85,7 @@ class Holdings:
         """Keep ``ref`` until its partition's list is complete; False when it is not loading (any more)."""
         with self._lock:
             held = self._slot(ref)
-            if held is None or held.complete or held.handing_over:
+            if held is None or not held.to_load:
                 return False
             held.dirty.add(ref)
             return True
@@ -143,7 +98,7 @@ class Holdings:
             known = self._slots[grant.partition]
             if known is not None and known.grant.generation >= grant.generation:
                 return
-            self._slots[grant.partition] = _HeldPartition(grant)
+            self._slots[grant.partition] = HeldPartition(grant, self._new_look, self._renewed_look)
         self.to_load.set()
 
     def loading(self) -> list[tuple[PartitionId, Generation]]:
@@ -152,7 +107,7 @@ class Holdings:
             return [
                 (held.grant.partition, held.grant.generation)
                 for held in self._slots
-                if held is not None and not held.complete and not held.handing_over
+                if held is not None and held.to_load
             ]
 
     def restart_loading(self, numbers: Iterable[PartitionId]) -> None:
@@ -175,29 +130,19 @@ class Holdings:
         """The list of a partition is complete to ``version``; None when it is not held so any more."""
         with self._lock:
             held = self._slots[number]
-            if held is None or held.grant.generation != generation or held.complete or held.handing_over:
+            if held is None or held.grant.generation != generation or not held.to_load:
                 return None
-            done = CompletedList(held.grant, first=not held.loaded_once)
-            for ref in held.refs.keys() - held.loading.keys():
-                del held.refs[ref]
-                done.applied.gone.append(ref)
-            for observed in held.loading.values():
-                self._take(held, observed, done.applied)
-            for ref in held.dirty:
-                (done.dirty if ref in held.refs else done.dirty_unobserved).append(ref)
-            held.loading, held.dirty = {}, set()
-            held.version, held.complete, held.loaded_once = version, True, True
-            return done
+            return held.complete_list(version)
 
     def took_over(self, number: PartitionId, generation: Generation) -> None:
-        """Whatever the owner before may have left in the partition is looks_requested by its refs now."""
+        """Looks are requested now for whatever the previous owner may have left in the partition."""
         with self._lock:
             held = self._slots[number]
             if held is not None and held.grant.generation == generation:
                 held.taken_over = True
 
     def not_taken_over(self) -> list[PartitionId]:
-        """The partitions that are not taken_over over yet, ascending."""
+        """The partitions that are not taken over yet, ascending."""
         with self._lock:
             return [held.grant.partition for held in self._slots if held is not None and not held.taken_over]
 
@@ -219,17 +164,10 @@ class Holdings:
             if held is None or held.grant.generation != generation or not held.complete:
                 return applied
             if changes.reload:
-                held.complete, held.loading = False, {}
+                held.reload()
                 self.to_load.set()
-                return applied
-            if changes.version <= held.version:
-                return applied
-            held.version = changes.version
-            for ref in changes.stopped:
-                if held.refs.pop(ref, None) is not None:
-                    applied.gone.append(ref)
-            for observed in changes.changed:
-                self._take(held, observed, applied)
+            else:
+                held.apply(changes, applied)
         return applied
 
     def hand_over(self, number: PartitionId, generation: Generation | None = None) -> Generation | None:
@@ -250,8 +188,7 @@ class Holdings:
             if held is None or (generation is not None and held.grant.generation != generation):
                 return [], []
             self._slots[number] = None
-            awaiting = [ref for ref, held_ref in held.refs.items() if held_ref.awaits_look]
-            awaiting += [ref for ref in held.dirty if ref not in held.refs]
+            awaiting = [*held.awaiting_look(), *(ref for ref in held.dirty if ref not in held.refs)]
             return list(held.refs.keys() | held.dirty), awaiting
 
     # -- looks
@@ -308,8 +245,7 @@ class Holdings:
             held_ref = self._find(ref)
             if held_ref is None:
                 return False
-            if mark > max(held_ref.cleared_mark, held_ref.observed.mark or 0):
-                held_ref.observed = msgspec.structs.replace(held_ref.observed, mark=mark)
+            held_ref.store_mark(mark)
             return not held_ref.awaits_look
 
     def report_answered(self, ref: Ref, began: float) -> None:
@@ -330,9 +266,7 @@ class Holdings:
         all that was heard of the ref before."""
         with self._lock:
             held_ref = self._find(ref)
-            if held_ref is None or held_ref.observed.mark is None:
-                return False
-            return held_ref.observed.mark > held_ref.begun_mark
+            return held_ref is not None and held_ref.covered_by_mark()
 
     def awaits_look(self, ref: Ref) -> bool:
         """Whether a look that is not a mere poll is due or under way."""
@@ -349,27 +283,12 @@ class Holdings:
             held_ref = held.refs.get(task.ref)
             if held_ref is None:
                 return None
-            observations_changed = not _same_observations(held_ref.observed, task.observed)
             if outcome.verdict is Verdict.NOT_OBSERVED:
-                if not observations_changed:
+                if not held_ref.observations_changed_since(task):
                     del held.refs[task.ref]
                     return None
                 return AfterReport(held_ref.observed, newer_mark=True, observations_changed=True)
-            if outcome.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
-                held_ref.cleared_mark = max(held_ref.cleared_mark, task.observed.mark or 0)
-                mark = held_ref.observed.mark
-                held_ref.observed = msgspec.structs.replace(
-                    held_ref.observed,
-                    last=msgspec.structs.replace(snapshot, attributes={}),
-                    mark=None if mark is not None and mark <= held_ref.cleared_mark else mark,
-                )
-                if not observations_changed:
-                    held_ref.observed = msgspec.structs.replace(
-                        held_ref.observed, wanted=outcome.wanted, deadline=outcome.deadline
-                    )
-            mark = held_ref.observed.mark
-            newer_mark = mark is not None and mark > (task.observed.mark or 0)
-            return AfterReport(held_ref.observed, newer_mark=newer_mark, observations_changed=observations_changed)
+            return held_ref.take_outcome(task, outcome, snapshot)
 
     # -- figures
 
@@ -404,50 +323,13 @@ class Holdings:
         """The refs of a partition that await a look."""
         with self._lock:
             held = self._slots[number]
-            return [] if held is None else [ref for ref, held_ref in held.refs.items() if held_ref.awaits_look]
+            return [] if held is None else held.awaiting_look()
 
     # -- under the lock
 
-    def _slot(self, ref: Ref) -> _HeldPartition | None:
+    def _slot(self, ref: Ref) -> HeldPartition | None:
         return self._slots[partition(ref, self._partitions)]
 
-    def _find(self, ref: Ref) -> _HeldRef | None:
+    def _find(self, ref: Ref) -> HeldRef | None:
         held = self._slot(ref)
         return None if held is None else held.refs.get(ref)
-
-    def _take(self, held: _HeldPartition, observed: ObservedRef, into: AppliedChanges) -> None:
-        held_ref = held.refs.get(observed.ref)
-        if held_ref is None:
-            held.refs[observed.ref] = _HeldRef(observed, self._new_look(observed))
-            into.new.append(observed)
-            return
-        mark = observed.mark
-        if mark is not None and mark <= held_ref.cleared_mark:
-            mark = None  # read at the engine before our report cleared it
-        mark = max((number for number in (mark, held_ref.observed.mark) if number is not None), default=None)
-        before = held_ref.observed
-        last = _newer_snapshot(observed.last, before.last)
-        held_ref.observed = msgspec.structs.replace(observed, mark=mark, last=last)
-        if not _same_observations(before, observed):
-            held_ref.look = self._renewed_look(held_ref.look, held_ref.observed)
-        if _widens(before, observed):
-            into.widened.append(held_ref.observed)
-        elif mark is not None and mark > (before.mark or 0):
-            into.marked.append(held_ref.observed)
-
-
-def _same_observations(before: ObservedRef, after: ObservedRef) -> bool:
-    """Whether two views of a ref come from the same observations (marks and snapshots aside)."""
-    return (before.started_at, before.wanted, before.deadline) == (after.started_at, after.wanted, after.deadline)
-
-
-def _widens(before: ObservedRef, after: ObservedRef) -> bool:
-    """Whether ``after`` waits for something that ``before`` did not, or not so soon."""
-    sooner = after.deadline is not None and (before.deadline is None or after.deadline < before.deadline)
-    return bool(set(after.wanted) - set(before.wanted)) or after.started_at != before.started_at or sooner
-
-
-def _newer_snapshot(mine: Snapshot | None, theirs: Snapshot | None) -> Snapshot | None:
-    if mine is None or theirs is None:
-        return mine or theirs
-    return mine if mine.fetched_at >= theirs.fetched_at else theirs

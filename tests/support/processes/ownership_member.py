@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from obsvc.engine_client.http import HttpEngine
 from obsvc.engine_client.observations import PartitionsRequest
@@ -12,6 +11,7 @@ from obsvc.model import Generation, MemberId, PartitionId
 from obsvc.partitioning.assignment import assign
 from obsvc.partitioning.membership import Membership
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
+from obsvc.partitioning.partition_worker import WorkerStatus
 from obsvc.process.threads import Loop
 from tests.support.processes.engine_process import EngineProcess
 from tests.support.processes.servers import wait_until
@@ -76,8 +76,8 @@ class Member:
     def ready(self) -> bool:
         return True
 
-    def status(self) -> dict[str, Any]:
-        return {"caught_up": True}
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(caught_up=True)
 
     def _follow(self, stop: threading.Event) -> None:
         while not stop.is_set():

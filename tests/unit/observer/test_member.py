@@ -16,6 +16,7 @@ from obsvc.observer.member import (
     Progress,
     Readiness,
 )
+from obsvc.partitioning.partition_worker import WorkerStatus
 from obsvc.process.clock import ManualClock
 from tests.support.observer_member import Member as State
 from tests.support.observer_member import seen
@@ -32,7 +33,8 @@ class Worker(State):
         self.withdrawn, self.requests, self.consumes = [], HandOverRequests(), True
         self.worker = Member(
             holdings=self.holdings, deliveries=self.deliveries, marks=self.mark_requests, hand_over=self.requests,
-            schedule=self.schedule, reporter=self, buses=self, beat=SimpleNamespace(fields=lambda: {"backlog": 1}),
+            schedule=self.schedule, reporter=self, buses=self,
+            beat=SimpleNamespace(read=lambda: WorkerStatus(backlog=1)),
         )
 
     def withdraw(self, number, generation):
@@ -87,7 +89,7 @@ def test_an_older_generation_that_is_lost_changes_nothing(member):
 
 
 def test_it_is_ready_while_every_bus_is_consumed_and_says_what_its_beat_says(member):
-    assert member.worker.ready() and member.worker.status() == {"backlog": 1}
+    assert member.worker.ready() and member.worker.status().backlog == 1
     member.consumes = False
     assert not member.worker.ready()
 
@@ -240,13 +242,11 @@ def test_a_beat_says_what_waits_and_the_first_error():
         recall=SimpleNamespace(read=lambda: ("recall",)), gate=SimpleNamespace(open_breakers=lambda now: ("R/nova",)),
         clock=clock,
     )
-    assert beat.fields()["last_error"] is None, "no part was named yet"
+    assert beat.read().last_error is None, "no part was named yet"
     beat.show_errors_of(*parts)
-    fields = beat.fields()
-    assert fields.pop("rates") == {}
-    assert fields == {
-        "caught_up": True, "backlog": 4, "unsettled": 0, "oldest_unsettled": 0.0, "buses": ("bus",),
-        "recall": ("recall",), "open_breakers": ("R/nova",), "last_error": "the second",
-    }
+    assert beat.read() == WorkerStatus(
+        caught_up=True, backlog=4, unsettled=0, oldest_unsettled=0.0, buses=("bus",), rates={}, recall=("recall",),
+        open_breakers=("R/nova",), last_error="the second",
+    )
     parts[1].last_error = None
-    assert beat.fields()["last_error"] == "the third"
+    assert beat.read().last_error == "the third"
