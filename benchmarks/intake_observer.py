@@ -9,7 +9,7 @@ from benchmarks.messages import SERVERS, server_ids
 from obsvc import catalog as catalogs
 from obsvc.engine_client.ownership import Grant, ObservedRef
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import BusListener
+from obsvc.listeners.listener import BusListener, Receiver
 from obsvc.listeners.settings import BusSettings
 from obsvc.model import DEFAULT_PARTITIONS, Generation, Notification, PartitionId, Ref, partition
 from obsvc.observer.fetching.gate import GateSettings, ServiceGate
@@ -57,8 +57,9 @@ class Member:
         self.intake = Intake(holdings=self.holdings, memory=memory, deliveries=self.deliveries, listener=schedule,
                              marks=marks)
         self.listener = BusListener(
-            dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()), self._take,
-            on_gap=lambda bus, reason: None, bury=self._bury, skip_reason=self._skip_reason,
+            dataclasses.replace(bus, url=url), "bench", Decoder(catalogs.load()),
+            Receiver(self._take, on_gap=lambda bus, reason: None, store_dead_letter=self._bury,
+                     skip_reason=self._skip_reason),
         )
         self._settler = threading.Thread(target=self._settle, daemon=True)
         self._own()

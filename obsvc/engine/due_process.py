@@ -20,10 +20,8 @@ from obsvc.engine import service  # noqa: F401 -- service: registers every handl
 from obsvc.engine.database import due
 from obsvc.engine.database.store import Store
 from obsvc.engine.emitter import Emitter
-from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, ObsvcError, Unavailable
 from obsvc.messaging.publisher import Publisher
-from obsvc.process.clock import SystemClock
 from obsvc.process.outage_log import OutageLog
 from obsvc.process.repeating import repeat
 from obsvc.process.signals import on_termination
@@ -37,6 +35,9 @@ IDLE_PAUSE = 0.2
 #: Seconds to wait while the database or the broker is away.
 AWAY_PAUSE = 2.0
 
+#: Connections to the database: one for each of the two loops, and as many to spare.
+DATABASE_CONNECTIONS = 4
+
 #: Seconds between two looks whether the parent still lives.
 PARENT_PAUSE = 0.5
 
@@ -49,7 +50,7 @@ def main(conf: cfg.ConfigOpts) -> int:
     parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
     stopping = threading.Event()
     on_termination(stopping.set)
-    store = open_store(conf)
+    store = Store.from_conf(conf, pool_size=min(conf.database.pool_size, DATABASE_CONNECTIONS))
     loops = [Loop("due", lambda stop: _repeat(stop, "due work", lambda: due.run_due(store)))]
     publisher = None
     if conf.emit.url:
@@ -71,14 +72,6 @@ def main(conf: cfg.ConfigOpts) -> int:
         publisher.close()
     store.close()
     return 0
-
-
-def open_store(conf: cfg.ConfigOpts) -> Store:
-    """The store that ``conf`` describes, with the engine's settings."""
-    return Store(
-        conf.database.url, clock=SystemClock(), pool_size=min(conf.database.pool_size, 4),
-        max_retries=conf.database.max_retries, settings=EngineSettings.from_conf(conf), emitting=bool(conf.emit.url),
-    )
 
 
 def _repeat(stop: threading.Event, what: str, once: Callable[[], int]) -> None:

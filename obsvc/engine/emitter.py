@@ -94,8 +94,8 @@ class Emitter:
         if too_many > 0:
             oldest = sa.select(outbox.c.outbox_id).order_by(outbox.c.outbox_id).limit(too_many)
             ids = [row.outbox_id for row in tx.execute(oldest)]
-            for some in batched(ids, 500):
-                tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(some)))
+            for batch in batched(ids, 500):
+                tx.execute(sa.delete(outbox).where(outbox.c.outbox_id.in_(batch)))
             LOG.warning("the outbox held more than %d notifications: the oldest %d are dropped", self._limit, len(ids))
         rows = [OutboxRow._make(row) for row in tx.execute(
             sa.select(outbox).where(outbox.c.claimed_until <= tx.now).order_by(outbox.c.outbox_id).limit(BATCH)

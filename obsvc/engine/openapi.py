@@ -17,7 +17,8 @@ SECURITY = {"basic": {"type": "http", "scheme": "basic", "description": "A user 
 
 def document() -> bytes:
     """The document as JSON text."""
-    schemas = openapi.Schemas(kind for each in OPERATIONS.values() for kind in (each.request, each.reply))
+    schemas = openapi.Schemas(
+        kind for operation in OPERATIONS.values() for kind in (operation.request, operation.reply))
     paths: dict[str, Any] = {}
     for operation in OPERATIONS.values():
         paths[f"/v1/{operation.name}"] = {"post": {

@@ -21,7 +21,6 @@ from obsvc.engine.database.schema_version import check_schema
 from obsvc.engine.database.store import Store
 from obsvc.engine.due_process import PARENT_VARIABLE
 from obsvc.engine.service import EngineService
-from obsvc.engine.settings import EngineSettings
 from obsvc.exceptions import ConfigError, Unavailable
 from obsvc.process.threads import Loop
 from obsvc.web import metrics_sharing
@@ -36,14 +35,6 @@ CHILD_PAUSE = 1.0
 CHILD_PATIENCE = 6.0
 
 
-def open_store(conf: cfg.ConfigOpts) -> Store:
-    """The store that ``conf`` describes; raises ConfigError for a wrong URL, connects to nothing yet."""
-    return Store(
-        conf.database.url, pool_size=conf.database.pool_size, max_retries=conf.database.max_retries,
-        settings=EngineSettings.from_conf(conf), emitting=bool(conf.emit.url),
-    )
-
-
 def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
     """Serve until told to end.  child_arguments: options of oslo.config for the due child (``--config-file`` …)."""
     options = conf.engine
@@ -55,7 +46,7 @@ def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
     services: list[EngineService] = []
 
     def make_app() -> Any:
-        service = EngineService(open_store(conf), waiters_limit=long_poll_slots(options.threads))
+        service = EngineService(Store.from_conf(conf), waiters_limit=long_poll_slots(options.threads))
         services.append(service)
         app = http.make_app(service)
         if options.auth_strategy == "http_basic":
@@ -77,7 +68,7 @@ def run(conf: cfg.ConfigOpts, child_arguments: Sequence[str] = ()) -> None:
 
 
 def _check_database(conf: cfg.ConfigOpts) -> None:
-    store = open_store(conf)
+    store = Store.from_conf(conf)
     try:
         check_schema(store)
         EngineService(store).prepare()

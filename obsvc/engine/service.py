@@ -21,7 +21,6 @@ from obsvc.engine.operations.selectors import SelectorOperations
 from obsvc.engine.operations.stacks import StackOperations
 from obsvc.engine.operations.trails import TrailOperations
 from obsvc.engine.reports import upkeep
-from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, EngineInfo
 from obsvc.exceptions import ObsvcError
 
@@ -29,20 +28,15 @@ from obsvc.exceptions import ObsvcError
 class EngineService:
     """Implements :class:`obsvc.engine_client.contract.Engine`: each operation is a method of its subject's object.
 
-    settings: those of the store unless given.  waiters_limit: long polls at once; more are cut short.
-    plugins: what templates may use; by default what is installed.
+    waiters_limit: long polls at once; more are cut short.  plugins: what templates may use; by default what is
+    installed.
     """
 
     def __init__(
-        self, store: Store, settings: EngineSettings | None = None, *, waiters_limit: int = 1000,
-        plugins: WorkerPlugins | None = None,
+        self, store: Store, *, waiters_limit: int = 1000, plugins: WorkerPlugins | None = None,
     ) -> None:
         self.store = store
-        self.settings = settings or store.settings
-        store.settings = self.settings
-        self.waiters = Waiters(
-            store.counters, poll_interval=self.settings.poll_interval, limit=waiters_limit
-        )
+        self.waiters = Waiters(store.counters, poll_interval=store.settings.poll_interval, limit=waiters_limit)
         store.on_commit(self.waiters.notify)
 
         members = MemberOperations(store, self.waiters)
@@ -121,12 +115,12 @@ class EngineService:
         self.fail_job = jobs.fail_job
 
     def info(self, request: Empty) -> EngineInfo:
-        deployment = self.store.deployment()
+        deployment, settings = self.store.deployment(), self.store.settings
         return EngineInfo(
             contract_version=CONTRACT_VERSION, contract_version_min=CONTRACT_VERSION_MIN,
             database_id=deployment.database_id, partitions=deployment.partitions,
-            engine_time=self.store.clock.time(), drain_timeout=self.settings.drain_timeout,
-            member_timeout=self.settings.member_timeout,
+            engine_time=self.store.clock.time(), drain_timeout=settings.drain_timeout,
+            member_timeout=settings.member_timeout,
         )
 
     def prepare(self) -> None:

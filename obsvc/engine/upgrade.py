@@ -107,10 +107,10 @@ def _refuse_newer(connection: sa.Connection, url: str) -> None:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    found = MigrationContext.configure(connection).get_current_revision()
+    present = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
-    if found is not None and found not in known:
+    if present is not None and present not in known:
         raise ConfigError(
-            f"the database {shown(url)} has schema {found}, which this version of obsvc (schema {head()}) does not "
+            f"the database {shown(url)} has schema {present}, which this version of obsvc (schema {head()}) does not "
             "know: a newer obsvc has upgraded it; upgrade obsvc on this host"
         )

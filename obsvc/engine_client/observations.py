@@ -118,14 +118,14 @@ class ResourceRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     since: int | None = None
     until: Condition | None = None
 
-    def answered_by(self, found: Resource) -> bool:
-        """Whether ``found`` is what is waited for."""
+    def answered_by(self, resource: Resource) -> bool:
+        """Whether ``resource`` is what is waited for."""
         if self.until is None:
-            return found.version > (self.since or 0)
-        if found.snapshot is None or not (self.since is None or found.version > self.since):
+            return resource.version > (self.since or 0)
+        if resource.snapshot is None or not (self.since is None or resource.version > self.since):
             return False
         ends = (self.until, Condition.ERROR, Condition.DELETED)
-        return not found.snapshot.exists or found.snapshot.condition in ends
+        return not resource.snapshot.exists or resource.snapshot.condition in ends
 
 
 class ResourcesRequest(msgspec.Struct, frozen=True, omit_defaults=True):

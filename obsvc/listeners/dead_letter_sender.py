@@ -1,4 +1,4 @@
-"""Bringing messages that can't be read to the engine, without stopping the intake.
+"""Sending messages that can't be read to the engine, without stopping the intake.
 
 One thread a bus sends the letters in order.  A delivery is settled when its letter is stored; while the engine is
 away it stays unsettled, so the message stays in the broker and comes again after a restart.  Bounded by the bus's
@@ -37,11 +37,11 @@ class Settleable(Protocol):
 
 
 class DeadLetterSender:
-    """The thread that buries; ``bury`` returns when the letter is stored, or raises Unavailable."""
+    """The thread that sends; ``store`` returns when the letter is stored, or raises Unavailable."""
 
-    def __init__(self, bus: str, bury: Callable[[DeadLetter], None]) -> None:
+    def __init__(self, bus: str, store: Callable[[DeadLetter], None]) -> None:
         self._bus = bus
-        self._bury = bury
+        self._store = store
         self._outage = OutageLog(LOG, f"bus {bus}: dead letters wait for the engine")
         self._letters: queue.Queue[tuple[int, DeadLetter, Settleable] | None] = queue.Queue()
         self._connection = 0  # the number of the connection that letters come by now
@@ -88,7 +88,7 @@ class DeadLetterSender:
             connection, letter, delivery = item
             while not stop.is_set() and connection == self._connection:
                 try:
-                    self._bury(letter)
+                    self._store(letter)
                 except Unavailable as error:
                     self._outage.failed(error)
                     stop.wait(_RETRY)

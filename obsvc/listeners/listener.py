@@ -13,6 +13,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from obsvc import metrics
 from obsvc.engine_client.ownership import BusStatus
@@ -62,49 +63,56 @@ class Delivery:
 
 Sink = Callable[[Notification, Delivery], None]
 
-#: Called with the one ref that a notification is about, and whether it asks for a look at it: what becomes of it
-#: (a fate of :data:`obsvc.metrics.NOTIFICATIONS_BY_FATE`) where nothing is to be done here, None where the sink shall
-#: have it.
+#: Called with the one ref that a notification is about, and whether it asks for a look at it.  Answers what becomes of
+#: it (a fate of :data:`obsvc.metrics.NOTIFICATIONS_BY_FATE`) where nothing is to be done here, None where it is to be
+#: taken.
 SkipReason = Callable[[Ref, bool], str | None]
 
 
-class BusListener:
-    """Listens to ``bus`` for the member ``member_name``.
+@dataclass(frozen=True)
+class Receiver:
+    """Whom a listener calls; all but ``store_dead_letter`` on the listener's own thread, so they must not block.
 
-    sink: called with each notification on the listener's thread.
-    skip_reason: called before it, with what a peek at a message tells; what it says is nobody's here is settled without
-        being read further.  None: everything is read.
+    take: called with each notification.
     on_gap(bus name, reason): notifications may have been missed; reasons: ``reconnected``, ``queue_vanished``,
         ``exchange_missing``, ``queue_overflowed``, ``queue_nearly_full``.
-    bury: stores a dead letter, or raises Unavailable (it is tried again; its delivery stays unsettled meanwhile).
+    store_dead_letter: stores a message that can't be read, or raises Unavailable (it is tried again; the delivery stays
+        unsettled meanwhile).
     may_take: False while no more is to be taken in.
-    Raises ConfigError for a URL that can't be used.
+    skip_reason: called before ``take``, with what a peek at a message tells; where it gives a reason the message is
+        settled without being read further.  None: everything is read.
     """
+
+    take: Sink
+    on_gap: Callable[[str, str], None]
+    store_dead_letter: Callable[[DeadLetter], None]
+    may_take: Callable[[], bool] = lambda: True
+    skip_reason: SkipReason | None = None
+
+
+class BusListener:
+    """Listens to ``bus`` for the member ``member_name``.  Raises ConfigError for a URL that can't be used."""
 
     def __init__(
         self,
         bus: BusSettings,
         member_name: str,
         decoder: Decoder,
-        sink: Sink,
+        receiver: Receiver,
         *,
-        on_gap: Callable[[str, str], None],
-        bury: Callable[[DeadLetter], None],
-        may_take: Callable[[], bool] = lambda: True,
         clock: Clock | None = None,
-        skip_reason: SkipReason | None = None,
     ) -> None:
         self._bus = bus
         self._member = member_name
         self._decoder = decoder
-        self._sink = sink
-        self._skip_reason = skip_reason
-        self._on_gap = on_gap
-        self._may_take = may_take
+        self._take = receiver.take
+        self._skip_reason = receiver.skip_reason
+        self._on_gap = receiver.on_gap
+        self._may_take = receiver.may_take
         self._clock = clock or SystemClock()
         self._ledger = Ledger()
         self._broker = bus.broker()
-        self._dead_letters = DeadLetterSender(bus.name, bury)
+        self._dead_letters = DeadLetterSender(bus.name, receiver.store_dead_letter)
         self._loop = Loop(f"bus-{bus.name}", self._run)
         self._session: Session | None = None
         self._heard_since: float | None = None
@@ -238,12 +246,12 @@ class BusListener:
         try:
             notification = self._read(message)
         except UndecodableMessage as error:
-            self._bury(message, self._delivery(message), error.reason, error.message)
+            self._send_dead_letter(message, self._delivery(message), error.reason, error.message)
             return
         except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message
             LOG.error("bus %s: decoding failed on a message of %d bytes: %s", self._bus.name, len(message.body),
                       redact.of_error(error))
-            self._bury(message, self._delivery(message), "decoder_failed", type(error).__name__)
+            self._send_dead_letter(message, self._delivery(message), "decoder_failed", type(error).__name__)
             return
         if notification is None:
             self._ledger.skipped(message.tag)
@@ -253,11 +261,11 @@ class BusListener:
         if notification.guessed:
             self._guessed.inc()
         try:
-            self._sink(notification, delivery)
+            self._take(notification, delivery)
         except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message
             LOG.error("bus %s: %r could not be taken in: %s", self._bus.name,
                       redact.redact(notification.event_type), redact.of_error(error))
-            self._bury(message, delivery, "intake_failed", type(error).__name__)
+            self._send_dead_letter(message, delivery, "intake_failed", type(error).__name__)
 
     def _read(self, message: ReceivedMessage) -> Notification | None:
         """The notification; None when a peek at it told that nothing is to be done here."""
@@ -277,7 +285,7 @@ class BusListener:
         now = self._clock.monotonic()
         return Delivery(self, self._ledger.arrived(message.tag, now), now)
 
-    def _bury(self, message: ReceivedMessage, delivery: Delivery, reason: str, detail: str) -> None:
+    def _send_dead_letter(self, message: ReceivedMessage, delivery: Delivery, reason: str, detail: str) -> None:
         size = len(message.body)
         LOG.warning("bus %s: a message of %d bytes becomes a dead letter: %s", self._bus.name, size, reason)
         letter = DeadLetter(

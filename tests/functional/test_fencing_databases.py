@@ -135,7 +135,7 @@ def test_a_report_sent_again_while_the_first_is_under_way_makes_one_delta(servic
     held = begun(service)
     request = ReportRequest(A, (report_of(REF, held, 1),))
     before = metrics.REPEATED._value.get()
-    first, go = held_open(store, lambda tx: reporting.report(tx, request))
+    first, go = held_open(store, lambda tx: reporting.write_reports(tx, request))
     with ThreadPoolExecutor(3) as pool:
         again = [pool.submit(service.report, request) for _ in range(3)]
         threading.Event().wait(0.3)

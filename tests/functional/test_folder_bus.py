@@ -20,11 +20,11 @@ CONSUMER = """
 import sys, threading
 from obsvc.catalog import load
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import BusListener
+from obsvc.listeners.listener import BusListener, Receiver
 from obsvc.listeners.settings import BusSettings
 listener = BusListener(BusSettings("main", sys.argv[1], exchanges=("nova",)), "obs-2", Decoder(load()),
-                       lambda notification, delivery: print(notification.refs[0].resource_id, flush=True),
-                       on_gap=print, bury=print).start()
+                       Receiver(lambda notification, delivery: print(notification.refs[0].resource_id, flush=True),
+                                on_gap=print, store_dead_letter=print)).start()
 threading.Event().wait()
 """
 

@@ -164,7 +164,7 @@ def test_a_claim_waits_for_a_report_under_way_and_then_fences(service, store):
     def slow_report(tx):
         from obsvc.engine.reports import reporting
 
-        reply = reporting.report(tx, ReportRequest(A, (report_of(ref, held, 1),)))
+        reply = reporting.write_reports(tx, ReportRequest(A, (report_of(ref, held, 1),)))
         fenced.set()
         go.wait(20)
         tx.after_commit(lambda: order.append("report"))

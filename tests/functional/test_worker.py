@@ -163,7 +163,8 @@ class Shaky(LocalEngine):
 @pytest.fixture
 def engine(tmp_path):
     store = new_store(url=f"sqlite:///{tmp_path / 'obsvc.sqlite'}", clock=SystemClock())
-    service = EngineService(store, EngineSettings(job_lease=2.0, job_retry_initial=0.1))
+    store.settings = EngineSettings(job_lease=2.0, job_retry_initial=0.1)
+    service = EngineService(store)
     yield Shaky(service)
     service.shutdown()
 

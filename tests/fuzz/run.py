@@ -24,7 +24,7 @@ from obsvc.catalog import load
 from obsvc.engine_client.reports import DEAD_LETTER_BODY_MAX, DeadLetter
 from obsvc.exceptions import UndecodableMessage
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import BusListener
+from obsvc.listeners.listener import BusListener, Receiver
 from obsvc.listeners.redact import EXCERPT
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging.consumer import consume
@@ -117,8 +117,9 @@ class Fuzz(logging.Handler):
         self._taken: collections.Counter[str] = collections.Counter()
         self._encode = msgspec.json.Encoder().encode
         self._listener = BusListener(
-            BusSettings("fuzz", "amqp://nobody:nothing@127.0.0.1:1//"), "fuzz", self._decoder, self._sink,
-            on_gap=lambda bus, reason: None, bury=self._buried, skip_reason=self._skip_reason,
+            BusSettings("fuzz", "amqp://nobody:nothing@127.0.0.1:1//"), "fuzz", self._decoder,
+            Receiver(self._sink, on_gap=lambda bus, reason: None, store_dead_letter=self._buried,
+                     skip_reason=self._skip_reason),
         )
         self._connection = _Connection()
         self._consumer = consume(self._connection, "fuzz", self._listener._arrived, WINDOW)

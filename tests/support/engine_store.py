@@ -10,14 +10,18 @@ from obsvc import metrics
 from obsvc.engine.database import bootstrap
 from obsvc.engine.database.store import Store
 from obsvc.engine.schema.all import metadata
+from obsvc.engine.settings import EngineSettings
 from obsvc.process.clock import ManualClock
 
 IN_MEMORY = "sqlite://"
 
 
-def new_store(*, partitions: int = 8, clock: ManualClock | None = None, url: str = IN_MEMORY) -> Store:
+def new_store(
+    *, partitions: int = 8, clock: ManualClock | None = None, url: str = IN_MEMORY,
+    settings: EngineSettings | None = None,
+) -> Store:
     """An empty store of ``partitions`` partitions."""
-    store = Store(url, clock=clock or ManualClock())
+    store = Store(url, clock=clock or ManualClock(), settings=settings)
     if url == IN_MEMORY:
         _share_compiled_statements(store.engine)
         with store.engine.connect() as connection:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from obsvc.engine.service import EngineService
-from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.carrier import Carrier
 from obsvc.engine_client.contract import Operation
 from obsvc.engine_client.local import LocalEngine
@@ -143,7 +142,7 @@ class Cluster:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = new_store(partitions=PARTITIONS, clock=self.clock)
-        self.service = EngineService(self.store, EngineSettings())
+        self.service = EngineService(self.store)
         self.group: set[MemberId] = set()
         self.nodes: list[Node] = []
 

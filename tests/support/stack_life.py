@@ -51,8 +51,9 @@ class Life:
         self.store = store or new_store(clock=ManualClock())
         self.clock = self.store.clock
         self.settings = dataclasses.replace(EngineSettings(), **settings)
+        self.store.settings = self.settings
         self.store.emitting = True
-        self.service = EngineService(self.store, self.settings, plugins=self)
+        self.service = EngineService(self.store, plugins=self)
         for name in OPERATIONS:
             setattr(self, name, getattr(self.service, name))
         self.sequence = itertools.count(1)
@@ -101,7 +102,7 @@ class Life:
             settled=condition is not Condition.PENDING, fetched_at=self.clock.time(), **more)
         where = partition(ref, self.store.partitions)
         report = Report(ref, where, Generation(1), sequence, snapshot, Cause.NOTIFIED, mark)
-        reply = self.store.run(lambda tx: reporting.report(tx, ReportRequest(MEMBER, (report,))))
+        reply = self.store.run(lambda tx: reporting.write_reports(tx, ReportRequest(MEMBER, (report,))))
         return reply.outcomes[0].verdict
 
     def run_due(self) -> int:

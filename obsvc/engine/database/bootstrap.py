@@ -15,12 +15,12 @@ def fill(connection: sa.Connection, *, partitions: int, now: float) -> bool:
 
     Raises ConfigError where the database was made with another number of partitions.
     """
-    found = connection.execute(sa.select(core.deployment)).one_or_none()
-    if found is not None:
-        if found.partitions != partitions:
+    deployment = connection.execute(sa.select(core.deployment)).one_or_none()
+    if deployment is not None:
+        if deployment.partitions != partitions:
             raise ConfigError(
-                f"this database was made with {found.partitions} partitions, {partitions} were asked for: the number "
-                "is fixed for the life of a database; leave --partitions out or make a new database"
+                f"this database was made with {deployment.partitions} partitions, {partitions} were asked for: the "
+                "number is fixed for the life of a database; leave --partitions out or make a new database"
             )
         return False
     connection.execute(

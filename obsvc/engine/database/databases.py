@@ -100,8 +100,8 @@ def shown(url: str | sa.URL) -> str:
     return without_secrets(url if isinstance(url, str) else url.render_as_string(hide_password=True))
 
 
-def _unusable(url: str, found: object) -> str:
-    reason = one_line(found) if not isinstance(found, sa.exc.ArgumentError) else "no database URL"
+def _unusable(url: str, cause: object) -> str:
+    reason = one_line(cause) if not isinstance(cause, sa.exc.ArgumentError) else "no database URL"
     return f"[database] url: expected {FORMS}, got {shown(url)} ({reason})"
 
 

@@ -26,9 +26,9 @@ def alembic_config() -> Config:
 def head() -> str:
     """The newest revision that this code has."""
     if not _heads:
-        found = ScriptDirectory.from_config(alembic_config()).get_current_head()
-        assert found is not None
-        _heads["head"] = found
+        newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+        assert newest is not None
+        _heads["head"] = newest
     return _heads["head"]
 
 
@@ -39,21 +39,21 @@ def check_schema(store: Store) -> None:
     if path is not None and not path.exists():  # connecting would make an empty file
         raise ConfigError(f"there is no database {path} yet: run 'obsvc db upgrade'")
     try:
-        found = store.read(_version)
+        present = store.read(_version)
     except ConfigError:
-        found = None
-    if found == head():
+        present = None
+    if present == head():
         store.deployment()
         return
-    if found is None:
+    if present is None:
         raise ConfigError(f"the database {shown(store.url)} has no schema of obsvc yet: run 'obsvc db upgrade'")
     known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
-    if found in known:
+    if present in known:
         raise ConfigError(
-            f"the database {shown(store.url)} has schema {found}, this version needs {head()}: run 'obsvc db upgrade'"
+            f"the database {shown(store.url)} has schema {present}, this version needs {head()}: run 'obsvc db upgrade'"
         )
     raise ConfigError(
-        f"the database {shown(store.url)} has schema {found}, which this version of obsvc (schema {head()}) does not "
+        f"the database {shown(store.url)} has schema {present}, which this version of obsvc (schema {head()}) does not "
         "know: a newer obsvc has upgraded it; upgrade obsvc on this host"
     )
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from oslo_config import cfg
 
 from obsvc import metrics
 from obsvc.engine.database.databases import READ_ONLY, FailureKind, classify, make_engine, shown
@@ -186,6 +187,17 @@ class Store:
         self._reader = self._writer if in_memory else contextlib.nullcontext()
         self._deployment: Deployment | None = None
 
+    @classmethod
+    def from_conf(cls, conf: cfg.ConfigOpts, *, pool_size: int | None = None) -> Store:
+        """The store that ``conf`` describes; raises ConfigError for a wrong URL, connects to nothing yet.
+
+        pool_size: connections of this process; those of ``[database]`` unless given.
+        """
+        return cls(
+            conf.database.url, pool_size=pool_size or conf.database.pool_size, max_retries=conf.database.max_retries,
+            settings=EngineSettings.from_conf(conf), emitting=bool(conf.emit.url),
+        )
+
     def on_commit(self, listener: Callable[[frozenset[str]], None]) -> None:
         """Call ``listener(counters)`` after each commit of this process that touched any."""
         self._on_commit.append(listener)
@@ -225,9 +237,9 @@ class Store:
         """The present value of every change counter, the feed's version among them."""
 
         def read(tx: Transaction) -> dict[str, int]:
-            found = {row.name: row.value for row in tx.execute(sa.select(core.change_counter))}
-            found["feed"] = tx.feed_version()
-            return found
+            values = {row.name: row.value for row in tx.execute(sa.select(core.change_counter))}
+            values["feed"] = tx.feed_version()
+            return values
 
         return self.read(read)
 

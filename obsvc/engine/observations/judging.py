@@ -150,7 +150,8 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
     touched = tuple([evaluate(watch, known, report) for watch in watches])
     differs, changed = differences(known.snapshot, report.snapshot)
     if not differs and not any(
-        one.before_status is not one.after_status or one.standing is GoalProgress.FAILED for one in touched
+        observation.before_status is not observation.after_status or observation.standing is GoalProgress.FAILED
+        for observation in touched
     ):
         return Judgement(Verdict.UNCHANGED)
     draft = DeltaDraft(
@@ -162,7 +163,7 @@ def judge(report: Report, known: Known | None, watches: Iterable[Watch], *, gran
 
 
 def _weightiest(touched: Iterable[TouchedObservation]) -> GoalProgress:
-    return max((one.standing for one in touched), key=_WEIGHT.index, default=GoalProgress.NONE)
+    return max((observation.standing for observation in touched), key=_WEIGHT.index, default=GoalProgress.NONE)
 
 
 def _project(known: Known, after: Snapshot) -> str | None:

@@ -17,7 +17,7 @@ class ReportOperations:
     def report(self, request: reports.ReportRequest) -> reports.ReportReply:
         if not request.reports:
             return reports.ReportReply(())
-        return self._store.run(lambda tx: reporting.report(tx, request))
+        return self._store.run(lambda tx: reporting.write_reports(tx, request))
 
     def mark(self, request: reports.MarkRequest) -> reports.MarkReply:
         marks = self._store.run(lambda tx: watches.mark(tx, request.refs, request.reason))

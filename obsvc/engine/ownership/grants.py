@@ -53,10 +53,24 @@ class Decision(enum.Enum):
     ASK = "ask"  #: a live owner is asked to hand over
 
 
+class Why(enum.StrEnum):
+    """What a decision rests on; of grants it is stored, and the reason of ``obsvc_grants_total``."""
+
+    REPEATED = "repeated"  #: no new grant
+    VACANT = "vacant"
+    RESTARTED = "restarted"  #: an earlier start of the claimant had it
+    SAME_MEMBER = "same_member"  #: the claimant has it and claims anew: it does not know of its grant
+    VANISHED = "vanished"  #: the claimant says that the owner has left the group
+    SILENT = "silent"  #: the owner has not beaten for ``member_timeout``, or has said goodbye
+    FORCED = "forced"  #: asked for longer than ``drain_timeout``
+    PLANNED = "planned"  #: no grant yet: the owner is asked
+    RELEASED = "released"  #: nobody has the partition since
+
+
 def decide(
     holding: Holding, member: MemberId, claim_id: str, reason: ClaimReason, *, now: float, settings: EngineSettings
-) -> tuple[Decision, str]:
-    """What comes of one claim, and why in a word.
+) -> tuple[Decision, Why]:
+    """What comes of one claim, and why.
 
     At once: a partition without an owner, of an owner that the claimant calls vanished, of one that is silent or
     has left, or of an earlier start of the claimant itself.  Otherwise the owner lives and is asked, and it is
@@ -64,21 +78,21 @@ def decide(
     """
     owner = holding.owner
     if owner == member and holding.claim_id == claim_id:
-        return Decision.REPEAT, "repeated"
+        return Decision.REPEAT, Why.REPEATED
     if owner is None:
-        return Decision.GRANT, "vacant"
+        return Decision.GRANT, Why.VACANT
     if owner.name == member.name:
-        return Decision.GRANT, "same_member" if owner == member else "restarted"
+        return Decision.GRANT, Why.SAME_MEMBER if owner == member else Why.RESTARTED
     if reason is ClaimReason.VANISHED:
-        return Decision.GRANT, "vanished"
+        return Decision.GRANT, Why.VANISHED
     if not holding.owner_alive:
-        return Decision.GRANT, "silent"
+        return Decision.GRANT, Why.SILENT
     asked_at = asked_since(holding.asked_at, holding.asked_again_at, now=now, settings=settings)
     if asked_at is not None and now - asked_at >= settings.drain_timeout:
-        return Decision.GRANT, "forced"
+        return Decision.GRANT, Why.FORCED
     if settings.drain_timeout == 0:
-        return Decision.GRANT, "forced"
-    return Decision.ASK, "planned"
+        return Decision.GRANT, Why.FORCED
+    return Decision.ASK, Why.PLANNED
 
 
 def asked_since(
@@ -234,12 +248,12 @@ def _note(member: MemberId, granted: list[dict[str, Any]], asked: list[dict[str,
 
 
 def _granted(
-    row: PartitionRow, request: ClaimRequest, last: LastBeat | None, why: str, now: float
+    row: PartitionRow, request: ClaimRequest, last: LastBeat | None, why: Why, now: float
 ) -> dict[str, Any]:
     owner = owner_of(row)
     new = {
         "partition_id": row.partition_id, "generation": row.generation + 1, "owner_name": request.member.name,
-        "owner_incarnation": request.member.incarnation, "claim_id": request.claim_id, "since": now, "why": why,
+        "owner_incarnation": request.member.incarnation, "claim_id": request.claim_id, "since": now, "why": why.value,
         "asked_by": None, "asked_at": None, "asked_again_at": None,
     }
     if owner is None:  # what its release (or nobody) left
@@ -329,7 +343,7 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
         if holds(row, request.member, generation):
             vacant = {
                 "partition_id": number, "owner_name": None, "owner_incarnation": None, "claim_id": None,
-                "since": None, "why": "released",
+                "since": None, "why": Why.RELEASED.value,
             }
             released.append(number)
             if number in untaken:  # what the grant said of the owner before stays for the next one

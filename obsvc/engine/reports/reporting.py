@@ -70,40 +70,35 @@ class _Ref(msgspec.Struct):
     met: list[StoredWatch] = []
 
 
-def report(tx: Transaction, request: ReportRequest) -> ReportReply:
+def write_reports(tx: Transaction, request: ReportRequest) -> ReportReply:
     """Judge and write a batch; one outcome for each report, in order."""
-    partitions, member = tx.partitions, str(request.member)
-    for one in request.reports:
-        if one.partition != partition(one.ref, partitions):
-            raise InvalidInput(
-                f"expected partition {partition(one.ref, partitions)} for {one.ref}, got {one.partition}: the "
-                f"member must compute with {partitions} partitions"
-            )
-    parts = tx.lock_partitions(one.partition for one in request.reports)
-    keys = [core.ref_key(one.ref) for one in request.reports]
+    _check_partitions(request, tx.partitions)
+    member = str(request.member)
+    parts = tx.lock_partitions(report.partition for report in request.reports)
+    keys = [core.ref_key(report.ref) for report in request.reports]
     refs = _read(tx, keys)
     selection = _Selected(tx, request.reports, keys, refs)
     drafts: list[DeltaDraft] = []
     judged: list[tuple[Judgement, _Ref | None, int | None]] = []
     refused: list[tuple[Fence, int, Refusal]] = []
     fence: dict[tuple[int, int], Refusal | None] = {}  # of each partition and generation: the same for all its refs
-    for key, one in zip(keys, request.reports, strict=True):
+    for key, report in zip(keys, request.reports, strict=True):
         ref = refs.get(key)
-        row = parts[one.partition]
-        held = one.partition, one.generation
-        why = fence[held] if held in fence else fence.setdefault(held, refusal(row, request.member, one.generation))
+        row = parts[report.partition]
+        held = report.partition, report.generation
+        why = fence[held] if held in fence else fence.setdefault(held, refusal(row, request.member, report.generation))
         if why is not None:
-            refused.append((row, one.generation, why))
+            refused.append((row, report.generation, why))
         if ref is not None:
-            one = _carried(one, ref.known.snapshot)
-        known, watches_of_ref = (ref.known, ref.watches) if ref is not None else (None, ())
-        judgement = judge(one, known, watches_of_ref, granted=why is None, member=member)
-        if ref is not None and ref.selected and selection.ends(ref, one, judgement):
+            report = _carried(report, ref.known.snapshot)
+        known, waiting_for = (ref.known, ref.watches) if ref is not None else (None, ())
+        judgement = judge(report, known, waiting_for, granted=why is None, member=member)
+        if ref is not None and ref.selected and selection.ends(ref, report, judgement):
             del refs[key]  # nothing is written of it but that it is gone
-            if not gone(one.snapshot) or ref.known.snapshot is None:
+            if not gone(report.snapshot) or ref.known.snapshot is None:
                 judgement, ref = Judgement(Verdict.NOT_OBSERVED), None
         if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
-            _note(ref, one, judgement, newest_mark=row.observation_version, draft=len(drafts))
+            _note(ref, report, judgement, newest_mark=row.observation_version, draft=len(drafts))
             if judgement.draft is not None:
                 drafts.append(judgement.draft)
         judged.append((judgement, ref, ref.draft if ref else None))
@@ -114,6 +109,17 @@ def report(tx: Transaction, request: ReportRequest) -> ReportReply:
     return ReportReply(tuple(_outcome(judgement, ref, draft, first) for judgement, ref, draft in judged))
 
 
+def _check_partitions(request: ReportRequest, partitions: int) -> None:
+    """Raise InvalidInput for a report whose member computes with another number of partitions."""
+    for report in request.reports:
+        expected = partition(report.ref, partitions)
+        if report.partition != expected:
+            raise InvalidInput(
+                f"expected partition {expected} for {report.ref}, got {report.partition}: the member must compute "
+                f"with {partitions} partitions"
+            )
+
+
 class _Selected:
     """What of a batch is observed for selectors, and which of those observations end with it."""
 
@@ -122,16 +128,16 @@ class _Selected:
     ) -> None:
         self.leaving: list[str] = []
         self._projects = selected.projects_of(tx, {
-            (one.ref.region, one.ref.resource_type) for one, key in zip(reports, keys, strict=True)
+            (report.ref.region, report.ref.resource_type) for report, key in zip(reports, keys, strict=True)
             if key in refs and refs[key].selected})
 
-    def ends(self, ref: _Ref, one: Report, judgement: Judgement) -> bool:
+    def ends(self, ref: _Ref, report: Report, judgement: Judgement) -> bool:
         """Take it in where no selector wants the ref any more: it is gone, or another project's.  Whether nobody
         else observes it either."""
         if judgement.repeated or judgement.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             return False
-        projects = self._projects[one.ref.region, one.ref.resource_type]
-        if not gone(one.snapshot) and projects.select(one.snapshot.project_id):
+        projects = self._projects[report.ref.region, report.ref.resource_type]
+        if not gone(report.snapshot) and projects.select(report.snapshot.project_id):
             return False
         self.leaving += [watch.observation_id for watch in ref.watches if watch.selected]
         return all(watch.selected for watch in ref.watches)
@@ -148,14 +154,14 @@ def _tell(
             (draft.ref.resource_type, draft.standing) for draft in drafts).items():
         metrics.DELTAS.labels(resource_type=kind, standing=standing.value).inc(count)
     note_refused("report", request.member, refused)
-    for one, judgement in zip(request.reports, judged, strict=True):
+    for report, judgement in zip(request.reports, judged, strict=True):
         if judgement.repeated:
             metrics.REPEATED.inc()
-            LOG.debug("%s: report %d of %s was in already", one.ref, one.sequence, request.member)
+            LOG.debug("%s: report %d of %s was in already", report.ref, report.sequence, request.member)
         elif judgement.verdict is Verdict.SUPERSEDED:
             metrics.REFUSED.labels(operation="report", reason=judgement.verdict.value).inc()
             LOG.info("%s: report %d of %s (partition %d, generation %d) is refused: a later look is in",
-                     one.ref, one.sequence, request.member, one.partition, one.generation)
+                     report.ref, report.sequence, request.member, report.partition, report.generation)
 
 
 def _read(tx: Transaction, keys: Sequence[str]) -> dict[str, _Ref]:
@@ -166,25 +172,25 @@ def _read(tx: Transaction, keys: Sequence[str]) -> dict[str, _Ref]:
             for key, (known, version, mark) in stored.items()}
 
 
-def _carried(one: Report, before: Snapshot | None) -> Report:
+def _carried(report: Report, before: Snapshot | None) -> Report:
     """What is gone keeps the project and the name that it had: an answer of 404 names neither."""
-    after = one.snapshot
+    after = report.snapshot
     if before is None or not gone(after):
-        return one
+        return report
     after = msgspec.structs.replace(
         after, project_id=after.project_id or before.project_id, name=after.name or before.name
     )
-    return msgspec.structs.replace(one, snapshot=after)
+    return msgspec.structs.replace(report, snapshot=after)
 
 
-def _note(ref: _Ref, one: Report, judgement: Judgement, *, newest_mark: int, draft: int) -> None:
+def _note(ref: _Ref, report: Report, judgement: Judgement, *, newest_mark: int, draft: int) -> None:
     """Take a report that will be written into the ref's state, for the next one of the same batch."""
-    looked = max(ref.known.looked, min(one.mark or 0, newest_mark))
-    if ref.mark is not None and one.mark is not None and ref.mark <= one.mark:
+    looked = max(ref.known.looked, min(report.mark or 0, newest_mark))
+    if ref.mark is not None and report.mark is not None and ref.mark <= report.mark:
         ref.mark = None
     ref.draft = draft if judgement.draft is not None else None
-    ref.known = Known(one.generation, one.sequence, one.snapshot, judgement.verdict, None, looked)
-    ref.written = one
+    ref.known = Known(report.generation, report.sequence, report.snapshot, judgement.verdict, None, looked)
+    ref.written = report
     if judgement.draft is not None:
         for index, touched in enumerate(judgement.draft.observations):  # one for each watch, in their order
             if touched.before_status is not touched.after_status:
@@ -267,7 +273,7 @@ def _delta_row(draft: DeltaDraft, version: int, now: float) -> tuple[Any, ...]:
 
 
 def _stack_of(draft: DeltaDraft) -> str | None:
-    return next((one.stack_id for one in draft.observations if one.stack_id), None)
+    return next((observation.stack_id for observation in draft.observations if observation.stack_id), None)
 
 
 def _outcome(judgement: Judgement, ref: _Ref | None, draft: int | None, first: int) -> ReportOutcome:

@@ -5,13 +5,15 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from obsvc.engine_client import duties
 from obsvc.engine_client import observations as obs
 from obsvc.engine_client import ownership as own
 from obsvc.engine_client.conformance.kit import Actor, Checks, expect
 from obsvc.engine_client.contract import Empty, Engine
 from obsvc.engine_client.reports import Verdict
-from obsvc.model import Condition, Generation, Ref, Snapshot, partition_of_id
+from obsvc.model import Condition, Generation, PartitionId, Ref, Snapshot, partition_of_id
 
 CHECKS = Checks()
 
@@ -38,7 +40,7 @@ class _Leader:
         self.take()
 
     @property
-    def number(self) -> int:
+    def number(self) -> PartitionId:
         return partition_of_id(self.name, self.actor.info.partitions)
 
     def take(self) -> None:
@@ -52,16 +54,19 @@ class _Leader:
             duties.DutyBegin(self.actor.member, self.name, self.generation, self.run_id, (TYPE,)))
 
     def sweep(self, items: Sequence[duties.SweepItem] = (), **more: Any) -> duties.SweepReply:
-        fields = {"generation": self.generation, "run_id": self.run_id, "listed_at": LATER} | more
-        return self.engine.sweep(duties.SweepBatch(
-            member=self.actor.member, name=self.name, resource_type=TYPE, items=tuple(items), **fields))
+        """One batch of the run; ``more``: fields of it that are to be others."""
+        batch = duties.SweepBatch(
+            self.actor.member, self.name, self.generation, self.run_id, TYPE, tuple(items), listed_at=LATER)
+        return self.engine.sweep(msgspec.structs.replace(batch, **more))
 
     def end(self, **more: Any) -> duties.DutyEnded:
-        fields = {"generation": self.generation, "run_id": self.run_id, "next_in": 60.0, "interval": 60.0} | more
-        return self.engine.end_duty(duties.DutyEnd(member=self.actor.member, name=self.name, **fields))
+        """The end of the run; ``more``: fields of it that are to be others."""
+        end = duties.DutyEnd(
+            self.actor.member, self.name, self.generation, self.run_id, next_in=60.0, interval=60.0)
+        return self.engine.end_duty(msgspec.structs.replace(end, **more))
 
     def record(self) -> duties.DutyRecord:
-        return next(one for one in self.engine.duties(Empty()).duties if one.name == self.name)
+        return next(record for record in self.engine.duties(Empty()).duties if record.name == self.name)
 
     def observed(self, snapshot: Snapshot | None = ACTIVE) -> Ref:
         """A new ref that is observed, its owner having reported ``snapshot`` and so cleared its first mark."""
@@ -122,7 +127,7 @@ def a_run_is_told_the_cursor_and_what_is_observed(engine: Engine) -> None:
     record = leader.record()
     expect("running, result", (None, {"pages": 1}), (record.running_since, record.result))
     expect("last run", begun.began_at, record.last_run_at)
-    expect("the next run", 60.0, record.next_run_at - record.last_ended_at)
+    expect("the next run", 60.0, (record.next_run_at or 0.0) - (record.last_ended_at or 0.0))
     expect("the cursor", "one", leader.begin().cursor)
 
 

@@ -28,14 +28,14 @@ class NonConformant(AssertionError):
     """An engine did not do what the contract says."""
 
 
-def expect(what: str, expected: Any, came: Any) -> None:
+def expect(what: str, expected: object, came: object) -> None:
     if expected != came:
         raise NonConformant(f"{what}: expected {expected!r}, got {came!r}")
 
 
-def expect_error(what: str, cls: type[ObsvcError], do: Callable[[], Any]) -> None:
+def expect_error(what: str, cls: type[ObsvcError], do: Callable[[], object]) -> None:
     try:
-        came: Any = do()
+        came = do()
     except ObsvcError as error:
         expect(what, cls, type(error))
         return
@@ -86,18 +86,20 @@ class Actor:
         if sequence is None:
             self.sequence += 1
             sequence = self.sequence
-        one = reports.Report(ref, self.partition(ref), generation, sequence, snapshot, Cause.NOTIFIED, mark)
-        [outcome] = self.engine.report(reports.ReportRequest(self.member, (one,))).outcomes
+        report = reports.Report(ref, self.partition(ref), generation, sequence, snapshot, Cause.NOTIFIED, mark)
+        [outcome] = self.engine.report(reports.ReportRequest(self.member, (report,))).outcomes
         return outcome
 
-    def list(self, *held: tuple[PartitionId, Generation], limit: int = 1000) -> tuple[dict[Ref, Any], dict[int, int]]:
+    def list(
+        self, *held: tuple[PartitionId, Generation], limit: int = 1000
+    ) -> tuple[dict[Ref, own.ObservedRef], dict[PartitionId, int]]:
         """All pages of ``observed``: refs, and the version of each complete partition."""
-        refs: dict[Ref, Any] = {}
-        complete: dict[int, int] = {}
+        refs: dict[Ref, own.ObservedRef] = {}
+        complete: dict[PartitionId, int] = {}
         after = None
         while True:
             page = self.engine.observed(own.ObservedRequest(self.member, held, after=after, limit=limit))
-            refs.update({one.ref: one for one in page.refs})
+            refs.update({observed.ref: observed for observed in page.refs})
             complete.update(dict(page.complete))
             after = page.next
             if after is None:
@@ -121,6 +123,11 @@ def ref_in(number: PartitionId, partitions: int) -> Ref:
 def start(engine: Engine, ref: Ref, goal: Condition | None = None) -> obs.Observation:
     [observation] = engine.start(obs.StartRequest((obs.StartItem(ref, goal=goal),))).observations
     return observation
+
+
+def status_of(resource: obs.Resource) -> str | None:
+    """The status in the service's own words, as the engine knows it."""
+    return None if resource.snapshot is None else resource.snapshot.status
 
 
 def snapshot(status: str = "ACTIVE", condition: Condition = Condition.ACTIVE) -> Snapshot:

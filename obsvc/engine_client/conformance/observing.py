@@ -4,6 +4,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import msgspec
+
 from obsvc.engine_client import observations as obs
 from obsvc.engine_client.conformance.kit import ACTIVE, BUILD, Actor, Checks, expect, expect_error, new_ref, start
 from obsvc.engine_client.contract import Engine
@@ -103,10 +105,10 @@ def changes_and_resources_are_found_by_label(engine: Engine) -> None:
 
     def found(**filters: Any) -> tuple[list[int], list[Ref]]:
         page = engine.changes(obs.ChangesRequest(since=since, **filters))
-        expect("it moves on", True, versions[3] <= page.next <= versions[4])
+        expect("it moves on", True, (versions[3] or 0) <= page.next <= (versions[4] or 0))
         filters.pop("limit", 0)
         listed = engine.list_resources(obs.ResourcesRequest(since=since, **filters)).resources
-        return [each.version for each in page.deltas], [each.ref for each in listed]
+        return [delta.version for delta in page.deltas], [resource.ref for resource in listed]
 
     expect("with the label", ([versions[3]], [one]), found(label=("of", value)))
     expect("behind pages without it", ([versions[3]], [one]), found(label=("of", value), limit=1))
@@ -126,17 +128,18 @@ def resources_are_listed_once_over_pages_with_the_version_to_follow_from(engine:
     since = end_of_feed(engine)
     for ref in refs[:4]:
         actor.report(ref, actor.take(ref).generation, ACTIVE)
-    found, marker, pages = [], None, 0
+    listed: list[Ref] = []
+    marker, pages = None, 0
     while pages == 0 or marker is not None:
         page = engine.list_resources(obs.ResourcesRequest(region="conformance", since=since, marker=marker, limit=3))
-        found += [one.ref for one in page.resources]
+        listed += [resource.ref for resource in page.resources]
         marker, pages = page.marker, pages + 1
-    expect("changed since", refs[:4], sorted(found))
+    expect("changed since", refs[:4], sorted(listed))
     expect("the feed's version", end_of_feed(engine), page.version)
     for name, value, count in (("project_id", "conformance", 1), ("project_id", "other", 0),
                                ("condition", Condition.ACTIVE, 1), ("condition", Condition.ERROR, 0),
                                ("stack_id", "other", 0), ("resource_type", "network.port", 0)):
-        request = obs.ResourcesRequest(resource_id=refs[0].resource_id, **{name: value})
+        request = msgspec.structs.replace(obs.ResourcesRequest(resource_id=refs[0].resource_id), **{name: value})
         expect(f"{name} {value}", count, len(engine.list_resources(request).resources))
     [unseen] = engine.list_resources(obs.ResourcesRequest(resource_id=refs[4].resource_id)).resources
     expect("not looked at yet", (refs[4], None, 0), (unseen.ref, unseen.snapshot, unseen.version))
@@ -146,6 +149,7 @@ def resources_are_listed_once_over_pages_with_the_version_to_follow_from(engine:
 def what_is_not_there_is_not_found(engine: Engine) -> None:
     ref = new_ref()
     start(engine, ref)
-    found = engine.read_resources(obs.ReadRequest((ref, new_ref(), ref))).resources
-    expect("those of them that are observed", [(ref, 1)], [(each.ref, each.observations) for each in found])
+    resources = engine.read_resources(obs.ReadRequest((ref, new_ref(), ref))).resources
+    expect("those of them that are observed", [(ref, 1)],
+           [(resource.ref, resource.observations) for resource in resources])
     expect_error("an unknown ref", NotFound, lambda: engine.read_resource(obs.ResourceRequest(new_ref())))

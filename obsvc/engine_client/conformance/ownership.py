@@ -12,7 +12,7 @@ from obsvc.engine_client.conformance.kit import Actor, Checks, expect, expect_er
 from obsvc.engine_client.contract import CONTRACT_VERSION, CONTRACT_VERSION_MIN, Empty, Engine
 from obsvc.engine_client.ownership import ClaimReason
 from obsvc.exceptions import NotFound
-from obsvc.model import Condition, PartitionId
+from obsvc.model import Condition, Generation, PartitionId
 
 CHECKS = Checks()
 
@@ -106,7 +106,8 @@ def a_release_is_compare_and_swap_and_may_be_repeated(engine: Engine) -> None:
     ref = new_ref()
     actor = Actor(engine)
     grant = actor.take(ref)
-    expect("an older generation", (grant.partition,), actor.release(grant.partition, grant.generation - 1).not_held)
+    older = Generation(grant.generation - 1)
+    expect("an older generation", (grant.partition,), actor.release(grant.partition, older).not_held)
     expect("still granted", ((grant.partition, grant.generation),), actor.beat().granted)
     for _ in range(2):
         expect("released", (grant.partition,), actor.release(grant.partition, grant.generation).released)
@@ -151,7 +152,8 @@ def a_follower_sees_starts_marks_stops_and_losses(engine: Engine) -> None:
     def step(what: str) -> own.PartitionChanges:
         nonlocal version
         reply = actor.follow(grant.partition, grant.generation, version, wait=5.0)
-        expect(f"partitions that changed by a {what}", [grant.partition], [one.partition for one in reply.changes])
+        expect(f"partitions that changed by a {what}", [grant.partition],
+               [changes.partition for changes in reply.changes])
         [changes] = reply.changes
         expect(f"the version rose by a {what}", True, changes.version > version)
         version = changes.version
@@ -184,9 +186,9 @@ def a_trail_is_told_by_the_owner_that_is_asked_and_by_nobody_else(engine: Engine
     asker = threading.Thread(target=lambda: told.append(engine.trail(trails.TrailRequest(ref, wait=5.0))))
     asker.start()
     while asker.is_alive():
-        for generation, one in ((grant.generation - 1, msgspec.structs.replace(trail, why="old")),
-                                (grant.generation, trail)):
-            engine.tell_trails(trails.TellTrailsRequest(actor.member, (trails.ToldTrail(ref, generation, one),)))
+        for generation, answer in ((Generation(grant.generation - 1), msgspec.structs.replace(trail, why="old")),
+                                   (grant.generation, trail)):
+            engine.tell_trails(trails.TellTrailsRequest(actor.member, (trails.ToldTrail(ref, generation, answer),)))
         asker.join(0.05)
     expect("the trail", [trails.TrailReply(trail, actor.member)], told)
     expect_error("of what nobody observes", NotFound, lambda: engine.trail(trails.TrailRequest(new_ref(), wait=0.0)))
@@ -199,8 +201,8 @@ def grants_and_beats_can_be_read_by_everyone(engine: Engine) -> None:
     grant = actor.take(ref)
     [record] = engine.partitions(obs.PartitionsRequest((grant.partition,))).partitions
     expect("owner, generation", (actor.member, grant.generation), (record.owner, record.generation))
-    found = {one.beat.member: one for one in engine.members(Empty()).members}
-    expect("alive, granted", (True, 1), (found[actor.member].alive, found[actor.member].granted))
+    records = {record.beat.member: record for record in engine.members(Empty()).members}
+    expect("alive, granted", (True, 1), (records[actor.member].alive, records[actor.member].granted))
     actor.beat(state=own.MemberState.LEFT)
-    found = {one.beat.member: one for one in engine.members(Empty()).members}
-    expect("alive after its goodbye", False, found[actor.member].alive)
+    records = {record.beat.member: record for record in engine.members(Empty()).members}
+    expect("alive after its goodbye", False, records[actor.member].alive)

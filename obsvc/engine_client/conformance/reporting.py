@@ -4,7 +4,17 @@ from __future__ import annotations
 from obsvc.engine_client import observations as obs
 from obsvc.engine_client import ownership as own
 from obsvc.engine_client import reports
-from obsvc.engine_client.conformance.kit import ACTIVE, BUILD, Actor, Checks, expect, expect_error, new_ref, start
+from obsvc.engine_client.conformance.kit import (
+    ACTIVE,
+    BUILD,
+    Actor,
+    Checks,
+    expect,
+    expect_error,
+    new_ref,
+    start,
+    status_of,
+)
 from obsvc.engine_client.contract import Engine
 from obsvc.engine_client.ownership import ClaimReason
 from obsvc.exceptions import InvalidInput
@@ -28,7 +38,7 @@ def a_report_under_an_old_generation_writes_nothing(engine: Engine) -> None:
     expect("the old one again", reports.Verdict.STALE_GENERATION,
            stale.report(ref, old.generation, BUILD, sequence=99).verdict)
     known = engine.read_resource(obs.ResourceRequest(ref))
-    expect("what is known", ("ACTIVE", new.generation), (known.snapshot.status, known.generation))
+    expect("what is known", ("ACTIVE", new.generation), (status_of(known), known.generation))
 
 
 @CHECKS
@@ -47,7 +57,8 @@ def a_batch_is_judged_item_by_item_in_order(engine: Engine) -> None:
     other = Actor(engine)
     other.take(not_held)
     outcomes = engine.report(reports.ReportRequest(actor.member, batch)).outcomes
-    expect("verdicts", [reports.Verdict.STALE_GENERATION, reports.Verdict.ACCEPTED], [one.verdict for one in outcomes])
+    expect("verdicts", [reports.Verdict.STALE_GENERATION, reports.Verdict.ACCEPTED],
+           [outcome.verdict for outcome in outcomes])
 
 
 @CHECKS
@@ -65,7 +76,7 @@ def reports_are_ordered_by_their_sequence_and_an_equal_one_is_the_same_again(eng
     expect("the same state later", reports.Verdict.UNCHANGED,
            actor.report(ref, grant.generation, BUILD, sequence=6).verdict)
     known = engine.read_resource(obs.ResourceRequest(ref))
-    expect("what is known", ("BUILD", first.version), (known.snapshot.status, known.version))
+    expect("what is known", ("BUILD", first.version), (status_of(known), known.version))
     heir = Actor(engine)
     newer = heir.take(ref)
     expect("a low sequence of a higher generation", reports.Verdict.ACCEPTED,
@@ -89,9 +100,9 @@ def a_report_of_a_wrong_partition_is_refused(engine: Engine) -> None:
     actor = Actor(engine)
     grant = actor.take(ref)
     wrong = PartitionId((grant.partition + 1) % actor.info.partitions)
-    one = reports.Report(ref, wrong, grant.generation, 1, ACTIVE, Cause.NOTIFIED)
+    report = reports.Report(ref, wrong, grant.generation, 1, ACTIVE, Cause.NOTIFIED)
     expect_error("a wrong partition", InvalidInput,
-                  lambda: engine.report(reports.ReportRequest(actor.member, (one,))))
+                  lambda: engine.report(reports.ReportRequest(actor.member, (report,))))
     request = own.ClaimRequest(actor.member, "x", (own.PartitionClaim(PartitionId(10**9), ClaimReason.VACANT),))
     expect_error("a partition that is not there", InvalidInput, lambda: engine.claim(request))
 

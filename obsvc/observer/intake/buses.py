@@ -16,7 +16,7 @@ from obsvc.engine_client.reports import DeadLetter
 from obsvc.exceptions import ConfigError
 from obsvc.listeners import settings
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import BusListener
+from obsvc.listeners.listener import BusListener, Receiver
 from obsvc.observer.intake.intake import Intake
 from obsvc.process.clock import Clock
 
@@ -69,10 +69,10 @@ class Buses:
         member_name: names our queues.  Raises ConfigError for a bus that can't be used.
         """
         self._gaps, self._room = gaps, room
+        receiver = Receiver(intake.take, self._gap, dead_letters.bury, self._may_take, intake.skip_reason)
         self._listeners = {
             bus.name: BusListener(
-                bus, member_name, Decoder(catalog, region=bus.region), intake.take, on_gap=self._gap,
-                bury=dead_letters.bury, may_take=self._may_take, clock=self._clock, skip_reason=intake.skip_reason,
+                bus, member_name, Decoder(catalog, region=bus.region), receiver, clock=self._clock,
             )
             for bus in self._settings.values()
         }

@@ -31,9 +31,6 @@ from obsvc.observer.state.mark_requests import MarkRequests
 
 LOG = logging.getLogger(__name__)
 
-#: Verdicts after which the engine's copy is at least as new as what the look saw.
-_SETTLING = frozenset({Verdict.ACCEPTED, Verdict.UNCHANGED, Verdict.SUPERSEDED, Verdict.NOT_OBSERVED})
-
 
 class ReportSink(Protocol):
     """Sends reports (:class:`obsvc.observer.engine_link.reporter.Reporter`)."""
@@ -146,8 +143,7 @@ class LookReports:
             self._refused(task)
             return
         after = self._holdings.reported(task, outcome, snapshot)
-        if outcome.verdict in _SETTLING:
-            self._settle(pending)
+        self._settle(pending)
         if after is None:
             if outcome.verdict is Verdict.NOT_OBSERVED:
                 self._schedule.unobserved([task.ref])
@@ -162,7 +158,8 @@ class LookReports:
             self._schedule.marked(task.ref)
 
     def _settle(self, pending: PendingReport) -> None:
-        """The engine has what was seen: the deliveries that this answers are settled."""
+        """The engine's copy is at least as new as what was seen, whatever the verdict: the deliveries that this answers
+        are settled."""
         ref, began_at = pending.task.ref, pending.fetched.began_at
         if pending.look.cause is Cause.PAYLOAD:
             self._deliveries.payload_reported(ref, pending.look.since)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from obsvc.catalog import load
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import BusListener
+from obsvc.listeners.listener import BusListener, Receiver
 from obsvc.listeners.settings import BusSettings
 from obsvc.messaging import Broker
 from obsvc.messaging.connection import release
@@ -28,8 +28,9 @@ class Heard:
         self.bury_error: Exception | None = None
         self._lock = threading.Lock()
         self.listener = BusListener(
-            bus, member, DECODER, self._sink, on_gap=lambda bus, reason: self.gaps.append(reason),
-            bury=self._bury, may_take=lambda: self.taking,
+            bus, member, DECODER,
+            Receiver(self._sink, on_gap=lambda bus, reason: self.gaps.append(reason), store_dead_letter=self._bury,
+                     may_take=lambda: self.taking),
         )
 
     def _sink(self, notification, delivery):

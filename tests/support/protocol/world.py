@@ -225,8 +225,8 @@ class World:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.engine_clock = EngineClock(self.clock)
-        self.store = new_store(partitions=PARTITIONS, clock=self.engine_clock)
-        self.service = EngineService(self.store, ENGINE)
+        self.store = new_store(partitions=PARTITIONS, clock=self.engine_clock, settings=ENGINE)
+        self.service = EngineService(self.store)
         self.carrier = LocalEngine(self.service)
         self.ledger = Ledger(ENGINE)
         self.truth = dict.fromkeys(REFS, 1)
@@ -294,7 +294,7 @@ class World:
                 generation = one.ownership.held()[PartitionId(number)]
                 report = report_of(Look(ref, generation, 10**9, self.truth[ref] + 1), PartitionId(number))
                 with tx.connection.begin_nested() as undone:
-                    outcome = reporting.report(tx, ReportRequest(one.member, (report,))).outcomes[0]
+                    outcome = reporting.write_reports(tx, ReportRequest(one.member, (report,))).outcomes[0]
                     undone.rollback()
                 if outcome.verdict in WRITTEN:
                     effective.append(one.member)

@@ -20,7 +20,8 @@ from tests.support.engine_store import new_store
 
 @pytest.fixture(scope="module")
 def engine():
-    service = EngineService(new_store(partitions=16, clock=ManualClock()), EngineSettings(poll_interval=0.01))
+    service = EngineService(new_store(
+        partitions=16, clock=ManualClock(), settings=EngineSettings(poll_interval=0.01)))
     yield LocalEngine(service)
     service.shutdown()
 

@@ -95,8 +95,8 @@ def test_the_error_of_a_bug_is_logged_without_what_it_quotes(part, caplog):
         return types.SimpleNamespace(family="unversioned", event_type="x", guessed=False)
 
     made = listener.BusListener(
-        listener.BusSettings("main", "amqp://a:b@127.0.0.1:1//"), "obs", decoder, fail, on_gap=lambda *_: None,
-        bury=lambda _: None,
+        listener.BusSettings("main", "amqp://a:b@127.0.0.1:1//"), "obs", decoder,
+        listener.Receiver(fail, on_gap=lambda *_: None, store_dead_letter=lambda _: None),
     )
     made._arrived(listener.ReceivedMessage(b"x", 1, "nova", "notifications.info"))
     assert ("decoding failed" if part == "decode" else "could not be taken in") in caplog.text

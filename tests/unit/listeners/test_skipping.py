@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from obsvc.catalog import load
 from obsvc.listeners.decode import Decoder
-from obsvc.listeners.listener import BusListener, ReceivedMessage
+from obsvc.listeners.listener import BusListener, ReceivedMessage, Receiver
 from obsvc.listeners.session import STUCK_AFTER, Session
 from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Ledger
@@ -23,8 +23,9 @@ class Listening:
     def __init__(self, skip_reason):
         self.taken = []
         self.listener = BusListener(
-            BUS, "obs", Decoder(load()), lambda notification, delivery: self.taken.append((notification, delivery)),
-            on_gap=lambda *_: None, bury=lambda _: None, skip_reason=skip_reason,
+            BUS, "obs", Decoder(load()),
+            Receiver(lambda notification, delivery: self.taken.append((notification, delivery)),
+                     on_gap=lambda *_: None, store_dead_letter=lambda _: None, skip_reason=skip_reason),
         )
 
     def arrive(self, tag, server, event="compute.instance.update"):

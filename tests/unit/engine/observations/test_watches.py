@@ -38,8 +38,8 @@ class Engine:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.store = new_store(partitions=P, clock=self.clock)
-        self.service = EngineService(self.store, SETTINGS)
+        self.store = new_store(partitions=P, clock=self.clock, settings=SETTINGS)
+        self.service = EngineService(self.store)
         claims = tuple(PartitionClaim(number, ClaimReason.VACANT) for number in range(P))
         self.held = {
             grant.partition: grant.generation for grant in self.service.claim(ClaimRequest(A, "c", claims)).grants

@@ -34,7 +34,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.service = EngineService(new_store(clock=self.clock), SETTINGS)
+        self.service = EngineService(new_store(clock=self.clock, settings=SETTINGS))
 
     def beat(self, member: MemberId, **fields):
         said = {"state": MemberState.ACTIVE, "started_at": 0.0, "partitions": 8, **fields}

@@ -155,7 +155,7 @@ def test_every_graph_ends_and_each_node_is_created_once_in_order_and_deleted_in_
 
 def test_callers_that_wait_are_woken_by_the_commit():
     life = Life()
-    service = EngineService(life.store, life.settings)
+    service = EngineService(life.store)
     with ThreadPoolExecutor(3) as pool:
         job = pool.submit(service.claim_jobs, JobClaimRequest("w", ("Sim::Resource",), wait=30))
         stack = life.create(template(a=[]))

@@ -15,8 +15,9 @@ from obsvc.process.clock import ManualClock
 class Listener:
     """A bus that is consumed when the test says so; heard_since: by the clock on the wall."""
 
-    def __init__(self, bus, member_name, decoder, sink, **named):
-        self.name, self.queue, self.sink, self.named = bus.name, f"{member_name}.{bus.name}", sink, named
+    def __init__(self, bus, member_name, decoder, receiver, **named):
+        self.name, self.queue = bus.name, f"{member_name}.{bus.name}"
+        self.sink, self.named = receiver.take, vars(receiver)
         self.begun = False
         self.heard_since = self.drained_at = self.error = None
 
@@ -95,7 +96,7 @@ def test_each_goes_to_the_intake(member):
     member.buses.start()
     listener = member.listeners["nova"]
     assert (listener.sink, listener.named["skip_reason"]) == ("take", "skip_reason") and listener.begun
-    listener.named["bury"]("letter")
+    listener.named["store_dead_letter"]("letter")
     assert member.buried == ["letter"]
     member.buses.stop()
     assert not listener.begun
