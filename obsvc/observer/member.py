@@ -32,8 +32,9 @@ from obsvc.observer.looks.trail import Trails
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.rates import Rates
 from obsvc.observer.state.deliveries import UnsettledDeliveries
-from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
+from obsvc.observer.state.values import AppliedChanges, CompletedList
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership
 from obsvc.partitioning.partition_worker import WorkerStatus

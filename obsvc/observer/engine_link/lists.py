@@ -20,7 +20,8 @@ from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRe
 from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
-from obsvc.observer.state.holdings import AppliedChanges, CompletedList, Holdings
+from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.values import AppliedChanges, CompletedList
 from obsvc.process.outage_log import OutageLog
 from obsvc.process.repeating import repeat
 

@@ -22,8 +22,9 @@ from obsvc.engine_client.contract import SelectorMatchesApi
 from obsvc.engine_client.selectors import DiscoverRequest, SelectorsReply, SelectorsRequest
 from obsvc.model import Ref
 from obsvc.observer.state.deliveries import UnsettledDeliveries
-from obsvc.observer.state.holdings import Holdings, RefStatus
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.takeover_memory import TakeoverMemory
+from obsvc.observer.state.values import RefStatus
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
 from obsvc.process.recency_map import RecencyMap

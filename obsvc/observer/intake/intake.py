@@ -15,9 +15,10 @@ from obsvc import metrics
 from obsvc.model import Notification, PayloadState, Ref, Urgency
 from obsvc.observer.intake.twins import Twins
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
-from obsvc.observer.state.holdings import Holdings, RefStatus
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
+from obsvc.observer.state.values import RefStatus
 from obsvc.process.clock import Clock, SystemClock
 
 

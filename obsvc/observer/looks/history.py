@@ -11,7 +11,7 @@ from obsvc.observer.looks.recall import Recall
 from obsvc.observer.looks.trail import Trails
 from obsvc.observer.looks.values import Decision
 from obsvc.observer.queue.entry import DueLook
-from obsvc.observer.state.holdings import Task
+from obsvc.observer.state.values import Task
 
 
 class LookHistory:

@@ -26,8 +26,9 @@ from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.looks.values import Decision
 from obsvc.observer.queue.entry import DueLook
 from obsvc.observer.state.deliveries import UnsettledDeliveries
-from obsvc.observer.state.holdings import AfterReport, Holdings, Task
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
+from obsvc.observer.state.values import AfterReport, Task
 
 LOG = logging.getLogger(__name__)
 

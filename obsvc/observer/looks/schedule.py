@@ -14,10 +14,11 @@ from obsvc.observer.looks.policy import LookPolicy
 from obsvc.observer.looks.values import NextLook
 from obsvc.observer.queue.work_queue import WorkQueue
 from obsvc.observer.state.deliveries import UnsettledDeliveries
-from obsvc.observer.state.holdings import AppliedChanges, Holdings
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.look_state import LookState
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
+from obsvc.observer.state.values import AppliedChanges
 
 
 class LookSchedule:

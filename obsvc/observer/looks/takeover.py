@@ -19,8 +19,9 @@ from obsvc.observer.looks.catch_up import CatchUp
 from obsvc.observer.looks.policy import LookPolicy
 from obsvc.observer.looks.schedule import LookSchedule
 from obsvc.observer.state.engine_clock import EngineClock
-from obsvc.observer.state.holdings import CompletedList, Holdings
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.takeover_memory import Remedy, Takeover, TakeoverMemory, decide
+from obsvc.observer.state.values import CompletedList
 from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)

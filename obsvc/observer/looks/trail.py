@@ -21,7 +21,8 @@ from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import LookPolicy
 from obsvc.observer.looks.values import Decision
 from obsvc.observer.queue.work_queue import DueLook, WorkQueue
-from obsvc.observer.state.holdings import Holdings, RefStatus, Task
+from obsvc.observer.state.holdings import Holdings
+from obsvc.observer.state.values import RefStatus, Task
 from obsvc.process.recency_map import RecencyMap
 
 #: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which

@@ -28,8 +28,9 @@ from obsvc.observer.looks.reports import LookReports, PendingReport
 from obsvc.observer.looks.values import Decision
 from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
-from obsvc.observer.state.holdings import Holdings, Task
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.look_state import NOTHING_TO_SETTLE, LookState
+from obsvc.observer.state.values import Task
 from obsvc.process.clock import Clock
 
 

@@ -37,8 +37,6 @@ T = TypeVar("T")
 #: Looked up once, see :mod:`obsvc.observer.intake.intake`.
 _NOT_OWNED, _NOT_OBSERVED, _OBSERVED = RefStatus.NOT_OWNED, RefStatus.NOT_OBSERVED, RefStatus.OBSERVED
 
-__all__ = ["AfterReport", "AppliedChanges", "CompletedList", "Holdings", "LookTimes", "RefStatus", "Task"]
-
 
 class Holdings:
     """The partitions and refs of one member.

@@ -8,7 +8,7 @@ from obsvc.engine_client.ownership import FollowReply, ObservedPage, PartitionCh
 from obsvc.exceptions import Unavailable
 from obsvc.observer.engine_link import lists
 from obsvc.observer.engine_link.lists import ListFollower, ListLoader
-from obsvc.observer.state.holdings import RefStatus
+from obsvc.observer.state.values import RefStatus
 from tests.support.observer_state import MEMBER, grant, holdings_with, make_holdings, observed, ref_in
 
 A, B, C = ref_in(3), ref_in(3, 1), ref_in(4)

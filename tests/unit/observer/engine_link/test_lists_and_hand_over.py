@@ -10,7 +10,7 @@ from obsvc.engine_client.reports import MarkRequest, Report, Verdict
 from obsvc.exceptions import Unavailable
 from obsvc.model import Cause, Condition, Snapshot
 from obsvc.observer.engine_link.reporter import Reporter
-from obsvc.observer.state.holdings import RefStatus
+from obsvc.observer.state.values import RefStatus
 from tests.support.engine_store import new_store
 from tests.support.observer_member import Connected
 from tests.support.observer_state import PARTITIONS, FakeDelivery, ref_in

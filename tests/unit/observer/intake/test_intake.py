@@ -4,9 +4,10 @@ import pytest
 from obsvc.model import Urgency
 from obsvc.observer.intake.intake import Intake
 from obsvc.observer.state.deliveries import UnsettledDeliveries
-from obsvc.observer.state.holdings import Holdings, RefStatus
+from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
 from obsvc.observer.state.takeover_memory import TakeoverMemory
+from obsvc.observer.state.values import RefStatus
 from obsvc.process.clock import ManualClock
 from tests.support.observer_state import (
     PARTITIONS,

@@ -6,7 +6,7 @@ import pytest
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Family, Notification, Ref
 from obsvc.observer.looks.trail import Trails, why
-from obsvc.observer.state.holdings import RefStatus, Task
+from obsvc.observer.state.values import RefStatus, Task
 
 REF = Ref("R", "compute.server", "one")
 TASK = Task(REF, 1, 2, ObservedRef(REF, 0.0), None, 0)

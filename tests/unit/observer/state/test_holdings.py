@@ -4,7 +4,7 @@ import pytest
 from obsvc.engine_client.ownership import PartitionChanges
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.model import Condition
-from obsvc.observer.state.holdings import RefStatus
+from obsvc.observer.state.values import RefStatus
 from tests.support.observer_state import grant, holdings_with, make_holdings, observed, ref_in, snapshot
 
 A, B = ref_in(3), ref_in(3, 1)
