@@ -5,7 +5,7 @@ from obsvc.conf.groups import OptionGroups
 
 OPTIONS = [
     cfg.ListOpt("folders", default=[],
-                help="Folders with catalogue files (*.yaml) of your own; each file adds a service, or replaces the "
+                help="Folders with catalogue files (.yaml) of your own; each file adds a service, or replaces the "
                      "one of the same name. Observers and the API read them at start: use the same files everywhere. "
                      "Check files with 'obsvc catalog check'."),
     cfg.ListOpt("trust_payload", default=[],

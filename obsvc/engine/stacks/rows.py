@@ -132,17 +132,17 @@ class JobRow(NamedTuple):
 
 def stack_rows(tx: Transaction, query: sa.Select[Any]) -> list[StackRow]:
     """What a query for whole stacks (``sa.select(stack)``) finds."""
-    return [StackRow._make(row) for row in tx.execute(query)]
+    return [StackRow._make(row) for row in tx.execute(query).all()]
 
 
 def node_rows(tx: Transaction, query: sa.Select[Any]) -> list[NodeRow]:
     """What a query for whole nodes finds."""
-    return [NodeRow._make(row) for row in tx.execute(query)]
+    return [NodeRow._make(row) for row in tx.execute(query).all()]
 
 
 def job_rows(tx: Transaction, query: sa.Select[Any]) -> list[JobRow]:
     """What a query for whole jobs finds."""
-    return [JobRow._make(row) for row in tx.execute(query)]
+    return [JobRow._make(row) for row in tx.execute(query).all()]
 
 
 def stack_row(tx: Transaction, stack_id: str) -> StackRow | None:

@@ -111,7 +111,7 @@ class Traversal(LockedStack):
         self.fail(f"{row.name}: {reason}")
 
     def build_failed(self, row: NodeRow, reason: str) -> None:
-        """The cloud began to make the resource, and it came to nothing: another copy, or the node has failed.
+        """The cloud began to make the resource, and it failed: another copy is made, or the node has failed.
 
         The copy goes at once, beside the traversal, since nothing was built on it.
         """

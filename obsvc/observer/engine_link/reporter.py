@@ -37,15 +37,12 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds until a batch without an answer is sent again: the first time, and at most.  Half a second: an engine
 #: that restarts is back within a few.
-BACKOFF = 0.5
-BACKOFF_MAX = 10.0
-_BACKOFF = Backoff(BACKOFF, BACKOFF_MAX)
-
+BACKOFF = Backoff(0.5, 10.0)
 
 OnOutcome = Callable[[ReportOutcome | None], None]
 
 
-class _Sent(NamedTuple):
+class _Submitted(NamedTuple):
     """A report and whom to tell its outcome."""
 
     report: Report
@@ -53,7 +50,7 @@ class _Sent(NamedTuple):
     since: float
 
 
-_Batch = tuple[_Sent, ...]
+_Batch = tuple[_Submitted, ...]
 
 
 class Reporter:
@@ -79,7 +76,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         #: newest report not sent yet, by ref, oldest first.
-        self._waiting: OrderedDict[Ref, _Sent] = OrderedDict()
+        self._waiting: OrderedDict[Ref, _Submitted] = OrderedDict()
         #: batches to be sent again as they were, or halved; the first is under way.
         self._under_way: list[_Batch] = []
         self._failures = 0
@@ -96,11 +93,11 @@ class Reporter:
         with self._changed:
             known = self._waiting.get(report.ref)
             if known is not None and known.report.sequence > report.sequence:
-                given_up: _Sent | None = _Sent(report, on_outcome, known.since)
+                given_up: _Submitted | None = _Submitted(report, on_outcome, known.since)
             else:
                 given_up = known
                 since = known.since if known is not None else self._clock.monotonic()
-                self._waiting[report.ref] = _Sent(report, on_outcome, since)
+                self._waiting[report.ref] = _Submitted(report, on_outcome, since)
                 if len(self._waiting) == 1 or len(self._waiting) >= self._batch:
                     self._changed.notify_all()
             metrics.REPORT_BACKLOG.set(self._size())
@@ -110,13 +107,13 @@ class Reporter:
     def withdraw(self, partition: PartitionId, generation: Generation) -> int:
         """Drop what waits for a partition that was lost; what is under way is judged stale by the engine."""
         with self._changed:
-            gone = [sent for sent in self._waiting.values()
-                    if sent.report.partition == partition and sent.report.generation <= generation]
-            for sent in gone:
-                del self._waiting[sent.report.ref]
+            gone = [submitted for submitted in self._waiting.values()
+                    if submitted.report.partition == partition and submitted.report.generation <= generation]
+            for submitted in gone:
+                del self._waiting[submitted.report.ref]
             self._changed.notify_all()
-        for sent in gone:
-            self._tell(sent, None)
+        for submitted in gone:
+            self._tell(submitted, None)
         return len(gone)
 
     @property
@@ -183,7 +180,7 @@ class Reporter:
     def _send(self, batch: _Batch) -> None:
         failpoints.hit("report.before")
         try:
-            reply = self._engine.report(ReportRequest(self._member, tuple(sent.report for sent in batch)))
+            reply = self._engine.report(ReportRequest(self._member, tuple(submitted.report for submitted in batch)))
             failpoints.hit("report.after")
             if len(reply.outcomes) != len(batch):
                 raise Unavailable(f"expected {len(batch)} outcomes, got {len(reply.outcomes)}: another engine's?")
@@ -197,14 +194,14 @@ class Reporter:
             self._under_way.pop(0)
             self._failures = 0
             self.last_error = None
-        for sent, outcome in zip(batch, reply.outcomes, strict=True):
+        for submitted, outcome in zip(batch, reply.outcomes, strict=True):
             metrics.REPORTS.labels(outcome.verdict.value).inc()
-            self._tell(sent, outcome)
+            self._tell(submitted, outcome)
 
     def _unanswered(self, batch: _Batch, error: ObsvcError) -> None:
         with self._lock:
             self._failures += 1
-            delay = _BACKOFF.delay(self._failures, self._rng.uniform)
+            delay = BACKOFF.delay(self._failures, self._rng.uniform)
             self._again_at = self._clock.monotonic() + delay
             self.last_error = error.message
         LOG.warning("%d reports got no answer (try %d, again in %.1f s): %s", len(batch), self._failures, delay,
@@ -222,13 +219,14 @@ class Reporter:
                       report.ref, report.sequence, report.partition, report.generation, error.message)
             self._tell(batch[0], None)
 
-    def _tell(self, sent: _Sent, outcome: ReportOutcome | None) -> None:
-        if sent.on_outcome is None:
+    def _tell(self, submitted: _Submitted, outcome: ReportOutcome | None) -> None:
+        if submitted.on_outcome is None:
             return
         try:
-            sent.on_outcome(outcome)
+            submitted.on_outcome(outcome)
         except Exception:  # an error with one report must not keep the others from being told
-            LOG.exception("%s: the outcome of report %d could not be taken", sent.report.ref, sent.report.sequence)
+            report = submitted.report
+            LOG.exception("%s: the outcome of report %d could not be taken", report.ref, report.sequence)
 
     def _size(self) -> int:
         return len(self._waiting) + sum(len(batch) for batch in self._under_way)

@@ -26,6 +26,7 @@ from obsvc.observer.state.holdings import Holdings, RefStatus
 from obsvc.observer.state.takeover_memory import TakeoverMemory
 from obsvc.process.clock import Clock
 from obsvc.process.outage_log import OutageLog
+from obsvc.process.recency_map import RecencyMap
 from obsvc.process.repeating import repeat
 
 LOG = logging.getLogger(__name__)
@@ -46,20 +47,24 @@ ASKED_MAX = 100_000
 
 @dataclass(frozen=True)
 class Selectors:
-    """All of them as of one version, by region and type: the projects; None among them: everybody's."""
+    """All selectors as of one version.
+
+    projects: by region and type, the projects that are selected; None among them: every project.
+    """
 
     version: int = -1
     projects: Mapping[tuple[str, str], frozenset[str | None]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, reply: SelectorsReply) -> Selectors:
+        """The selectors of the engine's reply."""
         projects: dict[tuple[str, str], set[str | None]] = {}
         for selector in reply.selectors:
             projects.setdefault((selector.region, selector.resource_type), set()).add(selector.project_id)
         return cls(reply.version, {kind: frozenset(ids) for kind, ids in projects.items()})
 
     def may_select(self, ref: Ref, project_id: str | None) -> bool:
-        """Whether one of them may select ``ref``.  project_id: as a message names it; None: it does not say."""
+        """Whether one of them may select ``ref``.  project_id: as a notification names it; None: it names none."""
         projects = self.projects.get((ref.region, ref.resource_type))
         return projects is not None and (project_id is None or None in projects or project_id in projects)
 
@@ -79,7 +84,7 @@ class SelectorMatcher:
         self._selectors = Selectors()
         self._lock = threading.Lock()
         self._found: dict[Ref, None] = {}
-        self._asked: dict[Ref, float] = {}  # when, oldest first
+        self._asked: RecencyMap[Ref, float] = RecencyMap(ASKED_MAX)  # when, monotonic seconds
         self._wake = threading.Event()
         self._following_outage = OutageLog(LOG, "the selectors can't be followed")
         self._discovering_outage = OutageLog(LOG, "what selectors select can't be observed")
@@ -99,12 +104,13 @@ class SelectorMatcher:
         self._wake.set()
 
     def kinds(self) -> set[tuple[str, str]]:
-        """Of which regions and types there are selectors."""
+        """``(region, resource type)`` of every selector."""
         return set(self._selectors.projects)
 
     # -- the loops
 
     def run_follow(self, stop: threading.Event) -> None:
+        """Follow the selectors until ``stop`` is set."""
         def follow() -> float:
             self.follow(WAIT)
             self._following_outage.recovered()
@@ -156,10 +162,7 @@ class SelectorMatcher:
         with self._lock:
             for ref in batch:
                 self._found.pop(ref, None)
-                self._asked.pop(ref, None)
-                self._asked[ref] = asked
-            while len(self._asked) > ASKED_MAX:
-                del self._asked[next(iter(self._asked))]
+                self._asked.put(ref, asked)
         metrics.DISCOVERED.inc(started)
         self._deliveries.marked(batch, asked)
         return True

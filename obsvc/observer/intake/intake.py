@@ -71,9 +71,10 @@ class Intake:
         self._memory = memory
         self._deliveries = deliveries
         self._marks = marks
-        self._listener = listener
+        self._notified = listener.notified
         self._payloads = payloads
         self._selectors = selectors or NoSelectors()
+        self._matches = self._selectors.matches
         self._twins, self._now = Twins(), (clock or SystemClock()).monotonic
         fate = metrics.NOTIFICATIONS_BY_FATE.labels
         self._count = {
@@ -82,13 +83,15 @@ class Intake:
                          "no_look")
         }
 
-    def skip_reason(self, ref: Ref, asks: bool) -> str | None:
-        """What becomes of a notification that is about ``ref`` alone, where nothing is to be done for it: its fate,
-        which the caller counts.  None: :meth:`take` decides.  asks: whether it asks for a look."""
-        if not asks:
+    def skip_reason(self, ref: Ref, asks_for_look: bool) -> str | None:
+        """The fate of a notification about ``ref`` alone for which nothing is to be done here; the caller counts it.
+
+        None: :meth:`take` decides.
+        """
+        if not asks_for_look:
             return "no_look"
         fate = _fate(self._ref_status(ref))
-        return None if fate == "not_observed" and self._selectors.matches(ref, None) else fate
+        return None if fate == "not_observed" and self._matches(ref, None) else fate
 
     def take(self, notification: Notification, delivery: Delivery) -> None:
         """Settle ``delivery``, or hold it until looks at its refs have settled it."""
@@ -106,7 +109,7 @@ class Intake:
             fate = _fate(status)
             if fate is None:
                 ours.append((ref, status))
-            elif fate == "not_observed" and self._selectors.matches(ref, notification.project_id):
+            elif fate == "not_observed" and self._matches(ref, notification.project_id):
                 matched.append(ref)
                 self._count["found"]()
             else:
@@ -131,8 +134,10 @@ class Intake:
             self._make_due(ref, status, notification)
 
     def _answered_with(self, first: float, ref: Ref, delivery: Delivery) -> bool:
-        """Settle ``delivery``, the copy of what was heard at ``first``, with a look that began after that; False where
-        none has begun yet, so that the one that will answers both."""
+        """Settle ``delivery``, the copy of what was heard at ``first``, by a look that began after that.
+
+        False where none has begun yet: the next one answers both.
+        """
         if self._holdings.look_times(ref).began <= first:
             return False
         self._deliveries.register(delivery, [ref], heard=first)
@@ -141,7 +146,7 @@ class Intake:
         return True
 
     def _ref_status(self, ref: Ref) -> RefStatus:
-        """How ``ref`` stands; it is remembered when it is not for us to look at."""
+        """The status of ``ref``; a drop is remembered where it is not for us to look at."""
         number = self._holdings.partition_of(ref)
         status = self._holdings.ref_status(ref, number)
         if status is _NOT_OWNED or status is _NOT_OBSERVED:
@@ -156,22 +161,22 @@ class Intake:
                 return
             status = self._holdings.ref_status(ref)  # its list was completed, or it was lost, in between
         if status is _OBSERVED:
-            self._count["queued" if self._listener.notified(ref, notification) else "coalesced"]()
+            self._count["queued" if self._notified(ref, notification) else "coalesced"]()
         elif status is _NOT_OBSERVED:
             self._memory.drop(ref)
-            if self._selectors.matches(ref, notification.project_id):
+            if self._matches(ref, notification.project_id):
                 self._count["found"]()
                 self._selectors.discover([ref])
                 return
             self._count["not_observed"]()
             self._deliveries.dismiss([ref])
-        else:  # being handed over, or lost just now: the next owner shall look at it
+        else:  # being handed over, or lost just now: the next owner is to look at it
             self._count["not_owned"]()
             self._marks.mark_soon([ref])
 
 
 def _fate(status: RefStatus) -> str | None:
-    """What becomes of a notification of a ref that is not for us to look at; None for one that is."""
+    """The fate of a notification of a ref that is not for us to look at; None for one that is."""
     if status is _NOT_OWNED:
         return "not_owned"
     return "not_observed" if status is _NOT_OBSERVED else None

@@ -49,7 +49,8 @@ def test_what_the_caller_has_already_is_not_sent_again():
 
 
 def record(**fields):
-    return PartitionRecord(**{"partition": 3, "owner": None, "generation": 0, "since": None, **fields})
+    return PartitionRecord(**{"partition": 3, "owner": None, "generation": 0, "since": None, "observation_version": 1,
+                              **fields})
 
 
 def test_a_sentence_compares_proposal_and_grant():
