@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .PHONY: demo test test-unit test-functional test-long test-newest chaos fuzz lint docs config changelog constraints venv servers
-.PHONY: keystone clean
+.PHONY: keystone coverage clean
 
 venv: $(STAMP)
 
@@ -50,6 +50,15 @@ chaos: venv servers
 fuzz: venv
 	nice $(BIN)/python -m tests.fuzz --seed 1 --count 1000000 $(ARGS)
 
+# How much of each package the unit tests run; with COVER="tests/unit tests/functional" and the servers, all of them.
+COVER ?= tests/unit
+coverage: venv
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadgroup -m "not long" $(COVER) $(ARGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage json -q -o .coverage.json
+	$(BIN)/python tools/coverage-table .coverage.json
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
@@ -84,4 +93,4 @@ config: venv
 	$(BIN)/oslopolicy-sample-generator --namespace obsvc --output-file etc/obsvc/policy.yaml.sample
 
 clean:
-	rm -rf $(VENV) .venv-keystone .venv-newest docs/_build docs/reference/generated *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-keystone .venv-newest docs/_build docs/reference/generated *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

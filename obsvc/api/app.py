@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 import falcon
 from oslo_config import cfg
@@ -93,7 +94,7 @@ def limits_from_conf(conf: cfg.ConfigOpts) -> Limits:
     )
 
 
-def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> Callable[..., Any]:
+def from_conf(conf: cfg.ConfigOpts, made: list[Api] | None = None) -> WSGIApplication:
     """The configured application behind its authentication; to be called in each process.
 
     made: receives the ``Api`` of the application, for the caller to stop.

@@ -43,7 +43,7 @@ def answer_raw(resp: falcon.Response, data: bytes) -> None:
     resp.data = data
 
 
-def answer_once(req: falcon.Request, resp: falcon.Response, value: Any) -> None:
+def answer_once(req: falcon.Request, resp: falcon.Response, value: object) -> None:
     """Answer ``value`` with its ETag; 304 without it where the caller has that already (RFC 9110 13.1.2)."""
     data = msgspec.json.encode(plain(value))
     answer_raw(resp, data)
@@ -53,7 +53,7 @@ def answer_once(req: falcon.Request, resp: falcon.Response, value: Any) -> None:
         resp.status, resp.data, resp.content_type = falcon.HTTP_304, None, None
 
 
-def answer(resp: falcon.Response, value: Any, *, status: str = falcon.HTTP_200) -> None:
+def answer(resp: falcon.Response, value: object, *, status: str = falcon.HTTP_200) -> None:
     """Answer ``value`` as JSON."""
     resp.status = status
     resp.content_type = falcon.MEDIA_JSON

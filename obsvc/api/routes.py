@@ -6,6 +6,7 @@ the OpenAPI document are derived from it; and the tenancy matrix of the tests mu
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -174,7 +175,7 @@ OPEN = frozenset({route.path for route in ROUTES if all(operation.rule is None f
 
 def add_routes(app: falcon.App[falcon.Request, falcon.Response], api: Api) -> None:
     """Make every route of the table; ValueError for one whose operations are not those of its class."""
-    resources: dict[Any, object] = {}
+    resources: dict[Callable[[Api], object], object] = {}
     for route in ROUTES:
         if route.resource not in resources:
             resources[route.resource] = route.resource(api)

@@ -13,7 +13,7 @@ from cliff import command, lister
 from obsvc.catalog import Catalog, load
 from obsvc.catalog.schema import ResourceType, Service
 from obsvc.cmd.base import add_catalog_option, configured_catalog
-from obsvc.cmd.display import Brief
+from obsvc.cmd.display import Brief, Listed
 from obsvc.cmd.notification import body_of, inputs, split
 from obsvc.exceptions import NotFound, UndecodableMessage
 from obsvc.listeners.decode import Decoder
@@ -42,7 +42,7 @@ class CatalogCommand(command.Command):
 class List(CatalogCommand, lister.Lister):
     """List the resource types that can be observed, and the services that only send messages."""
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         rows = []
         catalog = self.catalog(parsed_args)
         for service in sorted(catalog.services.values(), key=lambda service: service.service):
@@ -132,7 +132,7 @@ class Check(CatalogCommand, lister.Lister):
         self._failed = False
         return super().run(parsed_args) or int(self._failed)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         catalog = self.catalog(parsed_args)
         whole = frozenset(name for name, described in catalog.types.items() if described.payload is not None)
         decoder = Decoder(dataclasses.replace(catalog, trusted=whole))
@@ -150,7 +150,7 @@ class Check(CatalogCommand, lister.Lister):
         return (*Verdict._fields, "messages", "first"), _summary(verdicts)
 
 
-def _summary(verdicts: Sequence[tuple[Verdict, str]]) -> list[tuple[Any, ...]]:
+def _summary(verdicts: Sequence[tuple[Verdict, str]]) -> list[tuple[object, ...]]:
     places: dict[Verdict, list[str]] = {}
     for verdict, place in verdicts:
         places.setdefault(verdict, []).append(place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from obsvc.cmd.display import ApiLister, ApiShow
+from obsvc.cmd.display import ApiLister, ApiShow, Listed, Shown
 
 
 class List(ApiLister):
@@ -18,7 +18,7 @@ class List(ApiLister):
         parser.add_argument("--before", type=int, metavar="ID", help="Only those older than this one.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         letters = self.client(parsed_args).dead_letters(limit=parsed_args.limit, before=parsed_args.before)
         return self.listed(parsed_args, letters)
 
@@ -31,7 +31,7 @@ class Show(ApiShow):
         parser.add_argument("letter_id", type=int, metavar="ID", help="Its number.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         return self.shown(self.client(parsed_args).dead_letter(parsed_args.letter_id))
 
 

@@ -5,6 +5,7 @@ columns that a reader needs, and a table shows times as times.
 """
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,10 @@ from cliff import columns, lister, show
 from obsvc.cmd.base import ApiCommand
 
 _WHOLE = ("json", "yaml")
+
+#: What cliff expects of ``take_action``: names of columns, and rows of cells, or one row.
+Listed = tuple[Sequence[str], Sequence[Sequence[object]]]
+Shown = tuple[Sequence[str], Sequence[object]]
 
 
 class Instant(columns.FormattableColumn[float | None]):
@@ -47,13 +52,13 @@ class Brief(columns.FormattableColumn[Any]):
         return str(value)
 
 
-def cell(name: str, value: Any) -> columns.FormattableColumn[Any]:
+def cell(name: str, value: object) -> columns.FormattableColumn[Any]:
     """A value formatted according to its name."""
     instant = name == "since" or name == "at" or name == "deadline" or name.endswith("_at")
     return Instant(value) if instant and isinstance(value, int | float) else Brief(value)
 
 
-def fields(thing: Any) -> dict[str, Any]:
+def fields(thing: object) -> dict[str, Any]:
     """A typed answer as JSON values; an owner as two fields, its name and its incarnation."""
     described: dict[str, Any] = msgspec.to_builtins(thing)
     if "owner" in described:
@@ -67,7 +72,7 @@ class ApiLister(ApiCommand, lister.Lister):
 
     columns: Sequence[str] = ()
 
-    def listed(self, parsed_args: Any, things: Iterable[Any]) -> tuple[Sequence[str], list[list[Any]]]:
+    def listed(self, parsed_args: argparse.Namespace, things: Iterable[object]) -> Listed:
         """The return value that cliff expects of ``take_action``."""
         if parsed_args.formatter in _WHOLE:
             rows = [fields(thing) for thing in things]
@@ -77,7 +82,7 @@ class ApiLister(ApiCommand, lister.Lister):
             names = tuple(self.columns)
         return names, [[cell(name, row.get(name)) for name in names] for row in rows]
 
-    def more(self, thing: Any) -> dict[str, Any]:
+    def more(self, thing: object) -> dict[str, Any]:
         """Further fields for people, derived from the others."""
         return {}
 
@@ -87,10 +92,10 @@ class ApiShow(ApiCommand, show.ShowOne):
 
     exit_code = 0
 
-    def shown(self, thing: Any) -> tuple[Sequence[str], list[Any]]:
+    def shown(self, thing: object) -> Shown:
         """The return value that cliff expects of ``take_action``."""
         described = thing if isinstance(thing, dict) else fields(thing)
         return tuple(described), [cell(name, value) for name, value in described.items()]
 
-    def run(self, parsed_args: Any) -> int:
+    def run(self, parsed_args: argparse.Namespace) -> int:
         return super().run(parsed_args) or self.exit_code

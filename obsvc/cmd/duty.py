@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from obsvc.cmd.display import ApiLister
+from obsvc.cmd.display import ApiLister, Listed
 
 
 class List(ApiLister):
@@ -13,7 +13,7 @@ class List(ApiLister):
     columns = ("name", "partition", "leader", "generation", "since", "last_run_at", "next_run_at", "lag", "result",
                "recall", "requested", "last_error")
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         return self.listed(parsed_args, self.client(parsed_args).duties())
 
     def more(self, thing: Any) -> dict[str, Any]:

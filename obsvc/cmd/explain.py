@@ -5,7 +5,7 @@ import argparse
 import os
 from typing import Any
 
-from obsvc.cmd.display import ApiShow, Instant, fields
+from obsvc.cmd.display import ApiShow, Instant, Shown, fields
 from obsvc.exceptions import NotFound
 
 
@@ -20,7 +20,7 @@ class Explain(ApiShow):
                             help="Region. Default: OS_REGION_NAME, else the API's.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         observed = self.client(parsed_args).explain(parsed_args.type, parsed_args.id, region=parsed_args.region)
         if observed.trail is None:
             raise NotFound(f"{parsed_args.type} {parsed_args.id} was not seen yet: until then only operators see more")

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from obsvc.cmd.display import ApiLister, ApiShow
+from obsvc.cmd.display import ApiLister, ApiShow, Listed, Shown
 
 
 class List(ApiLister):
@@ -13,7 +13,7 @@ class List(ApiLister):
     columns = ("name", "alive", "state", "drained", "granted", "intended", "in_ring", "caught_up", "backlog",
                "unsettled", "oldest_unsettled", "buses", "last_beat_age", "last_error")
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         return self.listed(parsed_args, self.client(parsed_args).members())
 
     def more(self, thing: Any) -> dict[str, Any]:
@@ -31,7 +31,7 @@ class Drain(ApiShow):
         parser.add_argument("name", metavar="NAME", help="The observer's name.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         return self.shown(self.client(parsed_args).drain_member(parsed_args.name, drained=self.drained))
 
 

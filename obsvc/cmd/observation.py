@@ -8,7 +8,7 @@ from typing import Any
 from cliff import command
 
 from obsvc.cmd.base import ApiCommand, key_values, seconds
-from obsvc.cmd.display import ApiLister, ApiShow, fields
+from obsvc.cmd.display import ApiLister, ApiShow, Listed, Shown, fields
 
 #: As obsvc.model.Condition; not imported, to keep the commands light.
 GOALS = ("active", "deleted", "error", "pending", "unknown")
@@ -28,7 +28,7 @@ class Start(ApiShow):
         parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE", help="May be repeated.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         return self.shown(self.client(parsed_args).start_observation(
             parsed_args.type, parsed_args.id, region=parsed_args.region, goal=parsed_args.goal,
             timeout=parsed_args.timeout, labels=key_values(parsed_args.label),
@@ -58,7 +58,7 @@ class Show(ApiShow):
         parser.add_argument("observation", help="Id of the observation.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         return self.shown(with_resource(self.client(parsed_args).wait_observation(parsed_args.observation, timeout=0)))
 
 
@@ -78,7 +78,7 @@ class List(ApiLister):
         parser.add_argument("--member", metavar="NAME", help="Only of resources that this member owns.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         return self.listed(parsed_args, self.client(parsed_args).observations(
             resource_type=parsed_args.type, resource_id=parsed_args.id, region=parsed_args.region,
             stack_id=parsed_args.stack, label=parsed_args.label, condition=parsed_args.condition,
@@ -98,7 +98,7 @@ class Wait(ApiShow):
         parser.add_argument("--timeout", type=seconds, metavar="TIME", help="Wait no longer than this, e.g. 10m.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         waited = self.client(parsed_args).wait_observation(parsed_args.observation, timeout=parsed_args.timeout)
         missed = waited.observation.goal is not None and waited.observation.status != "met"
         self.exit_code = 1 if waited.timed_out or missed else 0

@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from obsvc.cmd.display import ApiLister, ApiShow
+from obsvc.cmd.display import ApiLister, ApiShow, Listed, Shown
 
 
 class List(ApiLister):
@@ -18,7 +17,7 @@ class List(ApiLister):
         parser.add_argument("--differs", action="store_true", help="Only those whose grant differs from the proposal.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         partitions = self.client(parsed_args).partitions(owner=parsed_args.owner, differs=parsed_args.differs or None)
         return self.listed(parsed_args, partitions)
 
@@ -31,5 +30,5 @@ class Show(ApiShow):
         parser.add_argument("partition", type=int, metavar="N", help="Its number.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         return self.shown(self.client(parsed_args).partition(parsed_args.partition))

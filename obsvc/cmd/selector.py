@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
 
 from cliff import command
 
 from obsvc.cmd.base import ApiCommand
-from obsvc.cmd.display import ApiLister, ApiShow
+from obsvc.cmd.display import ApiLister, ApiShow, Listed, Shown
 
 
 class Start(ApiShow):
@@ -22,7 +21,7 @@ class Start(ApiShow):
         parser.add_argument("--project", metavar="ID", help="For admin and service. Default: all projects.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         return self.shown(self.client(parsed_args).start_selector(
             parsed_args.type, region=parsed_args.region, project_id=parsed_args.project))
 
@@ -54,6 +53,6 @@ class List(ApiLister):
         parser.add_argument("--project", metavar="ID", help="Only of this project; for admin and service.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         return self.listed(parsed_args, self.client(parsed_args).selectors(
             resource_type=parsed_args.type, region=parsed_args.region, project_id=parsed_args.project))

@@ -10,8 +10,9 @@ from typing import Any
 
 from cliff import command
 
+from obsvc.client import Client
 from obsvc.cmd.base import ApiCommand, key_values, seconds
-from obsvc.cmd.display import ApiLister, ApiShow, Instant, fields
+from obsvc.cmd.display import ApiLister, ApiShow, Instant, Listed, Shown, fields
 from obsvc.exceptions import InvalidInput
 
 #: Seconds of one long poll while following events.
@@ -60,7 +61,7 @@ class Create(ApiShow):
         wait_options(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         client = self.client(parsed_args)
         stack = client.create_stack(
             parsed_args.name, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter),
@@ -85,7 +86,7 @@ class Update(ApiShow):
         wait_options(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         client = self.client(parsed_args)
         stack = client.update_stack(
             parsed_args.stack, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter),
@@ -108,7 +109,7 @@ class Preview(ApiLister):
         goal_options(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         return self.listed(parsed_args, self.client(parsed_args).preview_stack(
             parsed_args.stack, read_template(parsed_args.template), parameters=key_values(parsed_args.parameter)))
 
@@ -122,7 +123,7 @@ class _StackAction(ApiShow):
         wait_options(parser)
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         client = self.client(parsed_args)
         stack = self.act(client, parsed_args)
         if parsed_args.wait:
@@ -131,14 +132,14 @@ class _StackAction(ApiShow):
         return self.shown(stack)
 
     @abc.abstractmethod
-    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Client, parsed_args: argparse.Namespace) -> Any:
         """Ask for it; the stack as it is then."""
 
 
 class Rollback(_StackAction):
     """Bring a stack back to the last goal that was reached; one that was never complete loses all that it has."""
 
-    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Client, parsed_args: argparse.Namespace) -> Any:
         return client.rollback_stack(parsed_args.stack)
 
 
@@ -151,14 +152,14 @@ class Cancel(_StackAction):
                             help="Leave the stack as it is, failed: resume, update, roll back or delete it later.")
         return parser
 
-    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Client, parsed_args: argparse.Namespace) -> Any:
         return client.cancel_stack(parsed_args.stack, rollback=not parsed_args.no_rollback)
 
 
 class Resume(_StackAction):
     """Continue a creation, an update, a rollback or a deletion that has failed, where it stopped."""
 
-    def act(self, client: Any, parsed_args: argparse.Namespace) -> Any:
+    def act(self, client: Client, parsed_args: argparse.Namespace) -> Any:
         return client.resume_stack(parsed_args.stack)
 
 
@@ -170,7 +171,7 @@ class Show(ApiShow):
         parser.add_argument("stack", help="Name or id.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         client = self.client(parsed_args)
         stack = client.stack(parsed_args.stack)
         nodes = client.stack_nodes(stack.stack_id)
@@ -190,7 +191,7 @@ class List(ApiLister):
 
     columns = ("name", "status", "complete", "drifted", "updated_at", "stack_id")
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         return self.listed(parsed_args, self.client(parsed_args).stacks())
 
     def more(self, thing: Any) -> dict[str, Any]:
@@ -232,11 +233,11 @@ class Events(ApiLister):
     def run(self, parsed_args: argparse.Namespace) -> int:
         return self.follow(parsed_args) if parsed_args.follow else super().run(parsed_args)
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Listed:
         return self.listed(parsed_args, self._all(self.client(parsed_args), parsed_args.stack, parsed_args.after))
 
     @staticmethod
-    def _all(client: Any, stack: str, after: int) -> Any:
+    def _all(client: Client, stack: str, after: int) -> Any:
         while events := client.stack_events(stack, after=after):
             yield from events
             after = events[-1].event_id

@@ -4,7 +4,8 @@ from __future__ import annotations
 import argparse
 import pathlib
 import threading
-from typing import Any
+
+from oslo_config import cfg
 
 from obsvc.cmd.base import ServiceCommand
 from obsvc.exceptions import ConfigError
@@ -34,7 +35,7 @@ class Standalone(ServiceCommand):
                             help="First of the health ports of observers, then workers (9200).")
         return parser
 
-    def serve(self, conf: Any, parsed_args: argparse.Namespace) -> int:
+    def serve(self, conf: cfg.ConfigOpts, parsed_args: argparse.Namespace) -> int:
         from obsvc.cmd.supervisor import Supervisor
         from obsvc.cmd.tree import Ports, Tree
 
@@ -63,7 +64,7 @@ class Standalone(ServiceCommand):
         return 0
 
 
-def _options(conf: Any, parsed_args: argparse.Namespace) -> dict[str, dict[str, object]]:
+def _options(conf: cfg.ConfigOpts, parsed_args: argparse.Namespace) -> dict[str, dict[str, object]]:
     options: dict[str, dict[str, object]] = {}
     if parsed_args.bus:
         options["buses"] = {"names": "bus"}

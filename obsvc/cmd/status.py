@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from obsvc.cmd.display import ApiShow
+from obsvc.cmd.display import ApiShow, Shown
 
 
 class Show(ApiShow):
@@ -17,7 +16,7 @@ class Show(ApiShow):
         super().run(parsed_args)
         return 0 if self._ok else 1
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         status = self.client(parsed_args).status()
         self._ok = status.ok
         return self.shown(status)

@@ -9,7 +9,7 @@ from typing import Any
 from cliff import command
 
 from obsvc.cmd.base import ApiCommand, seconds
-from obsvc.cmd.display import ApiShow, Instant, fields
+from obsvc.cmd.display import ApiShow, Instant, Shown, fields
 from obsvc.cmd.observation import GOALS, with_resource
 
 #: Seconds that the API may be unavailable until the command gives up.
@@ -78,7 +78,7 @@ class Wait(ApiShow):
                             help="Region. Default: OS_REGION_NAME, else the API's.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         waited = self.client(parsed_args).wait(
             parsed_args.type, parsed_args.id, until=parsed_args.until, region=parsed_args.region,
             timeout=parsed_args.timeout)

@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from obsvc.cmd.display import ApiShow, fields
+from obsvc.cmd.display import ApiShow, Shown, fields
 
 #: The columns that come first: name as printed, and in the API.
 _FIRST = {
@@ -23,7 +22,7 @@ class Who(ApiShow):
         parser.add_argument("id", help="The resource's id.")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+    def take_action(self, parsed_args: argparse.Namespace) -> Shown:
         owner = fields(self.client(parsed_args).owner(parsed_args.type, parsed_args.id))
         first = {name: owner.pop(key) for name, key in _FIRST.items()}
         return self.shown(first | owner)

@@ -39,7 +39,13 @@ class EngineService:
         self.waiters = Waiters(store.counters, poll_interval=store.settings.poll_interval, limit=waiters_limit)
         store.on_commit(self.waiters.notify)
 
-        members = MemberOperations(store, self.waiters)
+        self._serve_members()
+        self._serve_observations()
+        self._serve_stacks(GoalReader(plugins or InstalledPlugins()))
+
+    def _serve_members(self) -> None:
+        """Members, what they report, and the duties that one of them leads."""
+        members = MemberOperations(self.store, self.waiters)
         self.beat = members.beat
         self.claim = members.claim
         self.release = members.release
@@ -49,21 +55,21 @@ class EngineService:
         self.partitions = members.partitions
         self.drain_member = members.drain_member
 
-        reports = ReportOperations(store)
+        reports = ReportOperations(self.store)
         self.report = reports.report
         self.mark = reports.mark
 
-        dead_letters = DeadLetterOperations(store)
+        dead_letters = DeadLetterOperations(self.store)
         self.bury = dead_letters.bury
         self.dead_letters = dead_letters.dead_letters
         self.dead_letter = dead_letters.dead_letter
         self.replay_dead_letter = dead_letters.replay_dead_letter
 
-        trails = TrailOperations(store, self.waiters)
+        trails = TrailOperations(self.store, self.waiters)
         self.trail = trails.trail
         self.tell_trails = trails.tell_trails
 
-        duties = DutyOperations(store)
+        duties = DutyOperations(self.store)
         self.duties = duties.duties
         self.ensure_duties = duties.ensure_duties
         self.request_duty = duties.request_duty
@@ -71,34 +77,37 @@ class EngineService:
         self.sweep = duties.sweep
         self.end_duty = duties.end_duty
 
-        observations = ObservationOperations(store)
+    def _serve_observations(self) -> None:
+        """What is observed, and what is known of it."""
+        observations = ObservationOperations(self.store)
         self.start = observations.start
         self.stop = observations.stop
         self.list_observations = observations.list_observations
 
-        resources = ResourceOperations(store, self.waiters)
+        resources = ResourceOperations(self.store, self.waiters)
         self.read_resource = resources.read_resource
         self.read_resources = resources.read_resources
         self.find_resources = resources.find_resources
         self.list_resources = resources.list_resources
 
-        self.changes = ChangeOperations(store, self.waiters).changes
+        self.changes = ChangeOperations(self.store, self.waiters).changes
 
-        selectors = SelectorOperations(store, self.waiters)
+        selectors = SelectorOperations(self.store, self.waiters)
         self.start_selector = selectors.start_selector
         self.stop_selector = selectors.stop_selector
         self.selectors = selectors.selectors
         self.discover = selectors.discover
 
-        goal_reader = GoalReader(plugins or InstalledPlugins())
-        stacks = StackOperations(store, self.waiters, goal_reader)
+    def _serve_stacks(self, goal_reader: GoalReader) -> None:
+        """Stacks, and the jobs of workers that make them."""
+        stacks = StackOperations(self.store, self.waiters, goal_reader)
         self.create_stack = stacks.create_stack
         self.read_stack = stacks.read_stack
         self.list_stacks = stacks.list_stacks
         self.stack_nodes = stacks.stack_nodes
         self.stack_events = stacks.stack_events
 
-        goals = GoalOperations(store, goal_reader, stacks)
+        goals = GoalOperations(self.store, goal_reader, stacks)
         self.update_stack = goals.update_stack
         self.delete_stack = goals.delete_stack
         self.rollback_stack = goals.rollback_stack
@@ -106,7 +115,7 @@ class EngineService:
         self.resume_stack = goals.resume_stack
         self.preview_stack = goals.preview_stack
 
-        jobs = JobOperations(store, self.waiters)
+        jobs = JobOperations(self.store, self.waiters)
         self.claim_jobs = jobs.claim_jobs
         self.renew_job = jobs.renew_job
         self.confirm_attempt = jobs.confirm_attempt

@@ -1,14 +1,14 @@
-"""Partition → member name: a pure function of the set of members (DESIGN 2).
+"""Partition → member name: a pure function of the set of members.
 
-Rendezvous hashing with a bound on load.  Each member has wishes: the partitions in an order of its own, drawn from its
-name.  A partition goes to the member that wishes for it most.  A member that gets more than its capacity keeps those
-for which it wishes most; each of the others goes, in the order in which they were wanted, to a member with room: the
-one with the least place in its order over the root of its room.  Wishes alone would fill those that are nearly full,
-and what fills up is what moves with the next change; by the root of the room it is a tenth less (measured).
+Rendezvous hashing with bounded loads.  Each member ranks all partitions in an order drawn from its name.  A partition
+goes to the member that ranks it highest.  A member that gets more than its capacity keeps those that it ranks highest;
+the others go, in the order of their ranks, to members with room left: each to the member with the smallest quotient of
+rank and square root of room.  By rank alone, members that are nearly full would be filled up, and partitions of full
+members are the ones that move with the next change; the square root moves a tenth fewer (measured).
 
-Why wishes and no ring of points, such as tooz's: on a ring a member's load is left to chance, ±22 % at 50 members of
-1024 partitions; with each member's wishes a permutation it is ±15 %.  The bound then moves a third as many partitions
-from member to member when somebody joins or leaves (measured: docs/partitioning.md).
+Why ranks and not a ring of points such as tooz's: on a ring a member's load is left to chance, ±22 % with 50 members
+and 1024 partitions; with a permutation for each member it is ±15 %.  Bounding it then moves a third as many partitions
+between members that neither join nor leave (measured: docs/partitioning.md).
 
 Every member computes this by itself, so the result must not depend on the order in which members are listed, on the
 process, or on Python's hash seed; tests pin values.  Any thread may call.
@@ -26,10 +26,10 @@ from collections.abc import Iterable
 
 
 def capacity(members: int, partitions: int) -> int:
-    """The most partitions that one of ``members`` may get: 1.1 × its share, rounded down.
+    """The maximum number of partitions of one member out of ``members``: 1.1 × its share, rounded down.
 
-    But never less than 1.05 × the share, rounded up, which is more where a share is less than 20 partitions: with less
-    room than that most of them would move with each change.  More room than this is worse balance.
+    But at least 1.05 × the share, rounded up, which is more for shares of less than 20 partitions: with less room, most
+    of them would move with each change.  With more, the balance would be worse.
     """
     return max(11 * partitions // (10 * members), -(-21 * partitions // (20 * members)))
 
@@ -37,41 +37,42 @@ def capacity(members: int, partitions: int) -> int:
 def assign(members: Iterable[str], partitions: int) -> tuple[str, ...]:
     """The member name of each partition, by index; ``()`` without members.
 
-    members: names, in any order; one given twice counts once.  partitions: P.
+    members: names, in any order; duplicates count once.  partitions: P.
     """
     names = sorted(set(members))
     if not names:
         return ()
-    wishes = list(zip(*(_wishes(name, partitions) for name in names), strict=True))
+    ranks = list(zip(*(_ranks(name, partitions) for name in names), strict=True))
     room = [capacity(len(names), partitions)] * len(names)
     owners = [""] * partitions
-    shed = []
-    for strongest, partition in sorted((min(wishes[partition]), partition) for partition in range(partitions)):
-        member = wishes[partition].index(strongest)
+    excess = []
+    for highest, partition in sorted((min(ranks[partition]), partition) for partition in range(partitions)):
+        member = ranks[partition].index(highest)
         if room[member]:
             room[member] -= 1
             owners[partition] = names[member]
         else:
-            shed.append(partition)
+            excess.append(partition)
     free = list(room)
-    for partition in shed:
-        wish = wishes[partition]
+    for partition in excess:
+        rank = ranks[partition]
         member = min((member for member, left in enumerate(room) if left),
-                     key=lambda member: wish[member] ** 2 / free[member])
+                     key=lambda member: rank[member] ** 2 / free[member])
         room[member] -= 1
         owners[partition] = names[member]
     return tuple(owners)
 
 
 @functools.lru_cache(maxsize=256)
-def _wishes(name: str, partitions: int) -> tuple[int, ...]:
-    """How much a member wishes for each partition, by index; the least number is the strongest wish.
+def _ranks(name: str, partitions: int) -> tuple[int, ...]:
+    """A member's rank of each partition, by index; the smallest number is the highest rank.
 
-    The place of the partition in the member's order, and below it 32 bits of chance, so that hardly ever two members
-    wish for one partition equally (then the first name has it).  Part of the agreement between members.
+    The position of the partition in the member's order, followed by 32 random bits, so that two members hardly ever
+    rank a partition equally (then the first name gets it).  Members must agree on this: changing it is a protocol
+    change.
     """
     drawn = struct.unpack(f"<{partitions}Q", hashlib.shake_128(name.encode()).digest(8 * partitions))
-    wishes = [0] * partitions
+    ranks = [0] * partitions
     for place, partition in enumerate(sorted(range(partitions), key=drawn.__getitem__)):
-        wishes[partition] = place << 32 | drawn[partition] & 0xFFFFFFFF
-    return tuple(wishes)
+        ranks[partition] = place << 32 | drawn[partition] & 0xFFFFFFFF
+    return tuple(ranks)

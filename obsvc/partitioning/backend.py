@@ -1,13 +1,13 @@
-"""One connection to a coordination backend, with tooz's sharp edges filed off.
+"""One connection to a coordination backend, by tooz, without the traps of its drivers.
 
-One thread owns a :class:`Backend`: tooz coordinators are not thread-safe.  Whatever goes wrong inside tooz, its
-driver or the HTTP client below it becomes :class:`~obsvc.exceptions.Unavailable`, one line that names the backend.
+One thread owns a :class:`Backend`: tooz coordinators are not thread-safe.  Any error inside tooz, its driver or the
+HTTP client below it becomes :class:`~obsvc.exceptions.Unavailable`, one line that names the backend.
 
-What is known of the drivers, and handled here (tooz 9.1):
+What is known about the drivers, and handled here (tooz 9.1):
 
-- etcd: ``heartbeat()`` takes a new lease in silence after the old one lapsed and does not re-join; its errors are not
-  translated; a time-out is 30 s unless said.  A key left by an earlier connection stays bound to that one's lease:
-  ``update_capabilities`` binds it to ours.
+- etcd: ``heartbeat()`` silently takes a new lease after the old one has lapsed and does not join again; its errors are
+  not translated; the default time-out is 30 s.  A key left by an earlier connection stays bound to the lease of that
+  connection: ``update_capabilities`` binds it to ours.
 - file: a member whose file was not touched for ``timeout`` seconds is left out of ``get_members`` (its file stays);
   ``heartbeat()`` of a member that is out of the group is silent too; there is no ``update_capabilities``.
 """
@@ -32,12 +32,12 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds to wait for one answer of the backend: several must fit in a lease (see ``request_timeout``).
+#: Upper bound on the seconds to wait for one answer of the backend (see ``request_timeout``).
 REQUEST_TIMEOUT_MAX = 5.0
 
 
 def request_timeout(lease: float) -> int:
-    """Seconds to wait for one answer: a third of the lease, so that a hung one does not cost the membership."""
+    """Seconds to wait for one answer: a third of the lease, so that one that hangs does not cost the membership."""
     return max(1, int(min(lease / 3, REQUEST_TIMEOUT_MAX)))
 
 
@@ -84,7 +84,7 @@ class Backend:
         self._guard(self._coordinator.heartbeat)
 
     def members(self) -> set[bytes] | None:
-        """The ids in the group; None when there is no such group (a new backend, or one that was wiped)."""
+        """The ids in the group; None when there is no such group (the backend is new, or was wiped)."""
         try:
             found = self._get(lambda: self._coordinator.get_members(self._group))
         except coordination.GroupNotCreated:
@@ -111,7 +111,7 @@ class Backend:
             LOG.debug("left group %s, in which we were not", self._group.decode())
 
     def close(self) -> None:
-        """Give the connection up without leaving the group; never raises."""
+        """Close the connection without leaving the group; never raises."""
         getattr(self._coordinator, "_joined_groups", set()).clear()  # stop() would leave them
         try:
             self._guard(self._coordinator.stop)
@@ -122,10 +122,10 @@ class Backend:
         try:
             self._get(lambda: self._coordinator.create_group(self._group))
         except coordination.GroupAlreadyExist:
-            LOG.debug("group %s was made by another meanwhile", self._group.decode())
+            LOG.debug("group %s was created by another member meanwhile", self._group.decode())
 
     def _bind_again(self) -> bool:
-        """Bind our existing key to this connection's lease; False when it is to be joined anew instead."""
+        """Bind our existing key to this connection's lease; False when the group must be joined again instead."""
         try:
             self._get(lambda: self._coordinator.update_capabilities(self._group, {}))
             return True
@@ -149,7 +149,8 @@ class Backend:
 
 
 def _words(error: Exception) -> str:
-    """One line for a driver's error; etcd3gw keeps its words in ``detail_text``, requests wraps the one that counts."""
+    """One line for a driver's error; etcd3gw keeps its text in ``detail_text``, requests wraps the error that
+    counts."""
     text = " ".join(str(getattr(error, "detail_text", None) or error).split())
     _, _, inner = text.rpartition("[Errno ")
     if inner and inner != text:
@@ -158,7 +159,7 @@ def _words(error: Exception) -> str:
 
 
 def read_members(urls: Sequence[str], group: str, *, lease: float = 10.0) -> list[MemberId]:
-    """Who is in the group now, sorted; for processes that are no members.  Any thread may call.
+    """The members of the group now, sorted; for processes that are not members.  Any thread may call.
 
     urls: tried in turn.  Raises Unavailable when none answers, ConfigError for a URL that tooz can't use.
     """

@@ -1,7 +1,7 @@
-"""Claims and releases at the engine: what the claiming thread does (DESIGN 2).
+"""Claims and releases at the engine: what the claiming thread does.
 
-Nothing is claimed without a fresh view with us in it.  A claim whose answer was lost is sent again under its id
-while the world is the one that it was made in; a release is sent until it is answered.
+Nothing is claimed without a fresh view that contains this member.  A claim whose answer was lost is sent again under
+the same id as long as the view that it was made from is the current one; a release is sent until it is answered.
 """
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 
-#: Partitions in one claim or release: a few round trips for everything, and short transactions at the engine.
+#: Partitions per claim or release: a few round trips for everything, and short transactions at the engine.
 PAGE = 128
 
-#: Seconds until a claim that waits for a live owner is repeated, at most (else half a beat).
+#: Upper bound on the seconds until a claim that waits for a live owner is repeated (else half a beat).
 REPEAT_MAX = 0.5
 
-#: Beats within which a member must have been heard to count as at work.  Whose lease has lapsed has been silent for
-#: longer (a beat is at most a third of a lease) unless it is the backend that it does not reach.
+#: Beats within which the engine must have heard a member for it to count as at work.  A member whose lease has lapsed
+#: has been silent for longer (a beat is at most a third of a lease), unless only the backend is out of its reach.
 HEARD_BEATS = 1.5
 
 
 class Claimer:
-    """Of one thread alone, but for :attr:`pending`."""
+    """For one thread; only :attr:`pending` may be read by others."""
 
     def __init__(
         self, engine: PartitioningApi, member: MemberId, partitions: int, holding: Holding, engine_health: EngineHealth,
@@ -54,12 +54,12 @@ class Claimer:
         self._settings = settings
         self._assignment: tuple[tuple[str, ...] | None, tuple[str, ...]] = (None, ())
         self._pending: ClaimRequest | None = None
-        self._pending_view: tuple[str, ...] | None = None  # the names that it was made of
+        self._pending_view: tuple[str, ...] | None = None  # the names in the view that it was made from
         self.next_at = float("-inf")  #: monotonic seconds before which nothing is claimed
 
     @property
     def pending(self) -> bool:
-        """The outcome of a claim is unknown."""
+        """Whether the outcome of a claim is unknown."""
         return self._pending is not None
 
     def assigned(self, names: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -74,11 +74,11 @@ class Claimer:
         return self._assignment[1]
 
     def settle_pending(self, *, still: bool) -> None:
-        """Send the claim of unknown outcome again if it is ``still`` to be made in the view that it was made in."""
+        """Send the claim of unknown outcome again if it is ``still`` wanted and was made from the current view."""
         if self._pending is not None and still and self._pending_view == self._assignment[0]:
             self._send(self._pending)
         else:
-            self._pending = None  # made in another world; what it may have been granted is let go of with the beats
+            self._pending = None  # what it may have been granted is released after a beat (release_orphans)
 
     def claim_missing(self, view: MembershipView, *, ready: bool, may_continue: Callable[[], bool]) -> None:
         """Claim what is assigned to us and not held.
@@ -93,7 +93,7 @@ class Claimer:
             return
         records = self._engine.partitions(PartitionsRequest(wanted)).partitions
         owners = {record.partition: record.owner for record in records}
-        alive = set(names or ()) | set(view.names)  # who just joined has not vanished
+        alive = set(names or ()) | set(view.names)  # a member that has just joined has not vanished
         if any(owner is not None and owner.name not in alive for owner in owners.values()):
             at_work = self.at_work(draining=True)
             alive |= {owner.name for owner in owners.values() if owner in at_work}
@@ -107,9 +107,10 @@ class Claimer:
         return ClaimRequest(self._member, uuid.uuid4().hex, claims)
 
     def at_work(self, *, draining: bool = False) -> set[MemberId]:
-        """Who beats to the engine, whatever the coordination backend says: to be asked and not robbed.
+        """Members whose heartbeat reaches the engine, whatever the coordination backend says: these are asked to
+        release, never pre-empted.
 
-        draining: also those who left the group and still hand over, or keep what nobody has asked for.
+        draining: also those that left the group and still hand over, or keep what nobody has asked for.
         """
         reply = self._engine.members(Empty())
         heard_since = reply.engine_time - HEARD_BEATS * self._settings.beat_interval
@@ -122,7 +123,8 @@ class Claimer:
         }
 
     def _send(self, request: ClaimRequest) -> None:
-        """Send it; kept as pending while its outcome is unknown.  Asked partitions are claimed again soon."""
+        """Send it; it stays pending while its outcome is unknown.  Partitions that their owners were asked for are
+        claimed again soon."""
         self._pending, self._pending_view = request, self._assignment[0]
         failpoints.hit("claim.before")
         try:
@@ -150,7 +152,7 @@ class Claimer:
             )
 
     def send_releases(self) -> None:
-        """Release at the engine what the worker has let go of."""
+        """Release at the engine what the worker has released."""
         grants = self._holding.grants
         releasing = grants.releasing()
         for page in batched(releasing, PAGE):
@@ -163,10 +165,10 @@ class Claimer:
             self._holding.tell_idle()
 
     def release_orphans(self, granted: Collection[tuple[PartitionId, Generation]]) -> bool:
-        """Let go of what the engine holds as granted to us and we never heard of; True when there was any."""
+        """Release what the engine has granted to this member in answers that were lost; True when there was any."""
         orphans = self._holding.grants.orphans(granted)
         if not orphans or self.pending:
             return False
-        LOG.info("%d partitions are granted to us in answers that were lost: let go", len(orphans))
+        LOG.info("%d partitions were granted in answers that were lost: they are released", len(orphans))
         self._engine.release(ReleaseRequest(self._member, tuple(orphans), tuple(number for number, _ in orphans)))
         return True

@@ -1,4 +1,4 @@
-"""Whether this member and the engine fit, asked once before anything is begun.  Any thread may call."""
+"""Whether this member and the engine are compatible; checked once before anything else.  Any thread may call."""
 from __future__ import annotations
 
 import logging
@@ -10,7 +10,7 @@ from obsvc.process.outage_log import OutageLog
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two questions while the engine does not answer.
+#: Seconds between two attempts while the engine does not answer.
 RETRY_PAUSE = 0.5
 
 

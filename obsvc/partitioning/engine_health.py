@@ -1,4 +1,4 @@
-"""How this member stands with the engine: when it answered last, and what is wrong.  Any thread may call."""
+"""Whether the engine answers this member: since when, and what the newest error is.  Any thread may call."""
 from __future__ import annotations
 
 import logging

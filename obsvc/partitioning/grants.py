@@ -1,8 +1,8 @@
 """The table of what this member was granted.  Thread-safe; no effects beside its own state.
 
 A partition is *held* from its grant until it is lost or its release begins, and *releasing* from then until the
-engine has answered the release.  It is *resting* for a pause after it was lost, so that two members that believe in
-different views do not take it from each other as fast as they can.
+engine has answered the release.  It is *resting* for a pause after it was lost, so that two members with different
+views do not keep taking it from each other.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Grants:
         self._lock = threading.Lock()
         self._held: dict[PartitionId, Generation] = {}
         self._releasing: dict[PartitionId, Generation] = {}
-        self._untaken: set[PartitionId] = set()  # of those that are released
+        self._untaken: set[PartitionId] = set()  # of those that are being released
         self._resting: dict[PartitionId, float] = {}
         self._orphans: set[tuple[PartitionId, Generation]] = set()
 
@@ -46,7 +46,8 @@ class Grants:
             return before if before != generation else None
 
     def drop(self, partition: PartitionId, generation: Generation, *, rest_until: float | None = None) -> bool:
-        """Hold it no longer, if it is held under just this generation; claim it again after ``rest_until``."""
+        """Stop holding it, if it is held under exactly this generation; it may be claimed again after
+        ``rest_until``."""
         with self._lock:
             if self._held.get(partition) != generation:
                 return False
@@ -65,12 +66,12 @@ class Grants:
             return True
 
     def untaken(self, partitions: Iterable[PartitionId]) -> tuple[PartitionId, ...]:
-        """Those of ``partitions``, which are released, that were never taken over."""
+        """Those of ``partitions``, which are being released, that were never taken over."""
         with self._lock:
             return tuple(partition for partition in partitions if partition in self._untaken)
 
     def releasing(self) -> tuple[tuple[PartitionId, Generation], ...]:
-        """What is to be released, ascending."""
+        """What is being released, ascending."""
         with self._lock:
             return tuple(sorted(self._releasing.items()))
 
@@ -93,14 +94,14 @@ class Grants:
     def gone(
         self, before: Mapping[PartitionId, Generation], granted: Collection[tuple[PartitionId, Generation]]
     ) -> list[tuple[PartitionId, Generation]]:
-        """What was held before the engine was asked, and is not in what it holds as granted.  Ascending."""
+        """What was held before the engine was asked, and is not among what it says is granted.  Ascending."""
         granted = set(granted)
         return sorted(item for item in before.items() if item not in granted)
 
     def orphans(self, granted: Collection[tuple[PartitionId, Generation]]) -> list[tuple[PartitionId, Generation]]:
-        """What the engine holds as granted and nobody here knows of, twice in a row: an answer that was lost.
+        """What the engine says is granted and is not known here, twice in a row: the answer was lost.
 
-        Once is not enough: the answer may be under way.
+        Once is not enough: the answer may still be under way.
         """
         with self._lock:
             unknown = {

@@ -1,7 +1,7 @@
-"""What this member holds, and telling the worker of it: each grant once, its end once, in the order they happened.
+"""What this member holds, and telling the worker: each grant once, its end once, in the order in which they happened.
 
-Any thread may call.  The worker is called under a lock of its own (``granted``, ``lost``): it must not hold a lock
-of its own while it calls what would wait for that.
+Any thread may call.  The worker's ``granted`` and ``lost`` are called under a lock of this module: the worker must not
+call back while it holds a lock that these two would wait for.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Holding:
-    """own: this member's name.  rest: seconds (about) that a partition which was lost is left alone."""
+    """own: this member's name.  rest: seconds (about) for which a lost partition is left alone."""
 
     def __init__(self, own: str, worker: PartitionWorker, clock: Clock, rng: random.Random, *, rest: float) -> None:
         self.grants = Grants()
@@ -33,7 +33,7 @@ class Holding:
         self._rest = rest
         self._telling = threading.RLock()
         self._asked_lock = threading.Lock()
-        self._asked: dict[PartitionId, float] = {}  # when we were told so last, monotonic seconds
+        self._asked: dict[PartitionId, float] = {}  # when that was last heard, monotonic seconds
         self._handing_over: set[tuple[PartitionId, Generation]] = set()
         self._idle = threading.Condition()
 
@@ -49,7 +49,7 @@ class Holding:
         metrics.PARTITIONS_HELD.set(self.grants.count())
 
     def lose(self, partition: PartitionId, generation: Generation, why: str) -> None:
-        """It is another's; nothing happens when it is not held so (any more)."""
+        """It belongs to another member; nothing happens unless it is held under this generation."""
         rest = self._rng.uniform(0.5, 1.5) * self._rest
         with self._telling:
             if not self.grants.drop(partition, generation, rest_until=self._clock.monotonic() + rest):
@@ -62,7 +62,8 @@ class Holding:
     def lose_all(
         self, partitions: Iterable[PartitionId], known: Mapping[PartitionId, Generation] | None, why: str
     ) -> None:
-        """known: the generations that were asked about, so that a newer grant is not taken for the old one."""
+        """known: the generations that the engine was asked about, so that a newer grant is not mistaken for the old
+        one."""
         held = self.grants.held()
         for partition in partitions:
             generation = (known or held).get(partition)
@@ -70,7 +71,7 @@ class Holding:
                 self.lose(partition, generation, why)
 
     def begin_release(self, partition: PartitionId, generation: Generation, *, taken: bool) -> bool:
-        """The worker has let go of it; False when it is not held so (any more)."""
+        """The worker has released it; False when it is not held under this generation."""
         with self._telling:
             if not self.grants.begin_release(partition, generation, taken=taken):
                 return False
@@ -78,7 +79,7 @@ class Holding:
         return True
 
     def asked_for(self, partitions: Iterable[PartitionId]) -> None:
-        """Others wait for these."""
+        """Other members wait for these."""
         now = self._clock.monotonic()
         with self._asked_lock:
             self._asked.update(dict.fromkeys(partitions, now))
@@ -88,8 +89,8 @@ class Holding:
     ) -> None:
         """Tell the worker of each partition that is to be handed over now, once a grant.
 
-        assignment: see :func:`plan.to_hand_over`.  asked_after: monotonic seconds, older asks don't count: who asked
-        may have gone, or want it no more.  everything: also what nobody asked for.
+        assignment: see :func:`plan.to_hand_over`.  asked_after: monotonic seconds; older requests don't count: the
+        member that made them may be gone, or not want the partition any more.  everything: also what nobody asked for.
         """
         held = self.grants.held()
         with self._asked_lock:
@@ -102,7 +103,7 @@ class Holding:
                 self._worker.asked(partition)
 
     def wait_idle(self, timeout: float) -> bool:
-        """Wait until nothing is held or being released; True when that came about within ``timeout`` seconds."""
+        """Wait until nothing is held or being released; True if that happened within ``timeout`` seconds."""
         with self._idle:
             return self._idle.wait_for(self.grants.idle, timeout)
 

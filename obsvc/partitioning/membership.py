@@ -1,12 +1,12 @@
-"""Who the members are: a tooz group in which this process keeps itself and sees the others (DESIGN 2).
+"""Who the members are: a tooz group in which this process keeps itself and sees the others.
 
 One thread owns the connection; :meth:`Membership.view`, ``join`` and ``leave`` may be called from any thread.
 What it promises:
 
-- After :meth:`~Membership.join` every beat checks that we are in the group, and joins again when not: a lapsed lease,
-  a wiped backend and a deleted key all heal within one beat.  Each is counted (``obsvc_rejoins_total``).
-- A backend that does not answer is one log line, however long it lasts; its URLs are tried in turn; the last view
-  stays, and its age (``seen_at``) tells that it is old.
+- After :meth:`~Membership.join` every beat checks that this member is in the group, and joins again if not: a lapsed
+  lease, a wiped backend and a deleted key all heal within one beat.  Each is counted (``obsvc_rejoins_total``).
+- A backend that does not answer causes one log line, however long it lasts; its URLs are tried in turn; the last view
+  stays, and its age (``seen_at``) shows that it is old.
 - Where the backend is etcd, a watch wakes the loop; polling once a beat is the fallback, and all there is elsewhere.
 
 What it does not promise: that two members see the same view at the same moment.  The engine's grants keep that safe.
@@ -34,10 +34,11 @@ __all__ = ["Membership", "MembershipView", "read_members"]
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between two reads at least, however often the watch fires: a burst of changes is read once.
+#: Lower bound on the seconds between two reads, however often the watch fires: a burst of changes is read once.
 MIN_PAUSE = 0.05
 
-#: Seconds until a backend that did not answer is asked again, at most: a hung request has cost a third of the lease.
+#: Upper bound on the seconds until a backend that did not answer is asked again: a request that hangs has already cost
+#: a third of the lease.
 RETRY = 0.5
 
 
@@ -46,8 +47,8 @@ class MembershipView(msgspec.Struct, frozen=True):
 
     members: sorted.  seen_at: monotonic seconds of this process when the read began.
     version: rises whenever the members differ from those before.
-    disturbed: the connection was lost, or we were out of the group, less than a lease ago: losses in it are to be
-    doubted.
+    disturbed: the connection was lost, or this member was out of the group, less than a lease ago: losses in this view
+    are doubtful.
     """
 
     members: tuple[MemberId, ...]
@@ -121,12 +122,13 @@ class Membership:
         return self._loop.join(timeout)
 
     def join(self) -> None:
-        """From now on be in the group; returns at once."""
+        """Be in the group from now on; returns at once."""
         self._wanted = True
         self._wake.set()
 
     def leave(self, timeout: float = 5.0) -> bool:
-        """Leave the group, but go on seeing it; True when done (by a view without us) within ``timeout`` seconds."""
+        """Leave the group, but keep reading it; True if a view without this member was read within ``timeout``
+        seconds."""
         self._wanted = False
         self._wake.set()
         if not self._loop.alive:
@@ -143,7 +145,7 @@ class Membership:
 
     @property
     def connected(self) -> bool:
-        """The backend answered the last beat."""
+        """Whether the backend answered the last beat."""
         return self._backend is not None and self.last_error is None
 
     def wake(self) -> None:
@@ -181,7 +183,7 @@ class Membership:
         members = backend.members()
         if members is None:
             if self._view is not None and self._view.members:
-                self._disturb()  # the backend was wiped; else nobody made the group yet
+                self._disturb()  # the backend was wiped; otherwise nobody has created the group yet
             members = set()
         if self._wanted and (me not in members or not self._attached):
             if self._was_in and me not in members:

@@ -1,21 +1,25 @@
-"""Owning partitions: from the membership view to claims at the engine, to the worker, and back (DESIGN 2).
+"""Owning partitions: from the membership view to claims at the engine, to the worker, and back.
 
-Two threads of its own beside the membership's: one beats to the engine, one claims and releases.  All public methods
-may be called from any thread; those that the worker calls (``release``, ``stale``, ``asked_for``, ``lost_by_engine``)
-return at once.
+It has two threads of its own beside the membership's: one sends heartbeats to the engine, the other claims and
+releases. All public methods may be called from any thread; those that the worker calls (``release``, ``stale``,
+``asked_for``, ``lost_by_engine``) return at once.
 
 What it promises:
 
-- Nothing counts as held but what the engine granted; what the engine says it has not granted is dropped within a beat.
+- Only what the engine granted counts as held; what the engine says it has not granted is dropped within a beat.
 - Nothing is claimed before the worker was ready once, without a fresh view, or while draining.
 - A member that can't reach the coordination backend keeps what it holds.
-- A lost answer to a claim is asked for again under the same claim id; a release is sent until it is answered.
+- A claim whose answer was lost is sent again under the same claim id; a release is sent until it is answered.
 - A member that an operator drains (the engine says so in the answer to a beat) leaves the group only after the engine
-  knows that it drains, so that it is asked and never robbed.  It works on until it is asked: what nobody else can
-  take it keeps.
+  knows that it drains, so that it is asked to release and never pre-empted.  It works on until it is asked: what no
+  other member can take, it keeps.
 
-The worker is told of each grant exactly once, and of its end exactly once, by ``lost`` or by its own ``release``; in
-order.  It must not hold a lock while it calls Ownership that its own ``granted`` or ``lost`` would wait for.
+The worker is told of each grant exactly once, and of its end exactly once, by ``lost`` or by its own ``release``, in
+order.  It must not call Ownership while it holds a lock that its own ``granted`` or ``lost`` would wait for.
+
+Which stage of its life a member is in, and what follows from that, is decided by :mod:`obsvc.partitioning.lifecycle`;
+which view is acted on, by :mod:`obsvc.partitioning.views`; what is claimed and handed over, by
+:mod:`obsvc.partitioning.plan`.  Here these decisions are carried out.
 """
 from __future__ import annotations
 
@@ -90,15 +94,15 @@ class Ownership:
     # --- for whoever runs the member
 
     def start(self) -> None:
-        """Begin; the engine has been found to fit (``engine_check``), and need not answer now."""
+        """Begin; the engine is known to be compatible (``engine_check``), and need not answer now."""
         self._membership.start()
         self._beats.start()
         self._claims.start()
 
     def drain(self, timeout: float = 30.0) -> bool:
-        """Hand everything over before the end; True when nothing was held any more within ``timeout`` seconds.
+        """Hand everything over before the end; True if nothing was held any more within ``timeout`` seconds.
 
-        Says so to the engine first, so that the others ask instead of taking, then leaves the group.
+        Tells the engine first, so that the others ask instead of taking, then leaves the group.
         """
         end = self._clock.monotonic() + timeout
         with self._stage_lock:
@@ -109,7 +113,8 @@ class Ownership:
         return self._holding.wait_idle(max(0.0, end - self._clock.monotonic()))
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End at once, without handing anything over (see :meth:`drain`): say goodbye, leave, end the threads."""
+        """End at once, without handing anything over (see :meth:`drain`): end the threads, leave the group, tell the
+        engine."""
         begun = self._beats.alive
         for loop in (self._claims, self._beats):
             loop.stop()
@@ -135,7 +140,7 @@ class Ownership:
 
     @property
     def last_error(self) -> str | None:
-        """The newest trouble with the engine or the coordination backend; None when both answer."""
+        """The newest error of the engine or the coordination backend; None when both answer."""
         return self._engine_health.error or self._membership.last_error
 
     def leads(self, duty: str) -> Generation | None:
@@ -150,28 +155,29 @@ class Ownership:
     # --- for the worker
 
     def release(self, partition: PartitionId, generation: Generation, *, taken: bool = True) -> None:
-        """It is drained: let go of it.  Nothing happens when it is not held so (any more).
+        """The worker is done with it: release it.  Nothing happens unless it is held under this generation.
 
-        taken: whether what the owner before may have left was seen to; if not, the next owner shall.
+        taken: whether the takeover was completed; if not, the next owner must look at what the previous one left.
         """
         if self._holding.begin_release(partition, generation, taken=taken):
             self._work.set()
 
     def stale(self, partition: PartitionId, generation: Generation) -> None:
-        """A report under this generation was refused: drop it, and claim again after a pause if still assigned."""
+        """A report under this generation was refused: drop the partition; it is claimed again later if still
+        assigned."""
         self._holding.lose(partition, generation, "a report was refused as stale_generation")
 
     def asked_for(self, partitions: Iterable[PartitionId]) -> None:
-        """Others wait for these (``FollowReply.asked``)."""
+        """Other members wait for these (``FollowReply.asked``)."""
         self._holding.asked_for(partitions)
         self._work.set()
 
     def lost_by_engine(
         self, partitions: Iterable[PartitionId], known: Mapping[PartitionId, Generation] | None = None
     ) -> None:
-        """The engine says that these are not granted to us (``FollowReply.lost``).
+        """The engine says that these are not granted to this member (``FollowReply.lost``).
 
-        known: the generations that were asked about, so that a newer grant is not taken for the old one.
+        known: the generations that it was asked about, so that a newer grant is not mistaken for the old one.
         """
         self._holding.lose_all(partitions, known, "the engine granted it to another")
 
@@ -200,7 +206,7 @@ class Ownership:
             self._engine_health.failed(error)
 
     def beat(self) -> None:
-        """One beat to the engine, and what its answer means for what is held.  Raises ObsvcError."""
+        """Send one heartbeat to the engine and apply its answer to what is held.  Raises ObsvcError."""
         before = self._holding.grants.held()
         sent_at = self._clock.monotonic()
         message = self._beat_message(len(before))
@@ -242,7 +248,7 @@ class Ownership:
         repeat(stop, self.step, on_failure=self._engine_health.failed, pause=RETRY_PAUSE, wake=self._work)
 
     def step(self) -> float:
-        """Do what there is to do now.  Returns the seconds after which to look again.  Raises ObsvcError."""
+        """Do what is due now.  Returns the seconds after which to look again.  Raises ObsvcError."""
         self._claimer.send_releases()
         self._join_or_leave()
         due_at, assignment = self._act_on_view()
@@ -271,17 +277,17 @@ class Ownership:
         )), view
 
     def _act_on_view(self) -> tuple[float | None, Sequence[str]]:
-        """When the next view is to be acted on, and the assignment by the one that is acted on now."""
+        """When the next view is due, and the assignment by the one that is acted on now."""
         state = self._settled_view()
         return state.due_at(), self._claimer.assigned(state.acted)
 
     def _settled_view(self) -> ViewState:
-        """The view to act on.  Asks the engine who is at work of those that the newest view misses."""
+        """The view to act on.  Asks the engine which of the members that the newest view lacks are at work."""
         view, now = self._view, self._clock.monotonic()
         at_work = self._claimer.at_work() if view.lost and view.is_due(now) else ()
         heard = {member.name for member in at_work}
         with self._view_lock:
-            if self._view.seen == view.seen:  # else what was asked is about another view: look again
+            if self._view.seen == view.seen:  # else the engine was asked about another view: look again
                 self._view = self._view.settled(now, heard)
             return self._view
 

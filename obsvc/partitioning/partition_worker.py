@@ -1,4 +1,4 @@
-"""What Ownership asks of whoever works on the partitions, and the settings of both.  Types alone."""
+"""The port between Ownership and whoever works on the partitions, and Ownership's settings.  Types only."""
 from __future__ import annotations
 
 from typing import Protocol
@@ -26,19 +26,19 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartitionWorker(Protocol):
-    """Who works on the partitions: the observer.  Called from several threads; each call must be quick."""
+    """Works on the partitions that are held: the observer.  Called from several threads; each call must be quick."""
 
     def granted(self, grant: Grant) -> None:
-        """The partition is ours under the grant's generation."""
+        """The partition is held under the grant's generation."""
 
     def asked(self, partition: PartitionId) -> None:
-        """Another waits for it: finish or mark what is unsettled, then call ``Ownership.release``."""
+        """Another member waits for it: finish or mark what is unsettled, then call ``Ownership.release``."""
 
     def lost(self, partition: PartitionId, generation: Generation, why: str) -> None:
-        """It is not ours (any more): stop; what is unsettled is to be marked."""
+        """It is not held any more: stop working on it, and mark what is unsettled."""
 
     def ready(self) -> bool:
-        """Every bus is consumed."""
+        """Whether every bus is consumed."""
 
     def status(self) -> WorkerStatus:
         """What the worker says of itself, for the beat."""

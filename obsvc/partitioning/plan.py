@@ -1,6 +1,6 @@
-"""What to claim and what to hand over: pure decisions of (assignment, grants, who lives) (DESIGN 2).
+"""What to claim and what to hand over: pure decisions from the assignment, the grants and who is alive.
 
-The ring proposes, the engine grants: nothing here makes anybody an owner.
+The assignment proposes, the engine grants: nothing here makes any member an owner.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from obsvc.model import MemberId, PartitionId
 def missing(own: str, assignment: Sequence[str], unavailable: Collection[PartitionId]) -> tuple[PartitionId, ...]:
     """Partitions that are assigned to ``own`` and to be claimed, ascending.
 
-    unavailable: those that are held, being released, or left alone for a pause.
+    unavailable: those that are held, being released, or resting (:mod:`obsvc.partitioning.grants`).
     """
     return tuple(
         PartitionId(index) for index, name in enumerate(assignment) if name == own and index not in unavailable
@@ -23,8 +23,9 @@ def missing(own: str, assignment: Sequence[str], unavailable: Collection[Partiti
 def reason_for(own: MemberId, owner: MemberId | None, alive: Collection[str]) -> ClaimReason:
     """Why ``own`` may claim a partition that is granted to ``owner``.
 
-    alive: names in the view that is acted on, and of those who drain (they left the view, but still hand over).
-    Another incarnation of our own name has vanished: the name is consumed exclusively, so it can't be at work.
+    alive: names in the view that is acted on, and of draining members (they left the view, but still hand over).
+    Another incarnation of our own name has vanished: the queues of a name are consumed exclusively, so it can't be at
+    work.
     """
     if owner is None or owner == own:
         return ClaimReason.VACANT
@@ -43,8 +44,8 @@ def claims(
 ) -> tuple[PartitionClaim, ...]:
     """One claim for each wanted partition, ascending.
 
-    owners: who is granted each at the engine.  ready: we consume every bus.  While not, nothing is taken from
-    another incarnation of our name: it may be the one that consumes our queues.
+    owners: to whom the engine has granted each.  ready: this member consumes every bus.  While it does not, nothing is
+    taken from another incarnation of its name, which may be the one that consumes the queues.
     """
     made = []
     for partition in sorted(wanted):
@@ -58,10 +59,11 @@ def claims(
 def to_hand_over(
     own: str, asked: Iterable[PartitionId], held: Collection[PartitionId], assignment: Sequence[str] | None
 ) -> tuple[PartitionId, ...]:
-    """Which of the partitions that others asked for are handed over now, ascending.
+    """Which of the partitions that other members asked for are handed over now, ascending.
 
-    assignment: by the view that is acted on; None when there is no fresh one, and then the asker is believed.
-    One that our own view gives to us is kept: the asker's view is behind ours, or ours will follow.
+    assignment: by the view that is acted on; None when there is no fresh one, and then the member that asks is
+    believed. A partition that our own view assigns to us is kept: the other member's view is behind ours, or ours will
+    follow.
     """
     return tuple(
         partition for partition in sorted(set(asked))

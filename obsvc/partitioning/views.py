@@ -1,13 +1,13 @@
-"""Which membership view to act on: pure decisions of (view, now) (DESIGN 2).
+"""Which membership view to act on: pure decisions from the view and the time.
 
-A view is acted on only after it stood unchanged for a while, and how long depends on how likely it is to be wrong:
+A view is acted on only after it has been stable for a while; how long depends on how likely it is to be wrong:
 
-- a change like any other: ``settle`` seconds, so that a burst (a rolling restart, ten members starting) is one change;
-  a burst that does not end is acted on after two beats all the same;
-- a view without ourselves, one that lost more than one member at once, or any loss just after the connection was
-  disturbed: two whole beats unchanged.  A wiped or bounced backend looks just so, and heals within a beat;
-- a view without somebody who still beats to the engine: a lease.  Whoever beats lives, and joins again as soon as the
-  coordination backend lets it; who is cut off from that for longer is then asked to hand over.
+- an ordinary change: ``settle`` seconds, so that a burst (a rolling restart, ten members starting) is one change; a
+  burst that does not end is acted on after two beats nevertheless;
+- a view without this member, one that lost more than one member at once, or any loss just after the connection was
+  disturbed: two whole beats.  A wiped or restarted backend looks exactly like this, and heals within a beat;
+- a view without a member whose heartbeat still reaches the engine: a lease.  Such a member is alive and joins again as
+  soon as the coordination backend lets it; if it stays cut off for longer, it is asked to hand over.
 """
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from collections.abc import Collection
 
 import msgspec
 
-#: Beats that a doubtful view must stand.
+#: Beats for which a doubtful view must be stable.
 DOUBTFUL_BEATS = 2
 
-#: Part of a beat that an ordinary change must stand, and the most seconds of it.
+#: Part of a beat for which an ordinary change must be stable, and the upper bound on that in seconds.
 SETTLE_PART = 0.25
 SETTLE_MAX = 0.5
 
 
 class ViewState(msgspec.Struct, frozen=True):
-    """What was acted on, what is seen now, and since when; each method answers the state that follows.
+    """What was acted on, what is seen now, and since when; methods return the state that follows.
 
-    acted: member names that the assignment is made of, None before the first.  seen: the newest names.
+    acted: member names from which the assignment is computed, None before the first.  seen: the newest names.
     since: monotonic seconds when ``seen`` was first seen; changing_since: when it first differed from ``acted``.
-    patience: seconds that a view stands which misses somebody who is at work.  again_at: when that is asked again.
+    patience: seconds for which a view must be stable that lacks a member at work.  again_at: when to ask again which
+    are.
     """
 
     own: str
@@ -51,9 +52,9 @@ class ViewState(msgspec.Struct, frozen=True):
         )
 
     def settled(self, now: float, at_work: Collection[str] = ()) -> ViewState:
-        """Act on what is seen if it stood long enough.
+        """Act on what is seen if it has been stable for long enough.
 
-        at_work: those of ``lost`` that the engine hears; to be asked for when :meth:`is_due`.
+        at_work: those of ``lost`` that the engine hears; to be found out when :meth:`is_due`.
         """
         if not self.is_due(now):
             return self
@@ -77,7 +78,7 @@ class ViewState(msgspec.Struct, frozen=True):
 
     @property
     def lost(self) -> frozenset[str]:
-        """The names that were acted on and are not seen now."""
+        """Names that were acted on and are not seen now."""
         return frozenset(self.acted or ()) - frozenset(self.seen or ())
 
     @property
@@ -86,7 +87,7 @@ class ViewState(msgspec.Struct, frozen=True):
 
     @property
     def doubtful(self) -> bool:
-        """The newest view may well be wrong."""
+        """Whether the newest view may well be wrong."""
         if self.seen is None:
             return False
         lost = len(self.lost)

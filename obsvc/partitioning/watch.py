@@ -1,9 +1,9 @@
-"""A native etcd watch on the group's keys, which says at once that something changed.
+"""A native etcd watch on the group's keys, which tells at once that something changed.
 
-Only a wake-up: what changed is read by the membership loop, which polls anyway, so a watch that is down or late
+It is only a wake-up: what changed is read by the membership loop, which polls anyway, so a watch that is down or late
 costs time and nothing else.  It has its own HTTP session and thread, since neither an etcd3gw client nor a tooz
-coordinator may be shared between threads.  etcd3gw's own ``Watcher`` is not used: its stream has no time-out, its
-thread ends in silence when the connection is lost or two messages come in one chunk.
+coordinator may be shared between threads.  etcd3gw's own ``Watcher`` is not used: its stream has no time-out, and its
+thread ends silently when the connection is lost or two messages arrive in one chunk.
 """
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LOG = logging.getLogger(__name__)
 #: Where tooz's etcd driver keeps a group: ``tooz/groups/<group>/<member>``.
 GROUP_PREFIX = b"tooz/groups/"
 
-#: Seconds after which a stream without any message is opened anew: bounds both how long a dead connection goes
-#: unnoticed and how long a stop takes.
+#: Seconds after which a stream without any message is reopened: bounds both how long a dead connection goes unnoticed
+#: and how long a stop takes.
 READ_TIMEOUT = 5.0
 
 #: Seconds between two attempts to open the stream while the backend does not answer.
@@ -52,7 +52,7 @@ class EtcdWatch:
         return self
 
     def stop(self) -> None:
-        """Ask the thread to end; it does within READ_TIMEOUT."""
+        """Ask the thread to end; it does so within READ_TIMEOUT."""
         self._loop.stop()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -88,7 +88,7 @@ class EtcdWatch:
                 if result.get("created"):
                     self.established.set()
                 if result.get("created") or result.get("events"):
-                    self._changed()  # once opened too: what happened since the stream before is not told
+                    self._changed()  # also once opened: changes since the previous stream are not reported
 
 
 def _b64(raw: bytes) -> str:

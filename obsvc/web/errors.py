@@ -5,6 +5,7 @@ import http
 import json
 import logging
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import falcon
 
@@ -34,10 +35,10 @@ def error_body(error: ObsvcError) -> dict[str, Any]:
 def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     """Every error of ``app`` is answered in the one shape; what nobody expected is logged with its traceback."""
 
-    def known(req: falcon.Request, resp: falcon.Response, error: ObsvcError, _params: Any) -> None:
+    def known(req: falcon.Request, resp: falcon.Response, error: ObsvcError, _params: dict[str, Any]) -> None:
         _answer(resp, error)
 
-    def by_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: Any) -> None:
+    def by_falcon(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
         status = falcon.http_status_to_code(error.status)
         text = error.description or error.title or error.status
         if isinstance(error, falcon.HTTPRouteNotFound):  # as for every request meant for another service
@@ -47,7 +48,7 @@ def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None
         if error.headers:
             resp.set_headers(error.headers)
 
-    def unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: Any) -> None:
+    def unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
         LOG.exception("%s %s failed", req.method, req.path)
         _answer(resp, ObsvcError(f"an error inside obsvc: {type(error).__name__}; its log has the traceback"))
 
@@ -57,7 +58,7 @@ def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None
 
 
 def refuse(
-    environ: dict[str, Any], start_response: Any, error: ObsvcError, *headers: tuple[str, str]
+    environ: WSGIEnvironment, start_response: StartResponse, error: ObsvcError, *headers: tuple[str, str]
 ) -> list[bytes]:
     """The answer of a WSGI middleware to a request that it refuses."""
     request_id = request_ids.begin(environ)

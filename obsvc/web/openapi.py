@@ -96,8 +96,8 @@ def not_modified() -> dict[str, Any]:
     return {"description": "As the caller has it: If-None-Match names its ETag.", "headers": _HEADERS}
 
 
-def document(title: str, version: str, description: str, paths: Mapping[str, Any], schemas: Schemas,
-             security: Mapping[str, Any]) -> bytes:
+def document(title: str, version: str, description: str, paths: Mapping[str, object], schemas: Schemas,
+             security: Mapping[str, object]) -> bytes:
     """The document as JSON text.  security: schemes by name, any one of which does."""
     return msgspec.json.encode({
         "openapi": "3.1.0", "info": {"title": title, "version": version, "description": description},

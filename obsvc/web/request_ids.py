@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import falcon
 from oslo_context import context
 
 HEADER = "X-Openstack-Request-Id"
@@ -73,9 +74,9 @@ def bound(request_id: str) -> Iterator[None]:
 class RequestIds:
     """falcon middleware, the first: each request has an id, and each answer names it."""
 
-    def process_request(self, req: Any, resp: Any) -> None:
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.set_header(HEADER, begin(req.env))
 
-    def process_response(self, req: Any, resp: Any, resource: object, succeeded: bool) -> None:
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
         resp.set_header(HEADER, req.env.get(_KEY, ""))
         end()

@@ -1,6 +1,6 @@
 """One job, from its lease to what the engine is to be told.  No thread and no clock of its own.
 
-Whatever a plugin raises becomes a ``JobFailed``; only LeaseLost comes through, as None: then nobody is told anything.
+Whatever a plugin raises becomes a ``JobFailed``; only LeaseLost comes through, as None: then nothing is reported.
 """
 from __future__ import annotations
 

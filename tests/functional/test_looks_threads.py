@@ -1,4 +1,4 @@
-"""Fetch threads, queue, gate and sessions together: a service that hangs holds nobody back (must-show 8)."""
+"""Fetch threads, queue, gate and sessions together: a service that hangs holds nobody back."""
 from __future__ import annotations
 
 import socket

@@ -7,8 +7,9 @@ a client would then fetch a new token and fail in the same way.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from keystoneauth1 import exceptions as identity
 from keystonemiddleware import auth_token
@@ -24,7 +25,7 @@ LOG = logging.getLogger(__name__)
 _AWAY = (identity.ClientException, auth_token.ServiceError)
 
 
-def behind_keystone(app: Callable[..., Any], conf: cfg.ConfigOpts) -> Callable[..., Any]:
+def behind_keystone(app: WSGIApplication, conf: cfg.ConfigOpts) -> WSGIApplication:
     """``app`` behind auth_token; ConfigError where its options are missing.  Open paths ask nobody."""
     protocol = _Protocol(
         app, {"oslo_config_config": conf, "oslo_config_project": "obsvc", "delay_auth_decision": True})
@@ -32,12 +33,13 @@ def behind_keystone(app: Callable[..., Any], conf: cfg.ConfigOpts) -> Callable[.
         raise ConfigError("auth_strategy = keystone: expected [keystone_authtoken] auth_type, auth_url and the options "
                           "of that plugin, found no auth_type: add them, as for any OpenStack service")
 
-    def behind(environ: dict[str, Any], start_response: Any) -> Any:
+    def behind(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") in OPEN:
             return app(environ, start_response)
         request_ids.begin(environ)
         try:
-            return protocol(environ, start_response)
+            answer: Iterable[bytes] = protocol(environ, start_response)
+            return answer
         except (*_AWAY, Unavailable) as error:
             LOG.error("a token can't be checked: %s: %s", type(error).__name__, one_line(error))
             return refuse(environ, start_response, Unavailable(

@@ -11,7 +11,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import falcon
 
@@ -101,7 +101,7 @@ class Limits:
         key = getattr(req.context, "waiting", None)
         if key is None:
             return
-        if resp.stream is not None:  # the response has only begun
+        if isinstance(resp.stream, Closable):  # the response has only begun
             resp.stream = Ending(resp.stream, lambda: self._leave(key))
         else:
             self._leave(key)
@@ -113,10 +113,19 @@ class Limits:
                 del self._waiting[key]
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """The body of an answer that must be closed."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 class Ending:
     """A stream that calls ``ended`` once the WSGI server is done with it."""
 
-    def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
+    def __init__(self, stream: Closable, ended: Callable[[], None]) -> None:
         self._stream, self._ended = stream, ended
 
     def __iter__(self) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What callers may want of a stack that is there: another goal, the last one, none, or that it stops or goes on.
+"""What callers may ask of an existing stack: another goal, a rollback, its deletion, that it stops or goes on.
 
 Each is taken at any moment: what is in progress is superseded (see ``updating``).  A template is parsed and refused
 whole before anything is written.

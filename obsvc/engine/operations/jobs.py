@@ -26,15 +26,14 @@ class JobOperations:
         """Lease jobs; waits up to ``request.wait`` seconds for the first."""
         limit = max(1, min(request.limit, CLAIM_LIMIT))
 
-        def check() -> tuple[jobs.Job, ...] | None:
+        def lease() -> tuple[jobs.Job, ...]:
             if not self._store.read(lambda tx: leases.is_open_job(tx, request)):
-                return None
-            leased = self._store.run(lambda tx: leases.lease(tx, request, limit)) or None
+                return ()
+            leased = self._store.run(lambda tx: leases.lease(tx, request, limit))
             failpoints.hit("job.lease.after")
             return leased
 
-        found = self._waiters.wait({"job"}, check, request.wait) if request.wait > 0 else check()
-        return jobs.JobClaimReply(found or ())
+        return jobs.JobClaimReply(self._waiters.wait_until({"job"}, lease, bool, request.wait))
 
     def renew_job(self, request: jobs.JobLease) -> jobs.LeaseReply:
         """Extend the lease; Conflict where it is not (or no longer) this one."""

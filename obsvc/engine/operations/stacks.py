@@ -4,6 +4,7 @@ A template is parsed and refused whole before anything is written.
 """
 from __future__ import annotations
 
+import operator
 import uuid
 from typing import Any
 
@@ -13,6 +14,7 @@ from obsvc.engine.database.rows import to_json
 from obsvc.engine.database.store import Store, Transaction
 from obsvc.engine.database.waiters import Waiters
 from obsvc.engine.operations.goal_reader import GoalReader, check_timeout
+from obsvc.engine.operations.limits import PAGE_MAX
 from obsvc.engine.schema.core import REGION_LENGTH
 from obsvc.engine.schema.stacks import Phase, edge, node, stack, stack_event
 from obsvc.engine.stacks import stack_due  # noqa: F401 -- registers the due work of stacks
@@ -25,8 +27,6 @@ from obsvc.engine.templates import hot
 from obsvc.engine_client import stacks
 from obsvc.engine_client.stacks import StackAction, StackStatus
 from obsvc.exceptions import Conflict, InvalidInput
-
-PAGE_LIMIT = 1000
 
 
 class StackOperations:
@@ -60,18 +60,16 @@ class StackOperations:
 
     def read_stack(self, request: stacks.StackRequest) -> stacks.Stack:
         """One stack by id or name, waiting up to ``request.wait`` seconds until nothing is in progress."""
-        found = self._store.read(lambda tx: as_stack(tx, find_stack(tx, request.stack, request.project_id)))
-        if request.wait <= 0 or found.status not in IN_PROGRESS:
-            return found
+        shown = self._store.read(lambda tx: as_stack(tx, find_stack(tx, request.stack, request.project_id)))
+        if request.wait <= 0 or shown.status not in IN_PROGRESS:
+            return shown
 
-        def check() -> stacks.Stack | None:
-            row = self._store.read(lambda tx: stack_row(tx, found.stack_id))
-            if row is None or row.status in IN_PROGRESS:
-                return None
-            return self._store.read(lambda tx: read_stack(tx, found.stack_id))
+        def in_progress() -> bool:
+            row = self._store.read(lambda tx: stack_row(tx, shown.stack_id))
+            return row is not None and row.status in IN_PROGRESS
 
-        ended = self._waiters.wait({"stack"}, check, request.wait)
-        return ended or self._store.read(lambda tx: read_stack(tx, found.stack_id))
+        self._waiters.wait_until({"stack"}, in_progress, operator.not_, request.wait)
+        return self._store.read(lambda tx: read_stack(tx, shown.stack_id))
 
     def list_stacks(self, request: stacks.StacksRequest) -> stacks.StacksPage:
         """Stacks that are not deleted, by id; ``marker`` is the last id of the page before."""
@@ -80,7 +78,7 @@ class StackOperations:
             query = query.where(stack.c.project_key == request.project_id)
         if request.marker is not None:
             query = query.where(stack.c.stack_id > request.marker)
-        query = query.limit(max(1, min(request.limit, PAGE_LIMIT)))
+        query = query.limit(max(1, min(request.limit, PAGE_MAX)))
         return self._store.read(
             lambda tx: stacks.StacksPage(tuple(as_stack(tx, row, outputs=False) for row in stack_rows(tx, query)))
         )
@@ -99,10 +97,10 @@ class StackOperations:
         stack_id = self._store.read(lambda tx: find_stack(tx, request.stack, request.project_id).stack_id)
         query = (
             sa.select(stack_event).where(stack_event.c.stack_id == stack_id, stack_event.c.event_id > request.after)
-            .order_by(stack_event.c.event_id).limit(max(1, min(request.limit, PAGE_LIMIT)))
+            .order_by(stack_event.c.event_id).limit(max(1, min(request.limit, PAGE_MAX)))
         )
 
-        def check() -> tuple[stacks.StackEvent, ...] | None:
+        def read() -> tuple[stacks.StackEvent, ...]:
             rows = self._store.read(lambda tx: tx.execute(query).all())
             return tuple(
                 stacks.StackEvent(
@@ -110,12 +108,9 @@ class StackOperations:
                     reason=row.reason,
                 )
                 for row in rows
-            ) or None
+            )
 
-        found = check()
-        if found is None and request.wait > 0:
-            found = self._waiters.wait({"stack"}, check, request.wait)
-        return stacks.StackEventsPage(found or ())
+        return stacks.StackEventsPage(self._waiters.wait_until({"stack"}, read, bool, request.wait))
 
 
 def _check_request(request: stacks.StackCreate) -> None:

@@ -2,7 +2,7 @@
 
 A *slot* is a name in a goal; there may be several copies for it: the one that was current, and obsolete ones that no
 cleanup has deleted yet.  The copy of a slot that was complete is worth more than a new one: a rollback finds what it
-had before (and the data on it), an update that takes back the one before likewise.
+had before (and the data on it), and so does an update that undoes the one before.
 """
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CopyState(enum.StrEnum):
 
     NOT_STARTED = "not_started"  #: no worker ever had its create: there is nothing in the cloud
     CREATING = "creating"  #: its create is under way
-    COMPLETED = "completed"  #: it was complete once
-    UNCERTAIN = "uncertain"  #: its create was begun and did not end well, or nobody knows how
+    COMPLETED = "completed"  #: it has been complete
+    UNCERTAIN = "uncertain"  #: its create was begun and failed, or its result is unknown
     DELETING = "deleting"  #: its deletion was begun
 
 

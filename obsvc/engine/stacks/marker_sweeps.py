@@ -65,7 +65,7 @@ def _forget_rows(tx: Transaction, node_ids: Sequence[str]) -> None:
 
 
 @due.handler(MARKER_SWEEP)
-def _begin(tx: Transaction, node_id: str) -> None:
+def _make_sweep(tx: Transaction, node_id: str) -> None:
     """Make the job, unless a create for this marker is still open: what it makes is not recorded yet."""
     stack_id = tx.execute(sa.select(node.c.stack_id).where(node.c.node_id == node_id)).scalar()
     if stack_id is None:

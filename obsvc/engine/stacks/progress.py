@@ -1,4 +1,4 @@
-"""From what was seen to what follows: a report's deltas, and passed deadlines, move the nodes of stacks.
+"""Moves the nodes of stacks by what was observed: a report's deltas, and deadlines that have passed.
 
 Called by the engine's own transactions with the partitions and refs locked; locks the stacks concerned.  A finished
 node costs O(its dependents).
@@ -18,7 +18,7 @@ from obsvc.engine.observations.records import load_head
 from obsvc.engine.schema import core
 from obsvc.engine.schema.stacks import node
 from obsvc.engine.stacks.locking import locked_all
-from obsvc.engine.stacks.rows import NodeRow, from_json, node_row, node_rows
+from obsvc.engine.stacks.rows import NodeChanges, NodeRow, from_json, node_row, node_rows
 from obsvc.engine.stacks.traversal import Traversal
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.observations import GoalProgress
@@ -27,7 +27,7 @@ from obsvc.model import Condition, Ref, Snapshot
 
 
 def apply(tx: Transaction, drafts: Iterable[DeltaDraft]) -> None:
-    """Move on every stack that one of these deltas concerns."""
+    """Move the nodes of every stack that one of these deltas concerns."""
     by_stack: dict[str, list[tuple[DeltaDraft, TouchedObservation]]] = {}
     for draft in drafts:
         for observation in draft.observations:
@@ -80,7 +80,7 @@ def _apply_delta(traversal: Traversal, draft: DeltaDraft, observation: TouchedOb
             traversal.build_failed(row, _why(draft.after))
     elif row.status is NodeStatus.COMPLETE:
         _apply_delta_to_complete(traversal, row, draft, observation)
-    elif draft.after.exists:  # its turn is still to come: whoever refers to it must not read what was
+    elif draft.after.exists:  # not its turn yet: nodes that refer to it must not read outdated attributes
         traversal.update_node(row.node_id, attributes=to_json(facts(draft.after)))
 
 
@@ -99,11 +99,11 @@ def _apply_delta_to_deleting(
 def _apply_delta_to_complete(
     traversal: Traversal, row: NodeRow, draft: DeltaDraft, observation: TouchedObservation
 ) -> None:
-    values: dict[str, Any] = {}
+    values: NodeChanges = {}
     if draft.after.exists:
         values["attributes"] = to_json(facts(draft.after))
     if row.obsolete:
-        pass  # nobody's goal any more
+        pass  # no longer part of the goal
     elif observation.standing is GoalProgress.DRIFT:
         drift = _why(draft.after)
         if drift != row.drift:

@@ -21,7 +21,7 @@ from obsvc.engine_client.stacks import StackStatus
 
 
 @due.handler(STACK_PROGRESS)
-def _say_progress(tx: Transaction, stack_id: str) -> None:
+def _report_progress(tx: Transaction, stack_id: str) -> None:
     """``obsvc.stack.progress``, or ``obsvc.stack.stalled`` with what it waits for; again after the interval."""
     with locked_if_exists(tx, stack_id) as traversal:
         if traversal is None or not traversal.in_progress:
@@ -39,7 +39,7 @@ def _say_progress(tx: Transaction, stack_id: str) -> None:
 
 
 @due.handler(STACK_DEADLINE)
-def _time_is_over(tx: Transaction, stack_id: str) -> None:
+def _deadline_passed(tx: Transaction, stack_id: str) -> None:
     """The stack's timeout has passed: it fails, and nothing new is begun; what is under way ends by itself."""
     with locked_if_exists(tx, stack_id) as traversal:
         if traversal is None or not traversal.in_progress or traversal.row.deadline is None:
@@ -53,8 +53,8 @@ def _time_is_over(tx: Transaction, stack_id: str) -> None:
 
 
 @due.handler(NODE_RETAINED)
-def _stop_observing(tx: Transaction, key: str) -> None:
-    """What is kept for good is nobody's goal any more; in a transaction of its own for the order of locks."""
+def _stop_observing_retained(tx: Transaction, key: str) -> None:
+    """A retained resource is not observed any more; in its own transaction, as partitions are locked before stacks."""
     stack_id, node_id = key.split("/")
     stop_node_observations(tx, stack_id, node_id)
 
@@ -71,7 +71,7 @@ def _forget_events(tx: Transaction, stack_id: str) -> None:
 
 
 def _forget_goals(tx: Transaction, stack_id: str, old: float) -> None:
-    """Forget goals that nobody can go back to: those before the last that was reached."""
+    """Forget goals that no rollback can need: those before the last that was reached."""
     mine = goal.c.stack_id == stack_id
     reached = tx.execute(sa.select(sa.func.max(goal.c.version)).where(mine, goal.c.reached_at.is_not(None))).scalar()
     if reached is not None:
@@ -79,7 +79,7 @@ def _forget_goals(tx: Transaction, stack_id: str, old: float) -> None:
 
 
 @due.handler(STACK_RETENTION)
-def _forget(tx: Transaction, stack_id: str) -> None:
+def _forget_stack(tx: Transaction, stack_id: str) -> None:
     """Forget a deleted stack with all that is kept of it."""
     with locked_if_exists(tx, stack_id) as traversal:
         if traversal is None or traversal.row.status is not StackStatus.DELETE_COMPLETE:

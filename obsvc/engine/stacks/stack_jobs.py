@@ -1,7 +1,7 @@
 """The jobs of a locked stack: made for workers, and taken back from them.
 
 A stack of 10,000 resources that need nothing of each other begins all of them in the transaction that accepts it, so
-jobs are made for many nodes at once: a statement a node would be seconds in which nobody else writes.
+jobs are made for many nodes at once: one statement a node would block every other writer for seconds.
 """
 from __future__ import annotations
 

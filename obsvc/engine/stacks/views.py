@@ -19,7 +19,7 @@ from obsvc.exceptions import Conflict, InvalidInput, NotFound
 #: What stands for the value of a hidden parameter.
 HIDDEN = "******"
 
-#: A copy that is gone may keep its row, for the sweep by its marker: nobody else needs to know of it.
+#: A copy that is gone may keep its row, for the sweep by its marker; it is of no interest to anything else.
 _SHOWN = sa.not_(node.c.obsolete.is_(True) & (node.c.status == NodeStatus.DELETED))
 
 
@@ -103,10 +103,10 @@ def _hidden_and_outputs(text: str) -> tuple[frozenset[str], Mapping[str, hot.Out
 
 def nodes_of(tx: Transaction, stack_id: str) -> list[stacks.Node]:
     """Every copy of the stack, in the template's order."""
-    found = [(NodeRow._make(row[:-1]), row.attempt or 0) for row in tx.execute(
+    copies = [(NodeRow._make(row[:-1]), row.attempt or 0) for row in tx.execute(
         sa.select(node, job.c.attempt).outerjoin(job, job.c.job_id == node.c.job_id)
         .where(node.c.stack_id == stack_id, _SHOWN).order_by(node.c.position))]
-    names = {row.node_id: row.name for row, _ in found}
+    names = {row.node_id: row.name for row, _ in copies}
     requires: dict[str, list[str]] = {}
     for required in tx.execute(
         sa.select(edge.c.node_id, edge.c.requires).join(node, node.c.node_id == edge.c.node_id)
@@ -121,5 +121,5 @@ def nodes_of(tx: Transaction, stack_id: str) -> list[stacks.Node]:
             attempts=attempts, drift=row.drift, scheduled_at=row.scheduled_at,
             observing_at=row.observing_at, completed_at=row.completed_at, obsolete=row.obsolete,
         )
-        for row, attempts in found
+        for row, attempts in copies
     ]

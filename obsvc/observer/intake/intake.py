@@ -14,6 +14,7 @@ from typing import Protocol
 from obsvc import metrics
 from obsvc.model import Notification, PayloadState, Ref, Urgency
 from obsvc.observer.intake.twins import Twins
+from obsvc.observer.looks.takeover import RefSelectors
 from obsvc.observer.state.deliveries import Delivery, UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
@@ -32,18 +33,8 @@ class NotificationListener(Protocol):
 class PayloadTaker(Protocol):
     """Who takes payloads that are trusted (:class:`obsvc.observer.looks.trusted_payloads.TrustedPayloads`)."""
 
-    def take(self, ref: Ref, told: PayloadState, delivery: Delivery, /) -> bool:
+    def take(self, ref: Ref, payload: PayloadState, delivery: Delivery) -> bool:
         """Report what the payload says of ``ref``; True when the report settles the delivery."""
-
-
-class RefSelectors(Protocol):
-    """What selectors select (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`)."""
-
-    def matches(self, ref: Ref, project_id: str | None = None) -> bool:
-        """Whether ``ref``, which nobody observes, is to be discovered.  project_id: as a payload names it, if any."""
-
-    def discover(self, refs: Iterable[Ref]) -> None:
-        """Have ``refs`` observed soon; what was heard of them is settled then."""
 
 
 class NoSelectors:

@@ -18,7 +18,6 @@ import msgspec
 
 from obsvc.engine_client.reports import Report, ReportOutcome, Verdict
 from obsvc.model import Cause, Generation, PartitionId, Ref, Snapshot
-from obsvc.observer.engine_link.sequence import Sequence
 from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.history import LookHistory
 from obsvc.observer.looks.policy import LookPolicy
@@ -28,6 +27,7 @@ from obsvc.observer.queue.entry import DueLook
 from obsvc.observer.state.deliveries import UnsettledDeliveries
 from obsvc.observer.state.holdings import Holdings
 from obsvc.observer.state.mark_requests import MarkRequests
+from obsvc.observer.state.sequence import Sequence
 from obsvc.observer.state.values import AfterReport, Task
 
 LOG = logging.getLogger(__name__)

@@ -9,12 +9,11 @@ owner are taken over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, PartitionId, Ref
-from obsvc.observer.engine_link.selector_matches import SelectorMatcher
 from obsvc.observer.looks.catch_up import CatchUp
 from obsvc.observer.looks.policy import LookPolicy
 from obsvc.observer.looks.schedule import LookSchedule
@@ -35,6 +34,16 @@ class BusHistory(Protocol):
 
     def heard_since(self) -> float | None:
         """The monotonic time since which every bus was heard without a gap; None when one is not."""
+
+
+class RefSelectors(Protocol):
+    """What selectors select (:class:`obsvc.observer.engine_link.selector_matches.SelectorMatcher`)."""
+
+    def matches(self, ref: Ref, project_id: str | None = None) -> bool:
+        """Whether ``ref``, which nobody observes, is to be discovered.  project_id: as a payload names it, if any."""
+
+    def discover(self, refs: Iterable[Ref]) -> None:
+        """Have ``refs`` observed soon; what was heard of them is settled then."""
 
 
 class TakeoverEvidence:
@@ -85,7 +94,7 @@ class Takeovers:
         holdings: Holdings,
         schedule: LookSchedule,
         catch_up: CatchUp,
-        selectors: SelectorMatcher,
+        selectors: RefSelectors,
     ) -> None:
         self._policy = policy
         self._evidence = evidence

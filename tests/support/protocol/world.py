@@ -25,7 +25,7 @@ from obsvc.engine_client.reports import Report, ReportOutcome, ReportRequest, Ve
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Cause, Condition, Generation, MemberId, PartitionId, Ref, Snapshot, partition
 from obsvc.observer.engine_link.reporter import Reporter
-from obsvc.observer.engine_link.sequence import Sequence
+from obsvc.observer.state.sequence import Sequence
 from obsvc.partitioning.membership import MembershipView
 from obsvc.partitioning.ownership import Ownership, OwnershipSettings
 from obsvc.partitioning.partition_worker import WorkerStatus

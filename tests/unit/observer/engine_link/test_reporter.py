@@ -10,7 +10,7 @@ from obsvc.engine_client.reports import Report, ReportOutcome, ReportReply, Verd
 from obsvc.exceptions import InvalidInput, Unavailable
 from obsvc.model import Cause, Condition, MemberId, Ref, Snapshot, partition
 from obsvc.observer.engine_link.reporter import Reporter
-from obsvc.observer.engine_link.sequence import Sequence
+from obsvc.observer.state.sequence import Sequence
 from obsvc.process.clock import ManualClock
 
 MEMBER = MemberId("obs-1", "i1")

@@ -59,7 +59,7 @@ def test_the_open_breaker_is_named_and_shut():
 
 
 def test_a_dead_service_delays_nobody_else():
-    """Must-show 8, in small: with every nova look failing, each neutron look goes at once, for two minutes."""
+    """With every nova look failing, each neutron look goes at once, for two minutes."""
     clock = ManualClock()
     gate = ServiceGate(GateSettings(threads=4, requests_per_second=1000.0))
     lane_of = {"compute.server": NOVA, "network.port": NEUTRON}
