@@ -177,7 +177,7 @@ class Notification(msgspec.Struct, frozen=True):
     more than that something is under way (a beginning, a task, a state that another will follow).
     resource_type and resource_ids name the subject, also where refs does not (a type that can't be fetched) or
     names another (a security group for its rule); listed: the payload had a list of them (bulk requests).
-    ``timestamp`` is the envelope's text as it came: payload times order nothing (DESIGN 3).  ``request_id`` is that of
+    ``timestamp`` is the envelope's text as it came: payload times order nothing.  ``request_id`` is that of
     the service's request (or periodic task) that sent it.  ``payload_state`` is there only where the type's payloads
     are trusted, and the event has one.
     """

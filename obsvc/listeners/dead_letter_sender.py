@@ -1,9 +1,10 @@
 """Sending messages that can't be read to the engine, without stopping the intake.
 
-One thread a bus sends the letters in order.  A delivery is settled when its letter is stored; while the engine is
-away it stays unsettled, so the message stays in the broker and comes again after a restart.  Bounded by the bus's
-prefetch: nothing more is delivered than may be unacknowledged, and what came by a connection that is lost is
-forgotten (:meth:`DeadLetterSender.forget`), because it comes again.  Of so many, only the first keep their bodies.
+One thread per bus sends the letters in order.  A delivery is settled when its letter is stored; while the engine is
+away it stays unsettled, so the message stays in the broker and is delivered again after a restart.  The backlog is
+bounded by the bus's prefetch, beyond which nothing is delivered; letters of a lost connection are forgotten
+(:meth:`DeadLetterSender.forget`), because their messages are delivered again.  Only the first of a large backlog keep
+their bodies.
 """
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two attempts while the engine is away.
 _RETRY = 2.0
 
-#: Letters that wait with their body: 64 MB at most, and more than any cloud's mistake makes in a minute.
+#: Waiting letters that keep their body: 64 MB at most, and more than any misbehaving service makes in a minute.
 WHOLE_KEPT = 1000
 
 
@@ -51,7 +52,7 @@ class DeadLetterSender:
         self._loop.start()
 
     def stop(self) -> None:
-        """End after the letter under way; the others' messages are still in the broker."""
+        """End after the current letter; the messages of the others are still in the broker."""
         self._loop.stop()
         self._letters.put(None)
 
@@ -67,17 +68,18 @@ class DeadLetterSender:
         self._letters.put((self._connection, letter, delivery))
 
     def forget(self) -> None:
-        """The connection is gone: the letters that wait, and the one that is tried again, come again by the next."""
+        """The connection is gone: the messages of all letters, also the one being sent, are delivered again by the
+        next."""
         self._connection += 1
         with contextlib.suppress(queue.Empty):
             while True:
                 self._letters.get_nowait()
         if self._loop.stopping:
-            self._letters.put(None)  # what was taken out may have been the order to end
+            self._letters.put(None)  # the order to end may have been among what was removed
 
     @property
     def waiting(self) -> int:
-        """Letters that are not under way yet."""
+        """Number of letters that are not being sent yet."""
         return self._letters.qsize()
 
     def _run(self, stop: threading.Event) -> None:
@@ -95,7 +97,7 @@ class DeadLetterSender:
                     continue
                 except Exception as error:  # noqa: BLE001 - better a line than a delivery stuck for ever
                     LOG.error("bus %s: a dead letter (%s) could not be stored: %s", self._bus, letter.reason,
-                              redact.of_error(error))
+                              redact.error_without_text(error))
                 else:
                     self._outage.recovered()
                 delivery.settle()

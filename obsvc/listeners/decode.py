@@ -1,6 +1,7 @@
 """From the bytes on a bus to a :class:`~obsvc.model.Notification`, by the catalogue.
 
-The payload, never the topic, tells the family; the same event may come in two.  Only what decides is kept.
+The family is told from the payload, never from the topic; the same event may come in two families.  Only what decides
+anything is kept.
 
 A :class:`Decoder` is immutable and may be shared by threads.  Whatever the bytes are, ``decode`` returns a
 notification or raises :class:`~obsvc.exceptions.UndecodableMessage`; the error's text holds nothing of the payload.
@@ -29,7 +30,8 @@ _PHASES = {
 }
 _OUTCOMES = {"pending": Phase.START, "failure": Phase.ERROR}
 
-#: Looked up once: before Python 3.12 a member of an enum costs as much as a call, and each notification needs a dozen.
+#: Looked up once: before Python 3.12 access to an enum's member costs as much as a call, and each notification needs a
+#: dozen.
 _LOOK_NONE, _LOOK_MERGE, _LOOK_NOW = Urgency.NONE, Urgency.MERGE, Urgency.NOW
 _UNVERSIONED, _VERSIONED, _CADF = Family.UNVERSIONED, Family.VERSIONED, Family.CADF
 _ERROR, _BEGUN = Phase.ERROR, (Phase.START, Phase.PROGRESS)
@@ -71,13 +73,13 @@ class Decoder:
         text = wire.unwrap(body)
         return self._peeker.at(text) or text
 
-    def decode_peeked(self, found: Peeked) -> Notification:
-        """The notification that ``found`` is of, as :meth:`read` would have read it.  Raises UndecodableMessage."""
-        plan, ref = found.plan, found.ref
+    def decode_peeked(self, peeked: Peeked) -> Notification:
+        """The notification that ``peeked`` is of, as :meth:`read` would have read it.  Raises UndecodableMessage."""
+        plan, ref = peeked.plan, peeked.ref
         if plan.match.event.body is not None and ref.resource_type in self._catalog.trusted:
-            return self.read(found.text)  # all of it is told
+            return self.read(peeked.text)  # all of it is told
         try:
-            inner, payload = found.read()
+            inner, payload = peeked.read()
         except wire.DECODE_ERRORS as error:  # a number out of every range, in what the peek did not read
             raise wire.undecodable(error) from None
         family = _VERSIONED if plan.versioned else _UNVERSIONED
@@ -120,7 +122,7 @@ class Decoder:
         resource_type = _resource_type(event, payload)
         ids, listed = paths.texts(payload, event.id)
         if event.id_after is not None:
-            ids = tuple(one.rpartition(event.id_after)[2] or one for one in ids)
+            ids = tuple(text.rpartition(event.id_after)[2] or text for text in ids)
         refs, why_none = self._refs(event, resource_type, ids, payload)
         return _made(match, message, payload, family, resource_type, ids, refs, listed=listed, why_none=why_none,
                      payload_state=self._payload_state(match, resource_type, refs, payload))
@@ -146,9 +148,9 @@ class Decoder:
         if event.related:
             targets = [(related.type, paths.texts(payload, related.id)[0]) for related in event.related]
         refs = tuple(
-            Ref(self._region, target, one)
-            for target, found in targets if target in self._catalog.types
-            for one in found
+            Ref(self._region, target, resource_id)
+            for target, target_ids in targets if target in self._catalog.types
+            for resource_id in target_ids
         )
         if refs:
             return refs[:MAX_REFS], None
@@ -215,13 +217,13 @@ def _phase(event_type: str, event: Event | None, message: Inner, payload: Any, f
 def _project(event: Event, message: Inner, payload: Any) -> str | None:
     for path in event.project:
         if path == "$context":
-            found: Any = next(
+            project: Any = next(
                 (value for value in (message.context_project_id, message.context_tenant_id, message.context_project,
                                      message.context_tenant) if value), None)
-            text = paths.text_of(found)
+            text = paths.text_of(project)
         else:
-            one = paths.texts(payload, (path,))[0]
-            text = one[0] if one else None
+            texts = paths.texts(payload, (path,))[0]
+            text = texts[0] if texts else None
         if text is not None:
             return text
     return None

@@ -1,11 +1,12 @@
-"""One bus, listened to: from its queue to the sink, and back to the broker when settled (DESIGN 1).
+"""Listening to one bus: from its queue to the receiver, and back to the broker when settled.
 
-A :class:`BusListener` has one thread, which owns the connection, decodes, calls the sink and acknowledges; the sink
-must not block.  Deliveries may be settled from any thread, any number of times, also after their channel is gone.
+A :class:`BusListener` has one thread, which owns the connection, decodes, calls the receiver and acknowledges; the
+receiver must not block.  Deliveries may be settled from any thread, any number of times, even after their channel is
+gone.
 
-It never gives up: a broker that is away is tried again with growing pauses, a queue that another process consumes
-is waited for, a message that can't be read is buried, a bug in the sink costs that one message its meaning (it is
-buried too) and not the intake.
+It never gives up: a broker that is away is tried again after growing pauses, a queue that another process consumes is
+waited for, a message that can't be read becomes a dead letter.  A bug in the receiver costs that one message its
+meaning (it becomes a dead letter too), and not the intake.
 """
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ IN_USE_RETRY = 5.0
 
 
 class Delivery:
-    """One message on its way: settle it when nothing more is owed for it.
+    """One message that was delivered and is not acknowledged: settle it when it needs nothing more.
 
     arrived: monotonic seconds of this process's clock.
     """
@@ -57,7 +58,7 @@ class Delivery:
         self.arrived = arrived
 
     def settle(self) -> None:
-        """It may be acknowledged.  Thread-safe, idempotent, harmless after the channel died."""
+        """The message may be acknowledged.  Thread-safe, idempotent, harmless after the channel is gone."""
         self._listener._settled(self._entry)
 
 
@@ -130,23 +131,23 @@ class BusListener:
 
     @property
     def consuming(self) -> bool:
-        """Whether messages come in right now (also while back-pressure holds them back)."""
+        """Whether the queue is consumed right now (also while back-pressure holds messages back)."""
         return self._heard_since is not None
 
     @property
     def drained_at(self) -> float | None:
         """Monotonic time at which nothing waited for us at the broker; None while not consuming, and until it is known
-        of this connection."""
+        for this connection."""
         session = self._session
         return None if session is None else session.drained_at
 
     @property
     def unsettled(self) -> int:
-        """Deliveries taken and not settled."""
+        """Number of deliveries that were taken and are not settled."""
         return self._ledger.unsettled
 
     def status(self) -> BusStatus:
-        """How the bus is doing; ``heard_since`` is in seconds since the epoch by this machine's clock."""
+        """The state of the bus; ``heard_since`` is in seconds since the epoch by this machine's clock."""
         since = self._heard_since
         if since is not None:
             since = self._clock.time() - (self._clock.monotonic() - since)
@@ -162,8 +163,8 @@ class BusListener:
         return self
 
     def stop(self, timeout: float = 5.0) -> bool:
-        """Leave the queue; True when the thread ended in ``timeout`` seconds.  What is unsettled stays in
-        the broker."""
+        """Leave the queue; True if the threads ended within ``timeout`` seconds.  What is unsettled stays in the
+        broker."""
         self._loop.stop()
         self._dead_letters.stop()
         session = self._session
@@ -205,7 +206,7 @@ class BusListener:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Session]:
-        """A session from its opening to its end, whatever ends it."""
+        """A session, closed whatever ends it."""
         try:
             yield self._begin()
         finally:
@@ -250,7 +251,7 @@ class BusListener:
             return
         except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message
             LOG.error("bus %s: decoding failed on a message of %d bytes: %s", self._bus.name, len(message.body),
-                      redact.of_error(error))
+                      redact.error_without_text(error))
             self._send_dead_letter(message, self._delivery(message), "decoder_failed", type(error).__name__)
             return
         if notification is None:
@@ -264,11 +265,11 @@ class BusListener:
             self._take(notification, delivery)
         except Exception as error:  # noqa: BLE001 - the intake goes on; no traceback: it quotes the message
             LOG.error("bus %s: %r could not be taken in: %s", self._bus.name,
-                      redact.redact(notification.event_type), redact.of_error(error))
+                      redact.redact(notification.event_type), redact.error_without_text(error))
             self._send_dead_letter(message, delivery, "intake_failed", type(error).__name__)
 
     def _read(self, message: ReceivedMessage) -> Notification | None:
-        """The notification; None when a peek at it told that nothing is to be done here."""
+        """The notification; None if a peek at it showed that nothing is to be done here."""
         if self._skip_reason is None:
             return self._decoder.decode(message.body, exchange=message.exchange, routing_key=message.routing_key)
         opened = self._decoder.peek(message.body)
@@ -291,7 +292,7 @@ class BusListener:
         letter = DeadLetter(
             bus=self._bus.name, reason=reason, detail=redact.redact(detail)[:500], received_at=self._clock.time(),
             excerpt=redact.excerpt(message.body), size=size, member=self._member,
-            body=redact.whole(message.body), region=self._bus.region, exchange=message.exchange,
+            body=redact.whole_body(message.body), region=self._bus.region, exchange=message.exchange,
         )
         self._dead_letters.put(letter, delivery)
 

@@ -1,13 +1,13 @@
-"""Whose a message is, from as little of it as tells: most that come are another member's (DESIGN 1, "Speed").
+"""Which ref a message is about, from as little of it as possible: most messages concern another member's refs.
 
-A peek reads event type and id and skips the rest of the payload unread.  It answers only where reading the whole
-could find nothing else: where event type and family alone name one event of the catalogue, and that event one ref by
-paths without lists.  Everything else (bulk requests, CADF, guesses, whatever is odd) is for the decoder.  Of what is
-ours, too, only what the event's paths lead to is read.
+A peek reads event type and id and skips the rest of the payload.  It answers only where reading everything would find
+the same: where event type and family alone identify one event of the catalogue, and that event one ref by paths without
+lists.  Everything else (bulk requests, CADF, guesses, whatever is odd) is left to the decoder.  Even of messages about
+refs of our own, only what the event's paths lead to is read.
 
-What is skipped is not judged: a payload with a number out of every range is no dead letter for that.
+What is skipped is not validated: a number out of range there does not make a dead letter.
 
-A :class:`Peeker` is immutable but for bounded caches, and may be shared by threads.
+A :class:`Peeker` is immutable except for bounded caches, and may be shared by threads.
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from obsvc.model import Family, Ref, Urgency
 #: Event types whose plans are kept, as the matcher keeps its own.
 _CACHED = 4096
 
-#: What makes a payload, or a part of it, a versioned object: a key that ends so (:func:`paths.namespace`).
+#: What makes a payload, or a part of it, a versioned object: a key with this ending (:func:`paths.namespace`).
 _OBJECT = "_object.data"
 
 #: How such a key could be written without its letters: ASCII as escapes, which no service does.
@@ -41,7 +41,7 @@ MAX_EVENT_TYPE = 200
 
 
 class Inner(msgspec.Struct, gc=False):
-    """The keys of an inner notification that are read, but for the payload."""
+    """The keys of an inner notification that are read, except the payload."""
 
     event_type: Any = None
     priority: Any = None
@@ -104,11 +104,11 @@ class Peeker:
     def at(self, text: str | bytes) -> Peeked | None:
         """What the inner notification in ``text`` is about; None where only the decoder can tell.
 
-        In one pass: the first event type that stands in the text says what to read; that it is the message's own is
-        seen by what was read.
+        In one pass: the first event type in the text says what to read, and what was read shows whether it is the
+        message's own.
         """
         if isinstance(text, bytes):
-            if not text.isascii():  # of anything else it is not known whether it is UTF-8
+            if not text.isascii():  # anything else might not be UTF-8
                 return None
             text = text.decode("ascii")
         event_type = _first_event_type(text)
@@ -157,12 +157,12 @@ class Peeker:
 
 
 def _is_simple(event: Event) -> bool:
-    """Whether it is about one ref of one type, its id a value of the payload as it is."""
+    """Whether it is about one ref of one type whose id is a plain value of the payload."""
     return not (event.type_field or event.type_where or event.related or event.id_after)
 
 
 def _first_event_type(text: str) -> str:
-    """The value of the first key of that name, wherever it stands; anything where there is none."""
+    """The value of the first key of that name, wherever it is; anything if there is none."""
     begin = text.find('"', text.find(_EVENT_TYPE) + len(_EVENT_TYPE)) + 1
     return text[begin:text.find('"', begin)]
 

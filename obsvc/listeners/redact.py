@@ -83,7 +83,7 @@ def excerpt(body: bytes, limit: int = EXCERPT) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def whole(body: bytes, limit: int = DEAD_LETTER_BODY_MAX) -> str:
+def whole_body(body: bytes, limit: int = DEAD_LETTER_BODY_MAX) -> str:
     """The whole message, redacted, fit to be decoded again; "" where it is longer than ``limit`` or no text.
 
     JSON stays JSON: values are masked by their keys, texts as by :func:`redact`.
@@ -96,8 +96,10 @@ def whole(body: bytes, limit: int = DEAD_LETTER_BODY_MAX) -> str:
         return ""
     masked = _json(text, 0)
     if masked is None:
-        masked = redact("".join(each if each.isprintable() or each in "\r\n\t" else "\N{REPLACEMENT CHARACTER}"
-                                for each in text))
+        masked = redact("".join(
+            character if character.isprintable() or character in "\r\n\t" else "\N{REPLACEMENT CHARACTER}"
+            for character in text
+        ))
     return masked if len(masked) <= limit else ""
 
 
@@ -116,15 +118,15 @@ def _masked(value: Any, level: int) -> Any:
         inner = _json(value, level + 1) if level < _NESTED else None
         return redact(value) if inner is None else inner
     if isinstance(value, list):
-        return [_masked(each, level) for each in value]
+        return [_masked(item, level) for item in value]
     if isinstance(value, dict):
-        return {redact(key): _MASK if each is not None and _is_secret(key) else _masked(each, level)
-                for key, each in value.items()}
+        return {redact(key): _MASK if item is not None and _is_secret(key) else _masked(item, level)
+                for key, item in value.items()}
     return value
 
 
-def of_error(error: BaseException) -> str:
-    """An error for the log: its class and where it came from.  Its text is left out: it may quote the message."""
+def error_without_text(error: BaseException) -> str:
+    """An error for the log: its class and where it was raised.  Its text is left out: it may quote the message."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     return type(error).__name__ + " at " + " < ".join(
         f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames)

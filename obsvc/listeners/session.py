@@ -1,6 +1,6 @@
-"""One connection's life on a bus: opened, stepped until it fails, closed.
+"""One connection to a bus: opened, stepped until it fails, closed.
 
-Everything here runs on the listener's thread, but for :meth:`Session.settled` and :meth:`Session.wake`.
+Everything here runs on the listener's thread, except :meth:`Session.settled` and :meth:`Session.wake`.
 """
 from __future__ import annotations
 
@@ -17,38 +17,37 @@ from obsvc.messaging.consumer import Consumer, QueueVanished, ReceivedMessage, c
 from obsvc.process import failpoints
 from obsvc.process.clock import Clock
 
-#: Settled deliveries that are acknowledged together, and seconds that fewer of them wait.  Acknowledging each
-#: message triples the broker's CPU (BASELINES).
+#: Settled deliveries that are acknowledged together, and the seconds after which fewer are too.  Acknowledging each
+#: message by itself triples the broker's CPU (measured).
 ACK_BATCH = 100
 ACK_INTERVAL = 0.1
 
-#: Share of the prefetch that must be unacknowledged, and seconds that the oldest of it must have been unsettled, before
-#: what is settled behind it is acknowledged one by one.  Until then that costs the broker more than waiting costs
-#: anybody: a look in its order is over by then (by default a second of coalescing and one of settle_delay, fetch and
-#: report), and the window holds what comes in the meantime.
+#: Share of the prefetch that must be unacknowledged, and seconds for which the oldest delivery must have been
+#: unsettled, before what is settled behind it is acknowledged one by one.  Until then that would cost the broker more
+#: than waiting costs anybody: an ordinary look is over by then (by default a second of coalescing, one of settle_delay,
+#: fetch and report), and the prefetch window holds what arrives meanwhile.
 CROWDED = 0.9
 STUCK_AFTER = 3.0
 
-#: Looks a heartbeat interval at whether one is due: py-amqp sends at the first look after half an interval.
+#: Checks per heartbeat interval whether a heartbeat is due: py-amqp sends at the first check after half an interval.
 HEARTBEAT_CHECKS = 8
 
-#: Seconds between two looks at our queue's length and bindings.
+#: Seconds between two checks of our queue's length and bindings.
 CHECK_INTERVAL = 10.0
 
-#: Share of the queue's maximum length at which it counts as a gap, and below which it counts anew.
+#: Share of the queue's maximum length above which it counts as a gap, and below which it can count as another.
 NEARLY_FULL = 0.9
-CALM_AGAIN = 0.7
+NOT_FULL_ANY_MORE = 0.7
 
-
-#: Messages in the queue at which it counts as drained: on a busy bus there are always some on their way.
-FEW = 100
+#: Messages up to which the queue counts as drained: on a busy bus there are always some on their way.
+DRAINED_BELOW = 100
 
 
 class Session:
     """Our queue on one connection.
 
-    queue_was_missing: the broker did not have it any more (or never had).
-    drained_at: monotonic time at which the broker last had nothing for us that it had not sent; None: not yet.
+    queue_was_missing: the queue had to be declared.
+    drained_at: monotonic time at which the broker last had nothing left to send to us; None: not yet.
     """
 
     def __init__(
@@ -78,10 +77,10 @@ class Session:
         self.drained_at: float | None = None
 
     def open(self, *, take: bool = True) -> None:
-        """Connect, see to exchanges, queue and bindings, and consume.  Raises Unavailable, QueueInUse.
+        """Connect, declare exchanges, queue and bindings, and consume.  Raises Unavailable, QueueInUse.
 
         take: False begins with the intake held back: a connection that is lost again and again must not bring a
-        window of messages each time.
+        whole window of messages each time.
         """
         connection = self._connection = self._broker.connect()
         self.queue_was_missing = self._declare(connection).queue_was_missing
@@ -89,11 +88,11 @@ class Session:
         self._taking = take
         self._consumer = consume(connection, self._queue, self._on_message, self._bus.prefetch, take=take)
         now = self._clock.monotonic()
-        self._check_at = now + (CHECK_INTERVAL if self.queue_was_missing else 0.0)  # what waits there from before?
+        self._check_at = now + (CHECK_INTERVAL if self.queue_was_missing else 0.0)  # what is left in it from before?
         self.drained_at = now if self.queue_was_missing else None
 
     def step(self, *, take: bool) -> str | None:
-        """Take what comes within a moment, acknowledge, do what is due.
+        """Take what arrives within ACK_INTERVAL, acknowledge, do what is due.
 
         take: False holds the intake back.  Returns the reason of a gap that was found, else None.  Raises
         Unavailable when the connection, and QueueVanished when the queue is lost.
@@ -108,7 +107,7 @@ class Session:
         self._woken.clear()
         now = self._clock.monotonic()
         if not taken and now - began >= ACK_INTERVAL and self._has_room:
-            self.drained_at = now  # it could have sent, had a whole while for it, and did not
+            self.drained_at = now  # it could have sent for a whole interval, and did not
         self._acknowledge()
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + (self._bus.heartbeat or 60.0) / HEARTBEAT_CHECKS
@@ -119,7 +118,7 @@ class Session:
         return None
 
     def settled(self) -> None:
-        """A delivery was settled: end the wait when a batch of them can be acknowledged.  Any thread."""
+        """A delivery was settled: end the wait if a batch can be acknowledged.  Any thread."""
         if not self._woken.is_set() and self._ledger.settled >= self._wake_from:
             self._woken.set()
             self.wake()
@@ -131,7 +130,7 @@ class Session:
             consumer.wake()
 
     def close(self) -> None:
-        """Acknowledge what is settled, as far as that works, and disconnect."""
+        """Acknowledge what is settled, as far as possible, and disconnect."""
         if self._consumer is not None:
             with contextlib.suppress(Unavailable):
                 self._acknowledge(everything=True)
@@ -150,7 +149,7 @@ class Session:
             self._send(self._ledger.take(singles=True))
 
     def _stuck(self, now: float) -> bool:
-        """Whether so little room is left in the window, and for so long, that the broker stops sending."""
+        """Whether the window has been almost full for so long that the broker is about to stop sending."""
         oldest = self._ledger.oldest()
         crowded = self._ledger.unacknowledged >= CROWDED * self._bus.prefetch
         return crowded and oldest is not None and now - oldest >= STUCK_AFTER
@@ -181,7 +180,7 @@ class Session:
         length = topology.queue_length(self._connection, self._queue)
         if length is None:
             raise QueueVanished(f"queue {self._queue} is gone")
-        if not length or (length <= FEW and self._has_room):
+        if not length or (length <= DRAINED_BELOW and self._has_room):
             self.drained_at = self._clock.monotonic()
         if self._declare(self._connection).exchanges_were_missing:
             return "exchange_missing"
@@ -190,7 +189,7 @@ class Session:
         if length >= NEARLY_FULL * self._bus.queue_max_length and not self._nearly_full:
             self._nearly_full = True
             return "queue_nearly_full"
-        if length < CALM_AGAIN * self._bus.queue_max_length and self._nearly_full:
+        if length < NOT_FULL_ANY_MORE * self._bus.queue_max_length and self._nearly_full:
             # A queue without a marker may have dropped what came after the first resync's looks.
             self._nearly_full = False
             return "queue_nearly_full"

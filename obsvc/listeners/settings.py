@@ -52,9 +52,9 @@ class BusSettings:
 
 def buses(conf: Any) -> tuple[BusSettings, ...]:
     """The settings of every bus that ``[buses] names`` lists.  Raises ConfigError for one that can't be used."""
-    found = tuple(BusSettings.from_group(name, group) for name, group in bus_groups(conf).items())
-    for bus in found:
+    settings = tuple(BusSettings.from_group(name, group) for name, group in bus_groups(conf).items())
+    for bus in settings:
         bus.broker()
         if not bus.exchanges or not bus.topics or not bus.priorities:
             raise ConfigError(f"[bus:{bus.name}]: expected exchanges, topics and priorities, got an empty list")
-    return found
+    return settings

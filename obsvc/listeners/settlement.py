@@ -1,9 +1,9 @@
 """Which deliveries may be acknowledged: up to the oldest that is not settled.
 
-The ledger of one channel after another.  A delivery that is settled after its channel died changes nothing: the
-broker will deliver the message again.
+One ledger serves one channel after another.  Settling a delivery whose channel is gone changes nothing: the broker
+delivers the message again.
 
-Pure but for its lock: no clock, no broker.  Any thread may settle; arrivals, takes and resets come from the thread
+Pure except for its lock: no clock, no broker.  Any thread may settle; arrivals, takes and resets come from the thread
 that owns the channel.
 """
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple, NewType
 
-#: One arrival: its number in order of arrival.  Numbers are never used again, unlike the tags of a channel, so an
-#: entry of a dead channel can't be taken for one of the next.
+#: The number of a delivery in order of arrival.  Numbers are never reused, unlike the tags of a channel, so an entry of
+#: a closed channel can't be mistaken for one of the next.
 Entry = NewType("Entry", int)
 
-#: In place of a tag that was acknowledged by itself.
+#: Stands in place of a tag that was acknowledged by itself.
 _GONE = object()
 
 
@@ -31,7 +31,7 @@ class Ackable(NamedTuple):
 
 
 class Ledger:
-    """Arrived, settled, acknowledged."""
+    """Which deliveries arrived, and which of them are settled and acknowledged."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class Ledger:
         self._unsettled: dict[int, float] = {}  # number → when it arrived
 
     def arrived(self, tag: Any, now: float = 0.0) -> Entry:
-        """Note an arrival on the present channel.  now: monotonic seconds."""
+        """Note a delivery on the current channel.  now: monotonic seconds."""
         with self._lock:
             number = self._first + len(self._tags)
             self._tags.append(tag)
@@ -50,19 +50,19 @@ class Ledger:
             return Entry(number)
 
     def skipped(self, tag: Any) -> None:
-        """Note an arrival for which nothing is owed: it is settled already."""
-        self._tags.append(tag)  # for the thread that takes, too: no lock
+        """Note a delivery that needs nothing: it is settled from the start."""
+        self._tags.append(tag)  # called by the thread that takes: no lock
 
     def settle(self, entry: Entry) -> bool:
-        """Settle it; False when it was already, or its channel is gone."""
+        """Settle it; False if it was settled before, or its channel is gone."""
         with self._lock:
             return self._unsettled.pop(entry, None) is not None
 
     def take(self, *, singles: bool = False) -> Ackable:
-        """What can be acknowledged, each tag given out once.
+        """What can be acknowledged; each tag is returned once.
 
-        singles: also what is settled behind an unsettled delivery, so that one stuck ref does not fill the window
-        of unacknowledged messages and stop everybody's intake.
+        singles: also what is settled behind an unsettled delivery, so that one stuck ref does not fill the window of
+        unacknowledged messages and stop the whole intake.
         """
         with self._lock:
             tags, unsettled = self._tags, self._unsettled
@@ -86,12 +86,12 @@ class Ledger:
             return Ackable(prefix, tuple(behind))
 
     def oldest(self) -> float | None:
-        """When the oldest delivery arrived that is unsettled, if it holds back others; call it after :meth:`take`."""
+        """When the oldest unsettled delivery arrived, if it holds back others; call it after :meth:`take`."""
         with self._lock:
             return self._unsettled.get(self._first)
 
     def reset(self) -> None:
-        """A new channel: everything not acknowledged comes again."""
+        """A new channel: everything that was not acknowledged is delivered again."""
         with self._lock:
             self._first += len(self._tags)
             self._tags.clear()
@@ -106,7 +106,7 @@ class Ledger:
 
     @property
     def settled(self) -> int:
-        """Settled deliveries that wait to be acknowledged, whether they can be or not."""
+        """Number of settled deliveries that are not acknowledged, whether they can be or not."""
         with self._lock:
             return len(self._tags) - self._gone - len(self._unsettled)
 

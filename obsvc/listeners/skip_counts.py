@@ -1,7 +1,7 @@
-"""Counting the many messages that a peek told are nobody's here.
+"""Counting the many messages that a peek showed to need nothing here.
 
-An increment of a metric takes about as long as reading a short message, so they are counted by hand and added to the
-metrics a few times a second.  For one thread.
+Incrementing a metric takes about as long as reading a short message, so they are counted here and added to the metrics
+a few times a second.  For one thread.
 """
 from __future__ import annotations
 

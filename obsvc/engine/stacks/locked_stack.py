@@ -5,14 +5,14 @@ Lives within one transaction, like :class:`obsvc.engine.stacks.traversal.Travers
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 
 from obsvc.engine.database import due, outbox
 from obsvc.engine.database.store import Transaction
 from obsvc.engine.schema.stacks import goal, stack, stack_event
-from obsvc.engine.stacks.rows import NodeRow, StackRow
+from obsvc.engine.stacks.rows import NodeRow, StackChanges, StackRow
 from obsvc.engine_client.stacks import StackAction, StackStatus
 
 IN_PROGRESS = (
@@ -46,7 +46,7 @@ class LockedStack:
         #: Set when a creation or update fails: whether the stack may roll back by itself.
         self.may_roll_back = False
 
-    def set(self, **values: Any) -> None:
+    def set(self, **values: Unpack[StackChanges]) -> None:
         """Change columns of the stack."""
         self.row = self.row._replace(**values)
         self._changed.update(values)

@@ -18,7 +18,7 @@ from obsvc.engine.observations.records import load_head
 from obsvc.engine.schema import core
 from obsvc.engine.schema.stacks import node
 from obsvc.engine.stacks.locking import locked_all
-from obsvc.engine.stacks.rows import NodeRow, from_json, node_row, node_rows
+from obsvc.engine.stacks.rows import NodeChanges, NodeRow, from_json, node_row, node_rows
 from obsvc.engine.stacks.traversal import Traversal
 from obsvc.engine_client.jobs import Action
 from obsvc.engine_client.observations import GoalProgress
@@ -99,7 +99,7 @@ def _apply_delta_to_deleting(
 def _apply_delta_to_complete(
     traversal: Traversal, row: NodeRow, draft: DeltaDraft, observation: TouchedObservation
 ) -> None:
-    values: dict[str, Any] = {}
+    values: NodeChanges = {}
     if draft.after.exists:
         values["attributes"] = to_json(facts(draft.after))
     if row.obsolete:

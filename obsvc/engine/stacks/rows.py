@@ -6,7 +6,7 @@ less than one look at a column of SQLAlchemy's own row.  What each column means 
 """
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 import sqlalchemy as sa
@@ -36,6 +36,31 @@ class StackRow(NamedTuple):
     timeout: float | None
     deadline: float | None
     on_drift: str
+    template: str
+    parameters: str
+    total: int
+    finished: int
+    failed: int
+    drifted: int
+    goal: int
+    phase: Phase
+    leftover: int
+    disable_rollback: bool
+    halted: bool
+    progressed_at: float
+    last_event_id: int
+
+
+class StackChanges(TypedDict, total=False):
+    """Columns of a stack that change while it is locked."""
+
+    live_name: str | None
+    status: StackStatus
+    status_reason: str
+    action: StackAction
+    traversal: str
+    timeout: float | None
+    deadline: float | None
     template: str
     parameters: str
     total: int
@@ -99,6 +124,28 @@ class NodeRow(NamedTuple):
     def deletion_under_way(self) -> bool:
         """Whether the cloud deletes the copy: that has no way back, whatever the stack is to be."""
         return self.action is Action.DELETE and self.status is NodeStatus.OBSERVING
+
+
+class NodeChanges(TypedDict, total=False):
+    """Columns of one node that change while its stack is locked."""
+
+    name: str
+    goal: int
+    obsolete: bool
+    applied: str
+    doubtful: bool
+    carried: bool
+    action: Action
+    status: NodeStatus
+    status_reason: str
+    region: str
+    resource_type: str
+    resource_id: str
+    attributes: str
+    drift: str | None
+    timeout: float
+    observing_at: float
+    completed_at: float
 
 
 class JobRow(NamedTuple):

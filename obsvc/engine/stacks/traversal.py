@@ -21,7 +21,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import sqlalchemy as sa
 
@@ -34,7 +34,7 @@ from obsvc.engine.schema import core
 from obsvc.engine.schema.stacks import Phase, edge, job, node
 from obsvc.engine.stacks import edges, marker_sweeps
 from obsvc.engine.stacks.locked_stack import NODE_RETAINED, LockedStack
-from obsvc.engine.stacks.rows import NodeRow, existing_node, from_json, node_rows, parameters_of
+from obsvc.engine.stacks.rows import NodeChanges, NodeRow, existing_node, from_json, node_rows, parameters_of
 from obsvc.engine.stacks.stack_jobs import NewJob, begin_jobs
 from obsvc.engine.templates.functions import Facts
 from obsvc.engine.templates.hot import resolve
@@ -76,7 +76,7 @@ class Traversal(LockedStack):
         """Whether what is under way are deletions alone."""
         return self.deleting or self.row.phase is Phase.CLEANUP
 
-    def update_node(self, node_id: str, **values: Any) -> None:
+    def update_node(self, node_id: str, **values: Unpack[NodeChanges]) -> None:
         self.tx.execute(sa.update(node).where(node.c.node_id == node_id).values(**values))
 
     def node(self, node_id: str) -> NodeRow:

@@ -1,7 +1,7 @@
 """Whether a service answers 404 for an unusual share of its resources at once.
 
-A wrong endpoint, an emptied cell or a restored database answers 404 for what is alive.  One ref that vanished is a
-deletion; most of a service's at once, with nobody having announced it, are a question.
+A wrong endpoint, an emptied cell or a restored database answers 404 for resources that are alive.  One ref that
+vanished is a deletion; most of a service's refs at once, without any announcement, raise a question.
 
 Thread-safe.
 """
@@ -16,7 +16,7 @@ from obsvc.process.recency_map import RecencyMap
 #: Seconds that an answer counts: longer than the confirming look takes, shorter than two rounds of polling.
 WINDOW = 60.0
 
-#: Fewer refs than this are never called unusual: small deployments delete all they have.
+#: Fewer absences than this are never called unusual: small deployments delete all they have.
 LEAST = 10
 
 #: Share of the refs looked at within the window from which their absence is unusual.

@@ -1,12 +1,12 @@
-"""A breaker: leaves a failing service alone, and lets one request at a time try whether it is back.
+"""A circuit breaker: leaves a failing service alone, and lets one request at a time try whether it is back.
 
 Pure: every method takes the time, monotonic seconds; not thread-safe.
 
 ==========  =================================================================================================
-closed      requests go; ``failures`` *different* refs that failed with no answer between open it.  One ref that
-            fails over and over, between or without others, does not: that is the ref's trouble, and its backoff's.
-open        nothing goes until the pause is over
-half open   one request goes; its answer closes the breaker, its failure opens it for twice the pause
+closed      Requests go.  It opens when ``failures`` *different* refs have failed with no answer in between.  One ref
+            that fails over and over does not open it: that is a problem of the ref, and its backoff deals with it.
+open        Nothing goes until the pause is over.
+half open   One request goes.  Its answer closes the breaker, its failure opens it again for twice the pause.
 ==========  =================================================================================================
 """
 from __future__ import annotations
@@ -18,13 +18,15 @@ from obsvc.process.backoff import Backoff
 
 
 class BreakerState(enum.StrEnum):
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
+    """See the module."""
+
+    CLOSED = "closed"  #: the service answers
+    OPEN = "open"  #: the service is left alone
+    HALF_OPEN = "half_open"  #: one request tries whether the service is back
 
 
 class Breaker:
-    """failures: different refs in a row; pause, pause_max: seconds."""
+    """failures: how many different refs in a row.  pause, pause_max: seconds, the first pause and the longest."""
 
     def __init__(self, failures: int, pause: float, pause_max: float) -> None:
         self._limit = failures

@@ -82,7 +82,7 @@ class ServiceGate:
         return self._settings.requests_per_second / self._sharers
 
     def share(self, members: int, now: float) -> None:
-        """So many members, we among them, share each lane's limit from now on; each has the same part of it.
+        """``members`` members, this one among them, share each lane's limit from now on, in equal parts.
 
         Members learn of a change at different moments, so for about a beat the sum may differ from the limit.
         """
@@ -102,7 +102,7 @@ class ServiceGate:
             if wait > 0:
                 return wait
             if service.inside and service.inside >= self._settings.threads - self._inside:
-                return float("inf")  # as many as there are free: one service takes half, two a third each …
+                return float("inf")  # no more than are free: one service takes half, two take a third each …
             wait = service.budget.wait(now)
             if wait > 0:
                 return wait
@@ -113,7 +113,7 @@ class ServiceGate:
             return 0.0
 
     def leave(self, lane: ServiceLane, now: float) -> None:
-        """What entered is over; after :meth:`answered` or :meth:`failed` if there was a request."""
+        """What entered has ended; called after :meth:`answered` or :meth:`failed` if there was a request."""
         with self._lock:
             service = self._service(lane, now)
             service.inside -= 1

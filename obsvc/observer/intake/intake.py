@@ -32,7 +32,7 @@ class NotificationListener(Protocol):
 class PayloadTaker(Protocol):
     """Who takes payloads that are trusted (:class:`obsvc.observer.looks.trusted_payloads.TrustedPayloads`)."""
 
-    def take(self, ref: Ref, told: PayloadState, delivery: Delivery, /) -> bool:
+    def take(self, ref: Ref, payload: PayloadState, delivery: Delivery) -> bool:
         """Report what the payload says of ``ref``; True when the report settles the delivery."""
 
 

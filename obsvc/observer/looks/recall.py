@@ -1,9 +1,9 @@
-"""Notification recall: of the changes that this member found, how many did a notification tell of?
+"""Notification recall: how many of the changes that this member found did a notification announce?
 
 A change is an accepted report that differs from the snapshot before.  It is *seen* when a notification that no look
 had answered yet made the look, or was waiting when the change was found otherwise (by a sweep's mark, a poll, a
-resync), or comes within ``grace`` seconds after and leads to nothing new; else it is *missed*.  What a look found that
-had another reason (a start, a takeover, an operator) says nothing of the bus and is not counted.
+resync), or comes within ``grace`` seconds afterwards and leads to nothing new; else it is *missed*.  What was found by
+a look with another reason (a start, a takeover, an operator) says nothing about the bus and is not counted.
 
 A duplicate of one notification can stand for another that was lost: so where notifications are duplicated, the recall
 is an upper bound.

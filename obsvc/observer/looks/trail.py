@@ -1,8 +1,8 @@
-"""What was done with each ref lately, and why: a few words an event, in memory, bounded (for ``obsvc explain``).
+"""What was done with each ref lately, and why: a few words for each event, in memory, bounded (for ``obsvc explain``).
 
-:meth:`Trails.note` costs a lock, a look-up and an append; of each ref the newest EVENTS are kept, of all refs those
-that something happened to last.  Words are of our own making, or of what tells no secret: event types, states, causes,
-verdicts; nothing else of a payload.  Any thread may call; nothing blocks but the lock.
+:meth:`Trails.note` costs a lock, a look-up and an append.  The newest events of a ref are kept, for the refs that
+something happened to last.  The words are our own, or such as betray no secret: event types, states, causes, verdicts;
+nothing else of a payload.  Any thread may call; nothing blocks but the lock.
 """
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from obsvc.observer.queue.work_queue import DueLook, WorkQueue
 from obsvc.observer.state.holdings import Holdings, RefStatus, Task
 from obsvc.process.recency_map import RecencyMap
 
-#: Kept of a ref: notifications, and other events, so that a storm of the ones does not hide the others; refs of which
-#: they are kept.  Three kilobytes a ref, sixty megabytes at most.
+#: How many notifications and how many other events are kept of a ref: apart, so that a storm of notifications hides
+#: nothing else.
 NOTIFICATIONS, EVENTS = 16, 24
-REFS = 20_000
 
+#: How many refs events are kept of: at three kilobytes a ref sixty megabytes at most.
+REFS = 20_000
 
 _Event = tuple[float, str, str]
 
@@ -75,7 +76,7 @@ class Trails:
             return tuple(TrailEvent(*event) for event in heapq.merge(heard, others, key=operator.itemgetter(0)))
 
 
-def why(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,
+def due_text(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,
         shut: Sequence[str]) -> str:
     """One sentence: what is due, or why nothing is.  due: seconds to the next look, and its cause; shut: services
     that are left alone."""
@@ -100,14 +101,14 @@ def why(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[fl
             "bus makes the next one")
 
 
-def begun(look: DueLook, task: Task) -> str:
+def look_text(look: DueLook, task: Task) -> str:
     """A look that begins."""
     again = f", try {look.attempt}" if look.attempt > 1 else ""
     mark = f", mark {task.observed.mark}" if task.observed.mark is not None else ""
     return f"{look.cause}, {look.adds} reasons{mark}, under generation {task.generation}{again}"
 
 
-def seen(fetched: FetchResult, decision: Decision | None) -> str:
+def fetch_text(fetched: FetchResult, decision: Decision | None) -> str:
     """What a fetch brought, and what follows from it."""
     snapshot = fetched.snapshot
     result = fetched.outcome.value
@@ -124,7 +125,7 @@ def seen(fetched: FetchResult, decision: Decision | None) -> str:
     return f"{result}: {decision.why}, {report}{following}"
 
 
-def judged(task: Task, outcome: ReportOutcome) -> str:
+def verdict_text(task: Task, outcome: ReportOutcome) -> str:
     """What the engine said to a report."""
     version = f" as version {outcome.version}" if outcome.verdict is Verdict.ACCEPTED else ""
     wanted = f", still wanted: {', '.join(outcome.wanted)}" if outcome.wanted else ""
@@ -161,7 +162,7 @@ class TrailAnswers:
     def _trail(self, ref: Ref) -> Trail:
         processing, due = self._queue.next_look(ref)
         moment = self._policy.moment()
-        sentence = why(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
+        sentence = due_text(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
                        shut=self._breakers.open_breakers(moment.now))
         now = moment.wall
         return Trail(now, sentence, None if due is None else now + max(0.0, due[0]),

@@ -30,8 +30,8 @@ NEWS = frozenset({Cause.STARTED, Cause.NOTIFIED, Cause.MARKED, Cause.TAKEOVER})
 class Priority(enum.IntEnum):
     """HIGH goes first; LOW has a fixed share, so that it never starves."""
 
-    HIGH = 0  #: somebody waits for it: started, notified
-    LOW = 1  #: nobody does: polled, swept, gained by a takeover
+    HIGH = 0  #: something was started or notified, and is waited for
+    LOW = 1  #: polled, swept, gained by a takeover
 
 
 _PRIORITY = {

@@ -23,7 +23,7 @@ def api():
 
 def bury(api, body: bytes, **fields) -> int:
     letter = DeadLetter("main", "intake_failed", "KeyError", 1.0, redact.excerpt(body), len(body), "obs-1",
-                        body=redact.whole(body), region="RegionTwo", exchange="nova", **fields)
+                        body=redact.whole_body(body), region="RegionTwo", exchange="nova", **fields)
     api.engine.bury(BuryRequest((letter,)))
     return api.get("/v1/dead-letters").json["letters"][0]["letter_id"]
 

@@ -31,10 +31,11 @@ def message(payload, event_type="network.update.end"):
 
 def test_a_whole_payload_says_what_a_fetch_would_have_said():
     found = decoder("network.network").decode(message({"network": NETWORK}))
-    told = found.payload_state
-    assert (told.order, told.lacks, told.snapshot.condition, told.snapshot.project_id, told.snapshot.name) == (
+    payload = found.payload_state
+    shown = payload.snapshot
+    assert (payload.order, payload.lacks, shown.condition, shown.project_id, shown.name) == (
         4.0, None, Condition.ACTIVE, "p1", "one")
-    assert told.snapshot.attributes["mtu"] == 1500 and "provider:physical_network" not in told.snapshot.attributes
+    assert payload.snapshot.attributes["mtu"] == 1500 and "provider:physical_network" not in payload.snapshot.attributes
 
 
 def test_what_a_glance_knows_is_told_too():
@@ -65,20 +66,20 @@ def test_bulk_requests_tell_nothing():
 @pytest.mark.parametrize("field", sorted(NETWORK.keys() - {"id"}))
 def test_each_field_of_a_snapshot_must_be_there(field):
     body = {name: value for name, value in NETWORK.items() if name != field}
-    told = payloads.payload_state(TYPE, {"network": body}, "network")
-    assert told.lacks == field and told.snapshot is None
+    payload = payloads.payload_state(TYPE, {"network": body}, "network")
+    assert payload.lacks == field and payload.snapshot is None
 
 
 @pytest.mark.parametrize("order", [None, "soon", True, [], {}, 2 ** 60, "9" * 40])
 def test_without_an_order_nothing_is_told(order):
-    told = payloads.payload_state(TYPE, {"network": {**NETWORK, "revision_number": order}}, "network")
-    assert told.snapshot is None and "revision_number" in told.lacks
+    payload = payloads.payload_state(TYPE, {"network": {**NETWORK, "revision_number": order}}, "network")
+    assert payload.snapshot is None and "revision_number" in payload.lacks
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
 def test_text_that_no_database_holds_is_not_told(text):
-    told = payloads.payload_state(TYPE, {"network": {**NETWORK, "name": text}}, "network")
-    assert told.snapshot is None and told.lacks
+    payload = payloads.payload_state(TYPE, {"network": {**NETWORK, "name": text}}, "network")
+    assert payload.snapshot is None and payload.lacks
 
 
 @pytest.mark.parametrize("payload", [None, [], "x", {}, {"network": None}, {"network": []}])
@@ -110,11 +111,11 @@ if SERVICES:
         catalog = load()
         read = decoder(*(name for name, each in catalog.types.items() if each.payload), catalog=catalog)
         found = [read.decode(json.dumps(each)) for each in SERVICES]
-        told = {one.event_type: one.payload_state for one in found if one.payload_state is not None}
+        payload = {one.event_type: one.payload_state for one in found if one.payload_state is not None}
         assert {"network.create.end", "network.update.end", "subnet.create.end", "port.create.end", "port.update.end",
-                "security_group.create.end"} <= told.keys()
-        assert {each.lacks for each in told.values()} == {None}
-        assert all(each.order is not None and each.snapshot.project_id for each in told.values())
+                "security_group.create.end"} <= payload.keys()
+        assert {each.lacks for each in payload.values()} == {None}
+        assert all(each.order is not None and each.snapshot.project_id for each in payload.values())
 
     def test_a_real_glance_tells_all_but_the_hash():
         """What docs/catalog.md says of images: an operator who does without the hash may trust them."""

@@ -4,7 +4,7 @@ import types
 import pytest
 
 from obsvc.listeners import session as sessions
-from obsvc.listeners.session import ACK_INTERVAL, CHECK_INTERVAL, FEW, Session
+from obsvc.listeners.session import ACK_INTERVAL, CHECK_INTERVAL, DRAINED_BELOW, Session
 from obsvc.listeners.settings import BusSettings
 from obsvc.listeners.settlement import Ledger
 from obsvc.process.clock import ManualClock
@@ -63,7 +63,8 @@ def test_not_while_the_window_is_full_or_nothing_is_taken(stepped):
 
 
 @pytest.mark.parametrize(("length", "full", "drained"), [
-    (0, True, True), (0, False, True), (FEW, False, True), (FEW + 1, False, False), (1, True, False),
+    (0, True, True), (0, False, True), (DRAINED_BELOW, False, True), (DRAINED_BELOW + 1, False, False),
+    (1, True, False),
 ])
 def test_on_a_busy_bus_the_queue_is_asked_now_and_then(stepped, length, full, drained):
     stepped.length = length

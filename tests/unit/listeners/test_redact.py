@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from obsvc.listeners.redact import EXCERPT, excerpt, whole
+from obsvc.listeners.redact import EXCERPT, excerpt, whole_body
 
 SECRET = "s3cr3t-value"
 
@@ -60,13 +60,13 @@ def test_no_text_makes_it_slow(unit):
     "X-Auth-Token: " + SECRET, json.dumps({"token": SECRET})[:-1],
 ])
 def test_a_whole_message_is_masked_too(text):
-    masked = whole(text.encode())
+    masked = whole_body(text.encode())
     assert masked and SECRET not in masked
 
 
 def test_a_whole_message_is_still_json_of_the_same_form():
     inner = {"event_type": "x.y", "payload": {"id": "1", "tokens": {"a": 1}, "password": 5, "user_data": None}}
-    masked = json.loads(whole(json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}).encode()))
+    masked = json.loads(whole_body(json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(inner)}).encode()))
     assert masked["oslo.version"] == "2.0"
     assert json.loads(masked["oslo.message"]) == {
         "event_type": "x.y", "payload": {"id": "1", "tokens": "***", "password": "***", "user_data": None}}
@@ -74,8 +74,8 @@ def test_a_whole_message_is_still_json_of_the_same_form():
 
 @pytest.mark.parametrize("body", [b"x" * 65537, b"\xff\xfe", b""])
 def test_what_is_too_long_or_no_text_is_not_kept(body):
-    assert whole(body) == ""
+    assert whole_body(body) == ""
 
 
 def test_json_that_is_nested_too_deeply_is_kept_as_text():
-    assert whole(b'{"a":' * 5000 + b'{"password": "s3cr3t-value"}' + b"}" * 5000).count("s3cr3t") == 0
+    assert whole_body(b'{"a":' * 5000 + b'{"password": "s3cr3t-value"}' + b"}" * 5000).count("s3cr3t") == 0

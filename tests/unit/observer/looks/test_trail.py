@@ -5,7 +5,7 @@ import pytest
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Family, Notification, Ref
-from obsvc.observer.looks.trail import Trails, why
+from obsvc.observer.looks.trail import Trails, due_text
 from obsvc.observer.state.holdings import RefStatus, Task
 
 REF = Ref("R", "compute.server", "one")
@@ -61,4 +61,4 @@ def test_a_notification_is_named_by_its_event_and_state():
     (RefStatus.OBSERVED, Task(REF, 1, 2, ObservedRef(REF, 0.0, mark=7), None, 0), False, None, (), "a mark waits"),
 ])
 def test_what_is_due_is_one_sentence(status, task, processing, due, shut, words):
-    assert words in why(status, task, processing=processing, due=due, shut=shut)
+    assert words in due_text(status, task, processing=processing, due=due, shut=shut)

@@ -29,7 +29,7 @@ KNOWS = LookState(0.0, last=body(fetched_at=5.0, request_id="r", updated_at="202
 # -- the decision
 
 
-@pytest.mark.parametrize(("told", "state", "outcome"), [
+@pytest.mark.parametrize(("payload", "state", "outcome"), [
     (PayloadState(body("two"), 6.0), KNOWS, PayloadFate.TAKEN),
     (PayloadState(body("two"), 4.0), KNOWS, PayloadFate.STALE),
     (PayloadState(body(updated_at="2026-01-01T00:00:00.000000"), 5.0), KNOWS, PayloadFate.KNOWN),
@@ -47,8 +47,8 @@ KNOWS = LookState(0.0, last=body(fetched_at=5.0, request_id="r", updated_at="202
     (PayloadState(body("two"), 6.0), replace(KNOWS, last=Snapshot(False, Condition.DELETED, project_id="p1")),
      "nothing_known"),
 ])
-def test_what_becomes_of_a_payload(told, state, outcome):
-    assert judge(told, state) == outcome
+def test_what_becomes_of_a_payload(payload, state, outcome):
+    assert judge(payload, state) == outcome
 
 
 # -- a member
@@ -139,13 +139,13 @@ def test_a_late_and_a_doubled_payload_leave_what_is_known(member):
     assert [each.settled for each in deliveries] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("told", [
+@pytest.mark.parametrize("payload", [
     PayloadState(lacks="binding:host_id"), PayloadState(body("x"), 1.0),
     PayloadState(body("x", Condition.UNKNOWN), 9.0),
 ])
-def test_what_does_not_do_for_a_snapshot_is_looked_at(member, told):
+def test_what_does_not_do_for_a_snapshot_is_looked_at(member, payload):
     member.change("two")
-    delivery = member.hear(msgspec.structs.replace(notification(A), payload_state=told))
+    delivery = member.hear(msgspec.structs.replace(notification(A), payload_state=payload))
     member.settle()
     assert member.fetches and member.copies[-1] == "two" and delivery.settled == 1
 
