@@ -38,7 +38,7 @@ def deploy(tmp_path, shared_etcd, bus_url, cloud):
     def make(database: str, **options) -> Deployment:
         return Deployment(
             tmp_path, database=database, coordination=shared_etcd.tooz_url, bus=bus_url, cloud=cloud, engines=2,
-            observers=3, workers=2, options={"coordination": {"group": tmp_path.name}}, **options,
+            observers=3, workers=2, quick_steps=True, options={"coordination": {"group": tmp_path.name}}, **options,
         )
 
     return make

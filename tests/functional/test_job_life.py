@@ -44,6 +44,7 @@ def deployment(tmp_path, points, shared_rabbitmq, shared_etcd, postgresql_url):
     cloud = SimulatedCloud(tmp_path, bus, "--build-time", "0.2").start()
     made = Deployment(
         tmp_path, database=postgresql_url, coordination=shared_etcd.tooz_url, bus=bus, cloud=cloud, workers=2,
+        quick_steps=True,
         options={"coordination": {"group": tmp_path.name}, "cloud": {"request_timeout": 1.5},
                  "engine": {"job_lease": 3, "marker_sweep_pause": 2}})
     try:

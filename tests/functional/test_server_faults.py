@@ -10,16 +10,17 @@ from tests.support.shared_data import TIERS_TEMPLATE
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("killed", ["rabbitmq", "etcd", "postgresql", "mariadb"])
-def test_a_stack_completes_over_the_restart_of_a_server(killed, tmp_path, request, rabbitmq, shared_etcd,
-                                                        shared_postgresql):
+def test_a_stack_completes_over_the_restart_of_a_server(killed, tmp_path, request):
     server = request.getfixturevalue(killed)
-    etcd = server if killed == "etcd" else shared_etcd
-    database = server if killed in ("postgresql", "mariadb") else shared_postgresql
-    cloud = SimulatedCloud(tmp_path, rabbitmq.url, "--build-time", "uniform:2,5").start()
+    etcd = server if killed == "etcd" else request.getfixturevalue("shared_etcd")
+    database = server if killed in ("postgresql", "mariadb") else request.getfixturevalue("shared_postgresql")
+    broker = server if killed == "rabbitmq" else request.getfixturevalue("shared_rabbitmq")
+    bus = broker.create_vhost(f"faults-{killed}")
+    cloud = SimulatedCloud(tmp_path, bus, "--build-time", "uniform:2,5").start()
     try:
         deployment = Deployment(
             tmp_path, database=database.create_database(f"faults_{killed}"), coordination=etcd.tooz_url,
-            bus=rabbitmq.url, cloud=cloud, engines=2, observers=3, workers=2,
+            bus=bus, cloud=cloud, engines=2, observers=3, workers=2, quick_steps=True,
             options={"coordination": {"group": tmp_path.name}},
         )
         with deployment:

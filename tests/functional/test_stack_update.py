@@ -31,6 +31,7 @@ def deployment(tmp_path, shared_rabbitmq, shared_etcd, postgresql_url):
     cloud = SimulatedCloud(tmp_path, bus, "--build-time", "uniform:0.2,0.6").start()
     made = Deployment(
         tmp_path, database=postgresql_url, coordination=shared_etcd.tooz_url, bus=bus, cloud=cloud, workers=2,
+        quick_steps=True,
         options={"coordination": {"group": tmp_path.name}})
     try:
         with made:

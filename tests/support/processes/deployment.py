@@ -43,6 +43,14 @@ def http_json(url: str, *, method: str = "GET", body: object = None, timeout: fl
     return json.loads(text) if text else None
 
 
+#: Options of observers and engines for tests in which a stack's steps take none of the time that is tested: what is due
+#: is not put off, and what was refused is tried again soon.
+QUICK_STEPS: Mapping[str, Mapping[str, object]] = {
+    "observer": {"coalesce_interval": 0.1, "settle_delay": 0.2, "takeover_spread": 1},
+    "engine": {"poll_interval": 0.05, "job_retry_initial": 0.2, "job_retry_max": 5},
+}
+
+
 class Process:
     """One process of obsvc in a group of its own, its output in ``log``."""
 
@@ -167,12 +175,14 @@ class Deployment:
     """Engines, observers, workers and one API on one database, coordination backend and bus.
 
     options: ``{group: {option: value}}`` for every process, over the test's quick defaults.  environment: of each.
+    quick_steps: with QUICK_STEPS.
     """
 
     def __init__(
         self, folder: pathlib.Path, *, database: str, coordination: str, bus: str, cloud: SimulatedCloud,
         engines: int = 1, observers: int = 1, workers: int = 1, partitions: int = 64,
         options: Mapping[str, Mapping[str, object]] | None = None, environment: Mapping[str, str] | None = None,
+        quick_steps: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -201,8 +211,9 @@ class Deployment:
             "emit": {"url": bus},
             "api": {"bind_port": self.api_port},
         }
-        for group, values in (options or {}).items():
-            common.setdefault(group, {}).update(values)
+        for more in (QUICK_STEPS if quick_steps else {}, options or {}):
+            for group, values in more.items():
+                common.setdefault(group, {}).update(values)
         self.config = settings_file.write(folder / "obsvc.conf", common)
         self.processes: dict[str, Process] = {}
         for number, port in enumerate(self.engine_ports, 1):

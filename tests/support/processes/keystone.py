@@ -17,13 +17,24 @@ from tests.support.processes.servers import ServerMissing, free_port, wait_until
 
 PASSWORD = "only-for-tests"
 _PYTHON = pathlib.Path(__file__).parents[3] / ".venv-keystone" / "bin" / "python"
-_SERVE = """
-import socketserver, sys
+#: Runs the commands of keystone-manage, each in a fork, and serves: one process, since importing takes it seconds.
+_MAKE_AND_SERVE = """
+import json, os, socketserver, sys
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from keystone.cmd.manage import main
 from keystone.server.wsgi import initialize_public_application
 class Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
-make_server("127.0.0.1", int(sys.argv.pop()), initialize_public_application(), Server).serve_forever()
+port, commands = int(sys.argv[1]), json.loads(sys.argv[2])
+for words in commands:
+    child = os.fork()
+    if child == 0:
+        sys.argv[1:] = words
+        sys.exit(main())
+    if os.waitpid(child, 0)[1] != 0:
+        sys.exit(f"keystone-manage {words} failed")
+del sys.argv[1:]
+make_server("127.0.0.1", port, initialize_public_application(), Server).serve_forever()
 """
 
 
@@ -43,16 +54,21 @@ class Keystone:
             f"[fernet_tokens]\nkey_repository = {folder}/keys\n[fernet_receipts]\nkey_repository = {folder}/keys\n"
             f"[credential]\nkey_repository = {folder}/credentials\n"
             "[identity]\npassword_hash_rounds = 4\n")
-        self._manage("db_sync")
-        self._manage("fernet_setup", "--keystone-user", pwd.getpwuid(os.getuid()).pw_name,
-                     "--keystone-group", grp.getgrgid(os.getgid()).gr_name)
-        self._manage("bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url,
-                     "--bootstrap-internal-url", self.url, "--bootstrap-admin-url", self.url,
-                     "--bootstrap-region-id", "RegionOne")
+        commands = [
+            ["db_sync"],
+            ["fernet_setup", "--keystone-user", pwd.getpwuid(os.getuid()).pw_name,
+             "--keystone-group", grp.getgrgid(os.getgid()).gr_name],
+            ["bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-public-url", self.url,
+             "--bootstrap-internal-url", self.url, "--bootstrap-admin-url", self.url,
+             "--bootstrap-region-id", "RegionOne"],
+        ]
+        argv = [["--config-file", str(self.config), *words] for words in commands]
+        self._log = folder / "serve.log"
         self._process = subprocess.Popen(
-            [str(_PYTHON), "-W", "ignore", "-c", _SERVE, str(self.port)], stdout=subprocess.DEVNULL,
-            stderr=(folder / "serve.log").open("wb"), env=self._environment())
-        wait_until(self._answers, bound=120, what="Keystone")
+            [str(_PYTHON), "-W", "ignore", "-c", _MAKE_AND_SERVE, str(self.port), json.dumps(argv)],
+            stdout=subprocess.DEVNULL, stderr=self._log.open("wb"), env=self._environment(), cwd=folder)
+        wait_until(lambda: self._answers() or self._process.poll() is not None, bound=240, what="Keystone")
+        assert self._process.poll() is None, self._log.read_text()[-2000:]
         self._admin = self.token("admin", {"project": {"name": "admin", "domain": {"id": "default"}}})
 
     def stop(self) -> None:
@@ -92,13 +108,6 @@ class Keystone:
         with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read()
             return answer.headers, json.loads(text) if text else None
-
-    def _manage(self, *arguments: str) -> None:
-        command = [str(_PYTHON), "-W", "ignore", "-c", "from keystone.cmd.manage import main; main()",
-                   "--config-file", str(self.config), *arguments]
-        done = subprocess.run(command, env=self._environment(), cwd=self.folder, capture_output=True, text=True,
-                              check=False, timeout=240)
-        assert done.returncode == 0, done.stderr[-2000:]
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "OS_KEYSTONE_CONFIG_FILES": str(self.config), "OS_KEYSTONE_CONFIG_DIR": str(self.folder)}
