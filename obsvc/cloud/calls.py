@@ -1,8 +1,8 @@
 """One request to a cloud API and its answer, or an error that says whether trying again can help.
 
-Any thread may call.  keystoneauth's exceptions and the services' different error bodies end here: callers see
-:class:`Answer` or :class:`CallFailed`.  Nothing here waits or tries again (but keystoneauth fetches a new token once
-after a 401).
+Any thread may call.  keystoneauth's exceptions and the services' different error bodies do not leave this module:
+callers see :class:`Answer` or :class:`CallFailed`.  Nothing here waits or retries (except that keystoneauth gets a new
+token once after a 401).
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from obsvc.web import request_ids
 #: 4xx that may go away by themselves: a token that just expired, a time-out, a conflicting operation, a rate limit.
 RETRIABLE_CLIENT_ERRORS = frozenset({401, 408, 409, 425, 429})
 
-#: Longest part of a service's own explanation that is kept.
+#: Characters of a service's own explanation that are kept.
 _MESSAGE_LIMIT = 500
 
 

@@ -1,7 +1,7 @@
 """Which microversion a service is asked for: the catalogue's, or the newest that an older service takes.
 
-A service that does not know the microversion answers 406.  Then its version document is read, once, and what it takes
-at most is asked for instead; a service that names none is asked without.  Fields that came later are missing then.
+A service that does not know the microversion answers 406.  Then its version document is read, once, and the newest one
+that it supports is used instead; if it names none, requests are sent without.  Newer fields are missing then.
 
 Any thread may call; :meth:`Microversions.refused` makes a request.
 """
@@ -19,7 +19,8 @@ from obsvc.process.clock import Clock
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds for which it is remembered what a service takes: so long after its upgrade the fields are back.
+#: Seconds for which a service's newest microversion is remembered: after an upgrade the fields are back within this
+#: time.
 REMEMBERED = 3600.0
 
 Key = tuple[str, str]
@@ -64,8 +65,8 @@ def _newest(adapter: ks_adapter.Adapter) -> str | None:
     except (ks_exceptions.ClientException, ValueError, TypeError) as error:
         LOG.debug("no version document: %s", type(error).__name__)
         return None
-    found = getattr(data, "max_microversion", None)
-    return discover.version_to_string(found) if found else None
+    newest = getattr(data, "max_microversion", None)
+    return discover.version_to_string(newest) if newest else None
 
 
 def _number(microversion: str) -> tuple[int | float, ...]:

@@ -1,11 +1,11 @@
 """Sessions with a cloud: authentication, endpoints, pooled connections (keystoneauth).
 
-One :class:`CloudSessions` serves a whole process; every method may be called from any thread.  Tokens are taken
-and renewed by keystoneauth, but here nobody stands in line for a Keystone that does not answer: one thread asks,
-the others wait at most ``AUTH_WAIT`` seconds, and after a failure all are told at once for ``AUTH_PAUSE`` seconds.
+One :class:`CloudSessions` serves a whole process; every method may be called from any thread.  keystoneauth gets and
+renews tokens, but threads do not queue up for a Keystone that does not answer: one thread asks, the others wait at most
+``AUTH_WAIT`` seconds, and for ``AUTH_PAUSE`` seconds after a failure all fail at once.
 
-Nothing is taken from the environment (no proxies, no netrc, no CA bundle): the configuration says it all, and each
-request is cheaper by what looking there costs (docs: baselines, fetch).
+Nothing is taken from the environment (no proxies, no netrc, no CA bundle): the configuration is complete, and not
+looking there makes each request cheaper.
 """
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ CONNECT_TIMEOUT = 5.0
 #: Seconds that a thread waits while another one authenticates.
 AUTH_WAIT = 2.0
 
-#: Seconds after a failed authentication during which nobody tries again.
+#: Seconds after a failed authentication during which no thread tries again.
 AUTH_PAUSE = 2.0
 
 #: Seconds before its end at which a token is renewed, as in keystoneauth.
 TOKEN_MARGIN = 120
 
-#: The answer to a microversion that a service does not know.
+#: A service's answer to a microversion that it does not know.
 _NOT_ACCEPTABLE = 406
 
 _VERSIONED = re.compile(r"/v\d+(\.\d+)?(/|$)")
@@ -157,9 +157,9 @@ class CloudSessions:
         """
         self.authenticate()
         key = (region, service_type)
-        found = self._adapters.get(key)
-        if found is not None:
-            return found
+        adapter = self._adapters.get(key)
+        if adapter is not None:
+            return adapter
         made = ks_adapter.Adapter(
             self._session,
             service_type=service_type,
@@ -204,9 +204,9 @@ class CloudSessions:
             raise RequestFailed(f"can't be reached: {one_line(error)}", reason="unreachable") from error
         except (ks_exceptions.ClientException, requests.RequestException) as error:
             raise RequestFailed(f"request failed: {one_line(error)}", reason="request") from error
-        said = response.headers
-        wait = retry_after.seconds(said.get("Retry-After"), self._clock.time())
-        return Answer(response.status_code, response.content, wait, said.get("x-openstack-request-id"))
+        answer_headers = response.headers
+        wait = retry_after.seconds(answer_headers.get("Retry-After"), self._clock.time())
+        return Answer(response.status_code, response.content, wait, answer_headers.get("x-openstack-request-id"))
 
     def forget(self, region: str, service_type: str) -> None:
         """Look the endpoint up again at the next call: it did not answer, so it may have moved."""
@@ -232,7 +232,7 @@ class CloudSessions:
         return tuple(sorted(name for name in found if name))
 
     def authenticate(self) -> None:
-        """Make sure that there is a token for the next request; free when there is one.
+        """Make sure that there is a token for the next request; costs nothing if there is one.
 
         Raises Unavailable when Keystone does not give one, or another thread is still waiting for it.
         """
@@ -240,10 +240,10 @@ class CloudSessions:
             self._ask_keystone(self._token_needed, self._session.get_token)
 
     def _renew(self, refused: str | None) -> bool:
-        """Have another token than ``refused``, which a service has answered with 401; False: there can't be one.
+        """Get another token than ``refused``, which a service has answered with 401; False: there can't be one.
 
-        The old one stands until the new one is here.  keystoneauth's own way (``invalidate``) takes it from the
-        threads that are about to send it, and lets all but one of those that were refused go without a second try.
+        The old token stays until the new one is there.  keystoneauth's own way (``invalidate``) would take it from
+        threads that are about to send it, and let all but one of those that were refused go without a second try.
         """
         auth = self._session.auth
         if refused is None or not _takes_tokens(auth):
@@ -260,7 +260,7 @@ class CloudSessions:
         return True
 
     def _ask_keystone(self, needed: Callable[[], bool], ask: Callable[[], object]) -> None:
-        """``ask``, in one thread at a time, if it is still ``needed`` when its turn has come."""
+        """Call ``ask``, in one thread at a time, if it is still ``needed`` when its turn comes."""
         self._tell_failure()
         if not self._auth_lock.acquire(timeout=AUTH_WAIT):
             raise Unavailable(f"Keystone has not answered for {AUTH_WAIT:.0f} s and more: its answer is waited for")

@@ -1,10 +1,10 @@
 """The connections below keystoneauth: a pool as large as the threads, and a short way for a plain GET.
 
-keystoneauth decides all that matters (tokens, endpoints, headers, TLS, redirects); it hands each request to a
-:class:`requests.Session`.  What that does before and after it sends one (merging seven settings, looking for netrc,
-proxies, hooks and redirects, quoting) costs as much as the sending.  A fetch needs none of it.
+keystoneauth decides everything that matters (tokens, endpoints, headers, TLS, redirects) and hands each request to a
+:class:`requests.Session`.  What that does before and after sending (merging seven settings, looking for netrc, proxies,
+hooks and redirects, quoting) costs as much as sending.  A fetch needs none of it.
 
-Any thread may call.  The environment says nothing here, neither proxies nor netrc nor a CA bundle.
+Any thread may call.  Nothing is taken from the environment: neither proxies nor netrc nor a CA bundle.
 """
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from requests.cookies import extract_cookies_to_jar
 #: Hosts (endpoints) whose connections are kept.
 HOSTS = 16
 
-#: All that keystoneauth says of a GET that has no body, no query beside its URL, and no requests-auth of its own.
+#: What keystoneauth passes for a GET without a body, without a query beside its URL, and without a requests-auth.
 _PLAIN = frozenset({"headers", "timeout", "verify", "cert", "allow_redirects"})
 
-#: A URL that ``requests`` would send as it is: all is quoted that must be, and no segment is ``..`` or the like.
+#: A URL that ``requests`` would send unchanged: everything is quoted that must be, and no segment is ``..`` or the
+#: like.
 _CHARACTER = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-F]{2})"
 _LABEL = r"[a-z0-9\-_]{1,63}"
 _QUOTED = re.compile(rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\])(?::\d+)?(?:/(?!\.){_CHARACTER}*)+"

@@ -1,10 +1,10 @@
 """Connections to a broker, by kombu URL.
 
-A :class:`Broker` is the recipe (immutable, may be shared between threads); each :meth:`Broker.connect` makes a
-connection of its own, which belongs to the one thread that uses it: py-amqp is not thread-safe.
+A :class:`Broker` says how to connect (immutable, may be shared between threads); each :meth:`Broker.connect` makes a
+new connection, which belongs to the one thread that uses it: py-amqp is not thread-safe.
 
-``filesystem:///folder`` is the bus of the demo: the folder is made where it is missing, and every process that
-names the same folder meets the others there (:mod:`obsvc.messaging.filesystem`).
+``filesystem:///folder`` is the bus of the demo: the folder is created if it is missing, and all processes that name the
+same folder share the bus (:mod:`obsvc.messaging.filesystem`).
 """
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONNECT_TIMEOUT = 5.0
 #: broker only applies back-pressure (measured); 30 s is still shorter than what the kernel would wait.
 TCP_USER_TIMEOUT = 30_000
 
-#: A peer that vanished is noticed by the kernel after 20 + 4 x 5 = 40 s, also while a frame is half read.
+#: A peer that vanished is noticed by the kernel after 20 + 4 x 5 = 40 s, even while a frame is half read.
 #: Options that this system's socket module does not have are left out.
 SOCKET_SETTINGS = {
     getattr(socket, name): value
@@ -49,7 +49,7 @@ SOCKET_SETTINGS = {
 #: URL schemes that mean AMQP 0.9.1 → kombu's transport.  ``rabbit`` is how oslo.messaging spells it.
 _AMQP = {"amqp": "pyamqp", "pyamqp": "pyamqp", "rabbit": "pyamqp", "amqps": "amqps"}
 
-#: Seconds between two looks into the folder of a transport that can't wait for news.
+#: Seconds between two polls of a transport that can't wait for messages.
 _POLLING_INTERVAL = 0.02
 
 
@@ -63,7 +63,7 @@ class Tls:
 
 
 class Broker:
-    """Where a bus is: one or several kombu URLs, tried in turn beginning with the one that worked last.
+    """Where a bus is: one or several kombu URLs, tried in turn, beginning with the one that worked last.
 
     urls: separated by ``;``.  heartbeat: seconds, 0 for none; whoever holds the connection must then call
     ``heartbeat_check`` (the consumer does).  Raises ConfigError for a URL that can't be used.
@@ -82,7 +82,7 @@ class Broker:
         for url in self._urls:
             if "://" not in url:
                 raise ConfigError("expected a broker URL such as amqp://user:password@host:5672//, got one "
-                                  "without ://")  # it is not shown: it may hold a password
+                                  "without ://")  # not shown: it may contain a password
             self._make(url)
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class Broker:
             index = (self._first + offset) % len(self._urls)
             connection = self._make(self._urls[index])
             try:
-                # connect() itself would wait two seconds and try again; whoever calls us has pauses of its own
+                # connect() itself would wait two seconds and retry; our callers have pauses of their own
                 connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, interval_max=0)
             except Exception as error:  # noqa: BLE001 - a transport may raise anything here; the next URL is tried
                 failures.append(f"{without_secrets(self._urls[index])}: {one_line(error)}")
@@ -155,7 +155,7 @@ def _scheme(url: str) -> str:
 
 
 def release(connection: Connection) -> None:
-    """Close ``connection`` without regard to what state it is in."""
+    """Close ``connection``, whatever state it is in."""
     with contextlib.suppress(Exception):
         if connection.connected and hasattr(connection.transport, "close_connection"):
             sock = getattr(connection.connection, "sock", None)

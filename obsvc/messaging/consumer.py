@@ -1,11 +1,11 @@
 """Taking messages from our own queue.
 
-For AMQP the deliveries come straight from the connection's buffer (:mod:`obsvc.messaging.frame_reader`), as bytes,
-and the thread waits on the socket and then handles all that is there.  Other transports go through kombu's
+For AMQP the deliveries come straight from the connection's buffer (:mod:`obsvc.messaging.frame_reader`), as bytes; the
+thread waits on the socket and then handles everything that has arrived.  Other transports go through kombu's
 ``drain_events``.
 
-A consumer belongs to the one thread that made it; only :meth:`Consumer.wake` may be called from others.  Its
-delivery tags die with it.
+A consumer belongs to the thread that made it; only :meth:`Consumer.wake` may be called by others.  Its delivery tags
+are invalid once it is closed.
 """
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from obsvc.messaging.filesystem import QueueTaken
 
 
 class QueueInUse(Unavailable):
-    """Another process consumes the queue: two processes have one name."""
+    """Another process consumes the queue: two processes have the same name."""
 
 
 class QueueVanished(Unavailable):
@@ -38,7 +38,7 @@ class QueueVanished(Unavailable):
 
 
 class ReceivedMessage(msgspec.Struct, frozen=True, gc=False):
-    """One message as it came.  tag: for :meth:`Consumer.acknowledge`."""
+    """One message as it was received.  tag: for :meth:`Consumer.acknowledge`."""
 
     body: bytes
     tag: Any
@@ -46,29 +46,29 @@ class ReceivedMessage(msgspec.Struct, frozen=True, gc=False):
     routing_key: str
 
 
-#: Pairs of exchange and routing key that are kept as text: whoever may publish can make up more.
+#: Pairs of exchange and routing key that are kept as text: whoever may publish can invent any number.
 _NAMES = 256
 
 OnMessage = Callable[[ReceivedMessage], None]
 
 
 class Consumer(Protocol):
-    """What takes from a queue; made by :func:`consume`.  Every method may raise Unavailable."""
+    """Takes messages from a queue; made by :func:`consume`.  Every method may raise Unavailable."""
 
     def run(self, timeout: float) -> int:
-        """Wait up to ``timeout`` seconds for news, hand all at hand to the callback, return how many they were."""
+        """Wait up to ``timeout`` seconds for messages, hand those at hand to the callback, return their number."""
 
     def acknowledge(self, tags: Sequence[Any], *, multiple: bool) -> None:
         """Acknowledge each tag; ``multiple``: the last of them and all before it."""
 
     def pause(self) -> None:
-        """Ask for no more messages; what is on its way still comes."""
+        """Ask for no more messages; those on their way still arrive."""
 
     def resume(self) -> None:
-        """Ask for messages again.  Raises QueueInUse when another process took the queue meanwhile."""
+        """Ask for messages again.  Raises QueueInUse if another process took the queue meanwhile."""
 
     def heartbeat(self) -> None:
-        """Send a heartbeat where one is due; call it several times a heartbeat interval."""
+        """Send a heartbeat if one is due; to be called several times per heartbeat interval."""
 
     def wake(self) -> None:
         """End a wait in :meth:`run`; any thread; never raises."""
@@ -82,7 +82,7 @@ def consume(
 ) -> Consumer:
     """Consume ``queue`` exclusively.
 
-    prefetch: messages taken and not acknowledged at most.  take: False begins paused.  Raises QueueInUse while
+    prefetch: maximum number of unacknowledged messages.  take: False begins paused.  Raises QueueInUse while
     another process consumes it, and Unavailable when the broker is lost.
     """
     kind = _AmqpConsumer if connection.transport.driver_type == "amqp" else _GenericConsumer
@@ -104,7 +104,7 @@ class _AmqpConsumer:
         self._taken = 0
         self._cancelled = False
         self._tag: str | None = None
-        self._wake_lock = threading.Lock()  # a descriptor that was closed may be another's by the time it is written
+        self._wake_lock = threading.Lock()  # a closed descriptor may belong to another file when it is written to
         self._tag_bytes: bytes | None = None
         self._names: dict[bytes, tuple[str, str]] = {}  # exchange and routing key: there are dozens
         self._wake_read, self._wake_write = os.pipe()

@@ -5,9 +5,9 @@ messages, keeps its bindings per process and reads the whole folder for each mes
 virtual channel above it and has its own files:
 
 * ``control/<exchange>.exchange`` lists the bindings, changed under a lock and replaced by rename;
-* ``queues/<queue>/<time>_<uuid>.msg`` is one message, put there by rename, so that it is whole or absent.
+* ``queues/<queue>/<time>_<uuid>.msg`` is one message, put there by rename, so that it is complete or absent.
 
-A message stays in its folder until it is acknowledged: what a killed process had taken is there for its next
+A message stays in its folder until it is acknowledged: what a killed process had taken is delivered again at its next
 start (at-least-once).  A queue has one consumer: :meth:`Channel.basic_consume` locks it.
 """
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """AMQP 0.9.1 frames, read from the socket in large pieces (AMQP 0.9.1 specification, 2.3 and 4.2).
 
-py-amqp makes nine ``recv`` calls and a dozen objects for each message; here one ``recv`` brings many, and a message
-that lies whole in the buffer is handed over from it.  Everything else (answers, cancellations, heartbeats, messages
-of several frames) goes through py-amqp as before: :class:`FrameReader` takes the place of its transport's
-``read_frame``, so that whoever reads the connection reads from the one buffer.
+py-amqp makes nine ``recv`` calls and a dozen objects for each message; here one ``recv`` reads many messages, and a
+message that is complete in the buffer is handed over from it.  Everything else (answers, cancellations, heartbeats,
+messages of several frames) goes through py-amqp as usual: :class:`FrameReader` replaces its transport's ``read_frame``,
+so that all readers of the connection share one buffer.
 
 For the one thread that owns the connection.  Over TLS as well: the socket's own ``recv`` decrypts.
 """
@@ -34,7 +34,7 @@ OnDeliver = Callable[[int, bytes, bytes], None]
 class FrameReader:
     """Reads the frames of ``connection`` from here on; messages on ``channel`` go to ``on_deliver``.
 
-    accepts(consumer tag): False for a message that py-amqp shall handle.
+    accepts(consumer tag): False for a message that py-amqp is to handle.
     """
 
     def __init__(self, connection: Any, channel: int, on_deliver: OnDeliver, accepts: Callable[[bytes], bool]) -> None:
@@ -49,8 +49,11 @@ class FrameReader:
         self._transport.read_frame = self.read_frame
 
     def read_frame(self, *_: Any) -> tuple[int, int, bytes]:
-        """The next frame as (type, channel, payload), waited for; what py-amqp calls, for an answer that stands behind
-        as many messages as were under way: these are handed over as ever."""
+        """Wait for the next frame and return (type, channel, payload).
+
+        Called by py-amqp for an answer, which may be behind messages that were under way: these are handed over as
+        usual.
+        """
         while True:
             frame = self._whole(self._at)
             handled = None if frame is None else self._message(frame)

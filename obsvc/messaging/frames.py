@@ -1,11 +1,11 @@
-"""Frames without what we never read: the properties of messages.
+"""Frames without the properties of messages, which are never read here.
 
-py-amqp decodes every property of every message that arrives: headers, content type, time.  Whoever may publish puts
-there what he likes, the broker passes it on as it is, and py-amqp raises for what it can't decode (a content type
-that is not UTF-8, a header of a type or a time that it does not know) before the message reaches anybody.  Such a
-message would end the connection, come again on the next one, and end that too, for ever.
+py-amqp decodes every property of every message: headers, content type, time.  A publisher may put anything there, the
+broker passes it on unchanged, and py-amqp raises for what it can't decode (a content type that is not UTF-8, a header
+of an unknown type, an invalid time) before anybody sees the message.  Such a message would end the connection, be
+delivered again on the next one, and end that too, for ever.
 
-We need the body alone, so the properties are cut off before they are looked at.
+Only the body is needed, so the properties are cut off before they are decoded.
 """
 from __future__ import annotations
 

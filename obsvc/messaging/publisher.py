@@ -1,8 +1,8 @@
 """Publishing with the broker's confirmation.
 
-A :class:`Publisher` may be called from any thread; one message goes at a time.  When :meth:`Publisher.publish`
-returns, the broker has the message; when it raises Unavailable, the outcome is unknown: send it again (consumers
-drop doubles by ``message_id``).
+A :class:`Publisher` may be called from any thread; it sends one message at a time.  When :meth:`Publisher.publish`
+returns, the broker has the message; when it raises Unavailable, the outcome is unknown: send it again (consumers drop
+duplicates by ``message_id``).
 """
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CONFIRM_TIMEOUT = 10.0
 class Publisher:
     """Publishes on one topic exchange.
 
-    url: kombu URLs, separated by ``;``.  exchange: made (topic, as oslo.messaging would) where it is missing.
-    durable: for an exchange that has to be made.  Raises ConfigError for a bad URL; connects when first used.
+    url: kombu URLs, separated by ``;``.  exchange: declared (topic, as oslo.messaging would) if it is missing.
+    durable: for an exchange that has to be declared.  Raises ConfigError for a bad URL; connects when first used.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Publisher:
     def publish(self, routing_key: str, body: bytes) -> None:
         """Send ``body`` (JSON) and return when the broker has confirmed it.
 
-        A connection that turns out to be dead is made anew once.  Raises Unavailable.
+        A connection that turns out to be dead is replaced once.  Raises Unavailable.
         """
         with self._lock:
             fresh = self._connection is None

@@ -1,9 +1,9 @@
-"""Exchanges and queues: looked at first, declared only where they are missing, never failed over a mismatch.
+"""Exchanges and queues: checked first, declared only where they are missing; a mismatch is no error.
 
-oslo.messaging declares exchanges as topic, not durable by default, durable in some clouds; a declaration that
-disagrees would be refused with 406 and close the channel.  So an exchange is declared passively first.
+oslo.messaging declares topic exchanges that are not durable by default and durable in some clouds; a declaration that
+differs is refused with 406 and closes the channel.  So an exchange is declared passively first.
 
-Each function opens channels of its own and may be called only from the thread that owns the connection.
+Each function opens channels of its own and may be called only by the thread that owns the connection.
 """
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _MISSING = 404
 class QueueSettings:
     """Our own queue.
 
-    expires: seconds without a consumer after which the broker drops it.  max_length: messages; the oldest are
-    dropped beyond it.  queue_type: ``classic`` or ``quorum``.  What is dropped is dead-lettered into the *marker*, a
-    queue that keeps one message: so a drop shows however short the overflow was (:func:`take_overflow`).
+    expires: seconds without a consumer after which the broker deletes it.  max_length: messages, beyond which the
+    oldest are dropped.  queue_type: ``classic`` or ``quorum``.  What is dropped is dead-lettered into the *marker*, a
+    queue that keeps one message: so an overflow shows however short it was (:func:`take_overflow`).
     """
 
     name: str
@@ -54,14 +54,14 @@ class QueueSettings:
         return arguments
 
     def marker_arguments(self) -> dict[str, Any]:
-        """One message, the first, whatever comes after it."""
+        """Keep the first message and reject all others."""
         return {"x-expires": int(self.expires * 1000), "x-max-length": 1, "x-overflow": "reject-publish"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """What came of a declaration: whether the queue had to be made, which exchanges had to be, and which of them
-    could not be bound."""
+    """The result of a declaration: whether the queue had to be created, which exchanges had to be, and which could not
+    be bound."""
 
     queue_was_missing: bool
     exchanges_were_missing: tuple[str, ...] = ()
@@ -69,15 +69,15 @@ class Declared:
 
 
 def queue_name(member: str, bus: str) -> str:
-    """``obsvc.<member name>.<bus name>``, with what a queue's name should not have made ``_``."""
+    """``obsvc.<member name>.<bus name>``, with unusual characters replaced by ``_``."""
     return "obsvc." + ".".join(re.sub(r"[^A-Za-z0-9._@-]", "_", part) for part in (member, bus))
 
 
 def ensure_exchange(connection: Connection, name: str, *, durable: bool = False) -> bool:
-    """See that the topic exchange ``name`` is there, in whatever shape; True when it was.
+    """Make sure that the topic exchange ``name`` exists, of whatever kind; True if it did.
 
-    durable: for one that is missing; False is oslo.messaging's default, so that the service's own declaration
-    agrees later.  Raises Unavailable when the broker is lost or refuses the declaration of a missing one.
+    durable: for an exchange that is missing; False is oslo.messaging's default, so that the service's own declaration
+    agrees later.  Raises Unavailable when the broker is lost or refuses the declaration of a missing exchange.
     """
     with translated(connection, f"looking for exchange {name}"):
         if _exists(connection, name):
@@ -87,7 +87,7 @@ def ensure_exchange(connection: Connection, name: str, *, durable: bool = False)
                 channel.exchange_declare(exchange=name, type="topic", durable=durable, auto_delete=False)
                 return False
             except amqp.exceptions.PreconditionFailed:
-                return True  # somebody else declared it in between
+                return True  # it was declared by another process in between
 
 
 def _exists(connection: Connection, name: str) -> bool:
@@ -107,10 +107,10 @@ def declare_own_queue(
     exchanges: Iterable[str],
     routing_keys: Iterable[str],
 ) -> Declared:
-    """Make our own durable queue where it is missing, and bind it.
+    """Declare our own durable queue if it is missing, and bind it.
 
-    An exchange that is missing is declared as oslo.messaging would; one that may not be declared is left out and
-    named in the answer.  A queue that exists with other arguments is used as it is.  Raises Unavailable.
+    A missing exchange is declared as oslo.messaging would; one that we may not declare is left out and named in the
+    result.  A queue that exists with other arguments is used as it is.  Raises Unavailable.
     """
     keys = tuple(routing_keys)
     missing = _declare_queue(connection, queue)
@@ -128,7 +128,7 @@ def declare_own_queue(
 
 
 def _bind(connection: Connection, queue: str, exchange: str, routing_keys: tuple[str, ...]) -> bool:
-    """Bind, and see that the exchange is there; True when it was."""
+    """Make sure that the exchange exists, and bind; True if it did exist."""
     there = ensure_exchange(connection, exchange)
     with translated(connection, f"binding {queue} to exchange {exchange}"), _channel(connection) as channel:
         if _virtual(connection):
@@ -139,7 +139,7 @@ def _bind(connection: Connection, queue: str, exchange: str, routing_keys: tuple
 
 
 def _declare_queue(connection: Connection, queue: QueueSettings) -> bool:
-    """True when the queue had to be made."""
+    """True if the queue had to be created."""
     with translated(connection, f"declaring queue {queue.name}"):
         if queue_length(connection, queue.name) is not None:
             return False
@@ -155,7 +155,7 @@ def _declare_queue(connection: Connection, queue: QueueSettings) -> bool:
 
 
 def _declare_one(connection: Connection, name: str, arguments: dict[str, Any]) -> int:
-    """The messages in the queue, which is there now; made by ``arguments`` where it was missing."""
+    """Declare the queue; the number of messages in it."""
     with _channel(connection) as channel:
         try:
             return int(channel.queue_declare(
@@ -167,7 +167,7 @@ def _declare_one(connection: Connection, name: str, arguments: dict[str, Any]) -
 
 
 def _declare_marker(connection: Connection, queue: QueueSettings) -> int | None:
-    """The messages in the overflow marker, which is there now; None where it may not be made."""
+    """Declare the overflow marker; the number of messages in it, None if it may not be declared."""
     try:
         return _declare_one(connection, queue.marker, queue.marker_arguments())
     except amqp.exceptions.AccessRefused:
@@ -175,9 +175,9 @@ def _declare_marker(connection: Connection, queue: QueueSettings) -> int | None:
 
 
 def take_overflow(connection: Connection, queue: QueueSettings) -> bool:
-    """Whether our queue has dropped messages since this was last asked.  Raises Unavailable.
+    """Whether our queue has dropped messages since the last call.  Raises Unavailable.
 
-    False where the queue has no marker: an older one that is used as it is, or a broker that does not allow it.
+    False if the queue has no marker: it is an older one that is used as it is, or the broker does not allow markers.
     """
     if _virtual(connection):
         return False
@@ -190,7 +190,7 @@ def take_overflow(connection: Connection, queue: QueueSettings) -> bool:
 
 
 def queue_length(connection: Connection, name: str) -> int | None:
-    """Messages that wait in the queue (without those delivered and not acknowledged); None when there is none."""
+    """Messages that are ready in the queue (not those delivered and unacknowledged); None if there is no queue."""
     with translated(connection, f"looking for queue {name}"), _channel(connection) as channel:
         try:
             return int(channel.queue_declare(queue=name, passive=True).message_count)
@@ -202,7 +202,7 @@ def queue_length(connection: Connection, name: str) -> int | None:
 
 @contextlib.contextmanager
 def _channel(connection: Connection) -> Iterator[Any]:
-    """A channel for one question: an answer of 4xx closes it, and nothing else then goes with it."""
+    """A channel for one operation: an error closes the channel, and must not take anything else with it."""
     channel = connection.default_channel if _virtual(connection) else connection.channel()
     try:
         yield channel

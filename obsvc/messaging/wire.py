@@ -1,10 +1,10 @@
 """The oslo.messaging wire format of notifications (its ``notify/messaging.py`` and ``_drivers/common.py``).
 
 Driver ``messagingv2`` sends ``{"oslo.version": "2.0", "oslo.message": "<JSON text>"}``; driver ``messaging`` sends
-the inner object bare; over AMQP 1.0 the envelope stands under ``request``, beside ``context``.  oslo's own rule: an
-object without both envelope keys is the message itself; the version's major must be 2.
+the inner object without an envelope; over AMQP 1.0 the envelope is under ``request``, beside ``context``.  oslo's own
+rule: an object without both envelope keys is the message itself; the major version must be 2.
 
-Pure; any thread.  The only error that leaves is UndecodableMessage.
+Pure; any thread.  The only error raised is UndecodableMessage.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 
 from obsvc.exceptions import UndecodableMessage
 
-#: Bytes of the largest body that is looked into.  Real ones are below 50 KB; RabbitMQ's own limit is
+#: Bytes of the largest body that is read.  Real ones are below 50 KB; RabbitMQ's own limit is
 #: 128 MB.  A body beyond this becomes a dead letter.
 MAX_BODY = 16 * 1024 * 1024
 
@@ -23,7 +23,7 @@ VERSION = "2.0"
 
 _QUOTE = ord('"')
 
-#: What is shown of a version that is not ours; anything else in its place may be a secret.
+#: What is shown of an unknown version; anything else in its place may be a secret.
 _VERSION = re.compile(rb'"?\d{1,5}(\.\d{1,5}){0,2}"?')
 
 #: What msgspec raises for JSON that it can't read; RecursionError for JSON nested too deeply.
@@ -78,7 +78,7 @@ def unwrap(body: bytes | str, *, max_body: int = MAX_BODY) -> bytes | str:
         if plain.version == VERSION and type(plain.message) is str:
             return plain.message
     except DECODE_ERRORS:
-        pass  # nothing that oslo.messaging writes: whatever it is, it is said below
+        pass  # not what oslo.messaging writes: the errors are reported below
     try:
         envelope = _envelope.decode(body)
         if envelope.request is not msgspec.UNSET and envelope.message is msgspec.UNSET:
@@ -104,7 +104,7 @@ def _nested(request: msgspec.Raw) -> _Envelope | None:
 
 
 def undecodable(error: Exception) -> UndecodableMessage:
-    """What a JSON error means for the message: its reason as a stable word, and text without the message's own."""
+    """What a JSON error means for the message: the reason as a stable word, and a text that quotes nothing of it."""
     if isinstance(error, UndecodableMessage):
         return error
     if isinstance(error, RecursionError):

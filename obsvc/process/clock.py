@@ -24,7 +24,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands until it is moved: for tests and models."""
+    """A clock that stands still until it is moved: for tests and models."""
 
     def __init__(self, now: float = 1_000_000.0) -> None:
         self._now = now
@@ -36,7 +36,7 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks on by ``seconds`` (not negative)."""
+        """Move both clocks forward by ``seconds`` (not negative)."""
         if seconds < 0:
             raise ValueError(f"expected seconds >= 0, got {seconds}: a monotonic clock does not go back")
         self._now += seconds

@@ -1,10 +1,10 @@
 """Named points in the code at which a test can end or stop this very process.
 
-Off, which is everywhere but in tests, :func:`hit` is an empty function: the environment is read once, at import.
-With ``OBSVC_FAILPOINTS=FOLDER`` a process that comes to the point NAME looks for the file ``FOLDER/NAME``, takes it
-away, and sends itself the signal that it names (``KILL``, ``STOP``); without a file it goes on.
+Everywhere except in tests :func:`hit` is an empty function: the environment is read once, at import.  With
+``OBSVC_FAILPOINTS=FOLDER`` a process that reaches the point NAME looks for the file ``FOLDER/NAME``, removes it, and
+sends itself the signal that the file names (``KILL``, ``STOP``); without a file it goes on.
 
-Nothing else can be done at a point: no guard is taken out here, and no error is made up.  Any thread may call.
+Nothing else happens at a point: no guard is removed and no error is simulated.  Any thread may call.
 The points: ``claim``, ``fetch``, ``report``, ``mark``, ``ack``, ``commit``, ``create`` and ``emit``, each ``.before``
 and ``.after``.  Of a job's life, in order: ``job.lease.after`` (engine), ``job.leased``, ``attempt.before``,
 ``attempt.after``, ``create.before``, ``create.after``, ``job.answer.before`` (worker), ``job.result.before``,

@@ -1,4 +1,4 @@
-"""How many files and connections this process may have open: raised to what is needed, or said to be too few."""
+"""The limit on open files and connections of this process: raised as needed, or an error that says it is too low."""
 from __future__ import annotations
 
 import resource

@@ -1,10 +1,10 @@
-"""SIGTERM and SIGINT, heard by a thread: whatever the main thread waits for, and whichever thread the signal reaches.
+"""SIGTERM and SIGINT, handled by a thread: whatever the main thread waits for, and whichever thread gets the signal.
 
-A handler in Python runs in the main thread, between two of its instructions.  One that waits for a lock is not always
-woken for that (the kernel may give a process's signal to another thread; libfaketime 0.9.10 swallows a quarter of
-them), and a handler that sets an event can meet the main thread inside that very event's lock, for ever.  What the
+A handler in Python runs in the main thread, between two of its instructions.  A main thread that waits for a lock is
+not always woken for it (the kernel may give the signal to another thread; libfaketime 0.9.10 swallows a quarter of
+them), and a handler that sets an event can interrupt the main thread inside that event's lock: a deadlock.  What the
 interpreter itself does at once, in whichever thread, is to write the signal's number to a file (``set_wakeup_fd``):
-a pipe, which a thread reads here.
+here a pipe, which a thread reads.
 """
 from __future__ import annotations
 
