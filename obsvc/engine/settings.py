@@ -29,7 +29,7 @@ class EngineSettings:
     selectors_per_project: int = 100
 
     def retry_pause(self, failures: int) -> float:
-        """Seconds to the next attempt at what has failed so often before the last time: twice as long each time."""
+        """Seconds until the next attempt, after ``failures`` earlier ones: doubles each time, with jitter."""
         return Backoff(self.job_retry_initial, self.job_retry_max).delay(failures + 1)
 
     @classmethod

@@ -1,8 +1,8 @@
 """The contract with an engine: what members, workers and the API may ask of it.
 
 An engine is anything that implements :class:`Engine`; carriers (``http``, ``local``) bring the calls to it.  Its
-operations stand in one small protocol a subject (:class:`OwnershipApi` …), and whoever calls an engine asks for no more
-of them than it uses.
+operations stand in one small protocol a subject (:class:`OwnershipApi` …), and a caller names the ones that it
+uses, no more.
 
 Rules for callers: every method may be called from any thread; it returns the reply or raises an
 :class:`~obsvc.exceptions.ObsvcError`.  ``Unavailable`` means that the outcome is *unknown*: the call may have

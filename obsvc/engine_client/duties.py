@@ -47,9 +47,10 @@ class DutyRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A duty as it stands.
 
     leader, generation, since: the owner of its partition.  running_since: of the run that has not ended.
-    last_run_at: when the run that ended last began; next_run_at: when the next one is due at the latest.
+    last_run_at: when the run that ended last began; next_run_at: when the next one is due, unless one is requested
+    earlier.
     result: counts of the last run by word.  last_error: of the last run, None when it had none.
-    requested_at: somebody asks for a run (and why) that no run has answered yet.
+    requested_at, request_reason: of a requested run that has not been made yet.
     seen, missed: what the live members say of the notifications of its service and region lately.
     """
 
@@ -175,7 +176,8 @@ class SweepReply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class DutyEnd(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A run has ended.  next_in: seconds from now to the next one at the latest; interval: the pace kept."""
+    """A run has ended.  next_in: seconds until the next one, unless one is requested earlier.
+    interval: the pace kept."""
 
     member: MemberId
     name: str

@@ -28,7 +28,7 @@ class MemberState(enum.StrEnum):
     JOINING = "joining"  #: started, does not yet consume every bus
     ACTIVE = "active"
     DRAINING = "draining"  #: hands its partitions over; takes no new ones
-    LEFT = "left"  #: said goodbye
+    LEFT = "left"  #: stopped, and said so
 
 
 class BusStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -243,7 +243,7 @@ class PartitionChanges(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class FollowReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """asked: partitions that another member waits for.  lost: no longer granted under the known generation.
-    explain: refs whose trail somebody waits for (``tell_trails``)."""
+    explain: refs whose trail is waited for (answer by ``tell_trails``)."""
 
     changes: tuple[PartitionChanges, ...] = ()
     asked: tuple[PartitionId, ...] = ()

@@ -59,7 +59,7 @@ class ReportReply(msgspec.Struct, frozen=True):
 
 
 class MarkRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Ask the owner, whoever that is or will be, to look at these refs.  Not fenced: a needless mark costs
+    """Ask the owners, present or future, to look at these refs.  Not fenced: a needless mark costs
     one fetch.  reason: a short word for the log and the trail (``check``, ``unsettled``, ``sweep`` …)."""
 
     refs: tuple[Ref, ...]

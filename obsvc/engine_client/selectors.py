@@ -1,6 +1,6 @@
 """Messages about selectors: the standing request to observe all of a type, of one project or of all.
 
-Every member holds all selectors; what one of them selects is observed as soon as anybody finds it: the owner of its
+Every member holds all selectors; what one of them selects is observed as soon as a member finds it: the owner of its
 partition by a notification, or a sweep.  What is gone, or turns out to be another project's, is observed no more.
 """
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SelectorStop(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SelectorsRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """known: the version that the caller has; with ``wait`` > 0 wait for another, so many seconds."""
+    """known: the version that the caller has; with ``wait`` > 0 wait up to that many seconds for another."""
 
     known: int | None = None
     wait: float = 0.0
@@ -51,7 +51,7 @@ class SelectorsReply(msgspec.Struct, frozen=True):
 
 
 class DiscoverRequest(msgspec.Struct, frozen=True):
-    """Refs that somebody has heard of and that selectors may select; at most 1000."""
+    """Refs that a member has heard of and that selectors may select; at most 1000."""
 
     refs: tuple[Ref, ...]
 

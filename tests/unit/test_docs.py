@@ -153,6 +153,10 @@ def test_modules_classes_and_functions_that_comments_name_are_there():
         *references.unresolved_roles(note, source, module), *references.unresolved_names(note)]) == []
 
 
+def test_no_comment_cites_a_document_that_is_not_here():
+    assert _in_notes(lambda note, source, _module: references.citations(note.text, source)) == []
+
+
 def test_files_that_options_units_and_recipes_name_are_there():
     said = {name: references.missing_files((ROOT / name).read_text(), ROOT, FILES)
             for name in FILES if name.endswith(PLAIN)}

@@ -5,7 +5,7 @@ SQLAlchemy writes the statement's text, once for each kind of database; a row th
 database, so this is for what is written with every report; everything else has no need of it.  Values must be what
 the drivers take by themselves: None, str, int, float, bool.
 
-Any thread may use a statement; the texts are the same whoever makes them first.
+Any thread may use a statement; its text is the same whichever thread makes it first.
 """
 from __future__ import annotations
 

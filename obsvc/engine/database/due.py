@@ -2,8 +2,8 @@
 
 A kind names a handler, a key what it is about; there is one row for each (kind, key).  A handler runs in a
 transaction of its own, at least once, and must look itself whether there is still something to do.  The row ends
-with the handler's transaction unless the handler (or anybody else meanwhile) has scheduled it anew.  A handler that
-raises is logged and tried again after a growing pause: never lost, never in a tight loop.
+with the handler's transaction unless the handler (or another transaction meanwhile) has scheduled it anew.  A
+handler that raises is logged and tried again after a growing pause: never lost, never in a tight loop.
 
 ``schedule`` and ``cancel`` may be called in any transaction, after its other locks (a row of ``due`` is locked
 last, before the feed).  ``run_due`` may run in any number of processes at once.

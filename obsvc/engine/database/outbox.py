@@ -1,4 +1,4 @@
-"""What obsvc says to the world: written in the transaction that makes it true, emitted later by the emitter.
+"""The notifications that obsvc emits: written in the transaction that makes it true, emitted later by the emitter.
 
 Where there is no bus to emit on (``[emit] url`` unset) nothing is written.
 """
@@ -18,7 +18,7 @@ PRIORITIES = ("INFO", "WARN", "ERROR")
 
 
 def put(tx: Transaction, event_type: str, payload: dict[str, Any], *, priority: str = "INFO") -> None:
-    """Emit a notification once the transaction is committed: at least once, doubles have the same message id."""
+    """Emit a notification once the transaction is committed: at least once; a duplicate has the same message id."""
     put_many(tx, event_type, [payload], priority=priority)
 
 

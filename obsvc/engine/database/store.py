@@ -45,14 +45,14 @@ _BACKOFF = Backoff(PAUSE_INITIAL, PAUSE_MAX, jitter=(0.0, 1.0))
 #: client hears "unavailable" from us rather than nothing.
 LOST_PATIENCE = 4.0
 
-#: How long a transaction is run again that finds no way through: its client has given up by then, and its thread and
-#: connection are wanted by others.  Twice the time that one statement waits for a lock.
+#: Total time spent retrying one transaction: its client has given up by then, and others want its thread and
+#: connection.  Twice the time that one statement waits for a lock.
 RETRY_PATIENCE = 20.0
 
-#: How often a transaction is run again because another one inserted the same row first.
+#: Retries of a transaction because another one inserted the same row first.
 CONFLICT_RETRIES = 3
 
-#: Change counters that somebody may wait for.
+#: The change counters: what a long poll can wait for.
 COUNTERS = ("feed", "partition", "job", "stack", "observation", "selector")
 
 #: What a statement is given: one mapping of its parameters, or one a row.
@@ -121,7 +121,7 @@ class Transaction:
         return self.execute(query, {"ids": wanted}).all() if wanted else ()
 
     def touch(self, counter: str) -> None:
-        """Wake, at commit, whoever waits for ``counter`` (one of :data:`COUNTERS`), in every engine process."""
+        """Raise ``counter`` (one of :data:`COUNTERS`) at commit: wakes its waiters in every engine process."""
         if counter not in COUNTERS:
             raise ValueError(f"expected one of {COUNTERS}, got {counter!r}")
         self.touched.add(counter)
@@ -321,7 +321,7 @@ class Store:
     def _given_up(self, why: FailureKind, attempt: int, error: Exception) -> str:
         if why is FailureKind.LOST:
             return f"the database {shown(self.url)} can't be reached ({one_line(error)}): try again later"
-        return f"a transaction found no way through after {attempt + 1} attempts ({why.value}): try again later"
+        return f"the transaction could not be completed after {attempt + 1} attempts ({why.value}): try again later"
 
 
 @contextlib.contextmanager

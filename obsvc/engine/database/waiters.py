@@ -1,7 +1,7 @@
 """Waiting for commits: long polls of one process, woken by its own commits at once, by others' within an interval.
 
 ``wait`` and ``wait_until`` may be called from any thread and hold it.  One daemon thread reads the change counters
-every ``poll_interval`` seconds, and only while somebody waits.  ``shutdown`` wakes everybody for good.
+every ``poll_interval`` seconds, and only while anyone waits.  ``shutdown`` ends every wait, now and later.
 """
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Waiters:
         self._limit = limit
         self._lock = threading.Lock()
         self._waiting: set[_Waiter] = set()
-        self._somebody = threading.Event()
+        self._anyone_waiting = threading.Event()
         self._closed = threading.Event()
         self._last: Mapping[str, int] | None = None
         self._poller: Loop | None = None
@@ -92,10 +92,10 @@ class Waiters:
             with self._lock:
                 self._waiting.discard(waiter)
                 if not self._waiting:
-                    self._somebody.clear()
+                    self._anyone_waiting.clear()
 
     def notify(self, counters: Iterable[str]) -> None:
-        """Wake whoever waits for one of ``counters``: the store's ``on_commit`` listener."""
+        """Wake those who wait for one of ``counters``: the store's ``on_commit`` listener."""
         touched = frozenset(counters)
         with self._lock:
             for waiter in self._waiting:
@@ -103,7 +103,7 @@ class Waiters:
                     waiter.woken.set()
 
     def shutdown(self) -> None:
-        """Wake everybody; later waits return at once."""
+        """End every wait; later ones return at once."""
         with self._lock:
             self._closed.set()
             for waiter in self._waiting:
@@ -111,7 +111,7 @@ class Waiters:
             poller = self._poller
         if poller is not None:
             poller.stop()
-        self._somebody.set()
+        self._anyone_waiting.set()
 
     @property
     def waiting(self) -> int:
@@ -119,7 +119,7 @@ class Waiters:
         return len(self._waiting)
 
     def _ensure_poller(self) -> None:
-        self._somebody.set()
+        self._anyone_waiting.set()
         with self._lock:
             if self._poller is None and not self._closed.is_set():
                 self._poller = Loop("waiters-poller", self._poll).start()
@@ -135,7 +135,7 @@ class Waiters:
 
     def _poll(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            self._somebody.wait()
+            self._anyone_waiting.wait()
             try:
                 self.poll_once()
             except ObsvcError as error:

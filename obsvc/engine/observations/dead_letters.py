@@ -1,4 +1,5 @@
-"""Messages that could not be read: kept, bounded, listed, and noted when they were read again after all.
+"""Messages that could not be read: the newest are kept and listed, and it is noted when one could be
+read after all.
 
 Functions belong to the thread of their Transaction.  A letter's body is redacted by the member that buries it; the
 engine never looks into it.

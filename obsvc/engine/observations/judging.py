@@ -1,4 +1,4 @@
-"""Pure decisions about reports: which verdict, what changed, and how it stands to each goal.
+"""Pure decisions about reports: which verdict, what changed, and what it means for each goal.
 
 Nothing here knows a database or a clock; every function may be called from any thread.
 """
@@ -32,7 +32,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Watch(msgspec.Struct, frozen=True):
-    """One observation as far as it decides.  start_mark: the look mark that its start set."""
+    """The part of an observation that decides about reports.  start_mark: the look mark that its start set."""
 
     observation_id: str
     goal: Condition | None
@@ -100,7 +100,7 @@ def order(known: Known, generation: Generation, sequence: int) -> int:
 
 
 def evaluate(watch: Watch, known: Known, report: Report) -> TouchedObservation:
-    """How a newer report stands to one observation.
+    """What a newer report means for one observation.
 
     A goal is met (or failed) only by a look that began after the observation did: one that names the mark of its
     start, or that follows such a look.  Otherwise a fetch under way at the start would answer for it with old news.
@@ -117,7 +117,7 @@ def evaluate(watch: Watch, known: Known, report: Report) -> TouchedObservation:
             status, standing = ObservationStatus.MET, GoalProgress.MET
         elif counts and failed(after, goal):
             news = before is None or not counted_before or not failed(before, goal)
-            standing = GoalProgress.FAILED if news or _said_more(before, after) else GoalProgress.TOWARDS
+            standing = GoalProgress.FAILED if news or _state_changed(before, after) else GoalProgress.TOWARDS
     elif status is ObservationStatus.MET:
         was = before is not None and satisfies(before, goal)
         now = satisfies(after, goal)
@@ -128,7 +128,7 @@ def evaluate(watch: Watch, known: Known, report: Report) -> TouchedObservation:
     )
 
 
-def _said_more(before: Snapshot | None, after: Snapshot) -> bool:
+def _state_changed(before: Snapshot | None, after: Snapshot) -> bool:
     return before is None or _counts(before) != _counts(after)
 
 

@@ -15,13 +15,13 @@ from obsvc.engine.schema import core
 
 
 def has_text(label: tuple[str, str]) -> sa.ColumnElement[bool]:
-    """Whether the label's text is in an observation's: where it is, the value is still to be compared."""
+    """A condition that finds every observation with the label, and some without: compare the values that it finds."""
     name, value = (to_json(part) for part in label)
     return core.observation.c.labels.contains(f"{name}:{value}", autoescape=True)
 
 
 def with_label(tx: Transaction, keys: Sequence[str], label: tuple[str, str], project_id: str | None) -> set[str]:
-    """Those of these refs that somebody (of that project) observes with the label."""
+    """The ref_keys among ``keys`` that are observed (by that project, where named) with the label."""
     table = core.observation
     labelled: set[str] = set()
     for chunk in chunks(keys):

@@ -1,7 +1,7 @@
 """What an owner reads: whole lists in pages (``observed``) and what changed since (``changes_since``).
 
-Read-only; versions are read before the rows that they answer for, so a change in between comes once too often
-rather than never.
+Read-only; versions are read before the rows that they answer for, so a change in between is sent twice rather
+than never.
 """
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def changes_since(tx: Transaction, request: FollowRequest) -> FollowReply:
 
 
 def _is_asked(tx: Transaction, row: PartitionRow) -> bool:
-    """Somebody waits for the partition now."""
+    """Whether another member waits for the partition now."""
     since = asked_since(row.asked_at, row.asked_again_at, now=tx.now, settings=tx.settings)
     return since is not None and row.asked_again_at is not None and tx.now - row.asked_again_at <= ASK_STANDS
 

@@ -1,4 +1,4 @@
-"""What selectors select: started when somebody finds it, stopped when it is gone or turns out to be another's.
+"""What selectors select: observed as soon as it is found, until it is gone or turns out to be another project's.
 
 A ref that a selector may want is observed by one observation that is marked ``selected``, however many selectors want
 it; whether one does is known with its snapshot, by the project there.  Functions belong to the thread of their
@@ -35,7 +35,7 @@ _NAMESPACE = uuid.UUID("1f6a4a5e-6d1c-4b0a-9f52-0c6c1f0d5a3e")
 
 
 class SelectedProjects:
-    """The projects of which all of one kind are selected; ``everybody``: of any."""
+    """The projects whose resources of one kind are selected; None among them stands for all projects."""
 
     def __init__(self, projects: Iterable[str | None] = ()) -> None:
         self._projects = set(projects)
@@ -77,7 +77,7 @@ def start(tx: Transaction, request: SelectorStart) -> Selector:
 
 
 def _check_room(tx: Transaction, project_id: str | None) -> None:
-    """Conflict where the project has as many selectors as it may; those started at one moment may be a few more."""
+    """Conflict where the project has all the selectors it may have; a few more may slip in at the same moment."""
     if project_id is None:
         return
     there = tx.execute(sa.select(sa.func.count()).where(table.c.project_id == project_id)).scalar_one()
@@ -87,7 +87,7 @@ def _check_room(tx: Transaction, project_id: str | None) -> None:
 
 
 def stop(tx: Transaction, request: SelectorStop) -> Selector:
-    """Stop selecting; what was observed for it alone: see :func:`left_over`."""
+    """Stop selecting.  What was observed for it alone stays until :func:`stop_unselected`."""
     query = sa.select(*_SELECTOR).where(table.c.selector_id == request.selector_id)
     if request.project_id is not None:
         query = query.where(table.c.project_id == request.project_id)
@@ -99,9 +99,10 @@ def stop(tx: Transaction, request: SelectorStop) -> Selector:
     return Selector(*row)
 
 
-def left_over(tx: Transaction, kind: Kind) -> int:
-    """Stop a part of what is observed for selectors of this kind and selected by none; how many.  Where there is no
-    snapshot yet, it is judged by the first report."""
+def stop_unselected(tx: Transaction, kind: Kind) -> int:
+    """Stop, a batch at a time, what is observed for selectors of this kind but selected by none any more; how many.
+
+    A ref without a snapshot is left to its first report."""
     projects = projects_of(tx, {kind})[kind]
     observation, resource = core.observation, core.resource
     query = (
@@ -117,7 +118,7 @@ def left_over(tx: Transaction, kind: Kind) -> int:
 
 
 def read(tx: Transaction) -> SelectorsReply:
-    """All of them.  The version is read before the rows: one that came in between is told once too often."""
+    """All selectors.  The version is read before the rows, so a change in between is sent twice rather than never."""
     counter = core.change_counter
     version = tx.execute(sa.select(counter.c.value).where(counter.c.name == "selector")).scalar_one()
     rows = tx.execute(sa.select(*_SELECTOR).order_by(table.c.started_at, table.c.selector_id))
@@ -125,7 +126,7 @@ def read(tx: Transaction) -> SelectorsReply:
 
 
 def projects_of(tx: Transaction, kinds: Collection[Kind]) -> Mapping[Kind, SelectedProjects]:
-    """By kind, whose are selected."""
+    """The selected projects of each kind."""
     by_kind: dict[Kind, set[str | None]] = {kind: set() for kind in kinds}
     if kinds:
         query = sa.select(table.c.region, table.c.resource_type, table.c.project_id).where(
@@ -137,8 +138,8 @@ def projects_of(tx: Transaction, kinds: Collection[Kind]) -> Mapping[Kind, Selec
 
 
 def discover(tx: Transaction, refs: Sequence[Ref]) -> int:
-    """Observe those of ``refs`` that a selector may want; how many are new.  Those that were observed are marked: what
-    was heard of them may be news."""
+    """Observe those of ``refs`` that a selector may want; how many are new.  Those already observed are marked: a
+    discovery may be news of them."""
     projects = projects_of(tx, {(ref.region, ref.resource_type) for ref in refs})
     wanted = [ref for ref in dict.fromkeys(refs) if projects[ref.region, ref.resource_type]]
     tx.lock_partitions(watches.partitions_of(tx, wanted))
@@ -151,8 +152,8 @@ def discover(tx: Transaction, refs: Sequence[Ref]) -> int:
     return len(new)
 
 
-def listed(tx: Transaction, region: str, batch: SweepBatch) -> list[Ref]:
-    """What a list has that a selector may want and that is not observed for one yet."""
+def unobserved_in_list(tx: Transaction, region: str, batch: SweepBatch) -> list[Ref]:
+    """The refs in a listing that a selector may want and that are not observed for one yet."""
     kind = (region, batch.resource_type)
     projects = projects_of(tx, {kind})[kind]
     refs = [Ref(region, batch.resource_type, item.resource_id) for item in batch.items
@@ -162,7 +163,7 @@ def listed(tx: Transaction, region: str, batch: SweepBatch) -> list[Ref]:
 
 
 def admit(tx: Transaction, refs: Sequence[Ref]) -> int:
-    """Observe what a list has, under the locks of its partitions; how many were still new."""
+    """Observe these refs of a listing; their partitions are locked.  How many were still new."""
     there = _selected(tx, refs)
     new = [ref for ref in refs if core.ref_key(ref) not in there]
     _observe(tx, new)

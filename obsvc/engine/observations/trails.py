@@ -1,7 +1,7 @@
-"""Trails on their way from the owner of a ref to who asked for one; forgotten with the retention.
+"""Trails, on their way from the owner of a ref to the caller who asked; forgotten with the retention.
 
-An ask is a row that ``follow`` shows to the owner; told, the row has the trail.  Written under the lock of the ref's
-partition.  Functions belong to the thread of their Transaction.
+An ask is a row that ``follow`` shows to the owner; once answered, the row has the trail.  Written under the lock of
+the ref's partition.  Functions belong to the thread of their Transaction.
 """
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _decode = msgspec.json.Decoder(Trail).decode
 
 
 def ask(tx: Transaction, ref: Ref) -> float:
-    """Ask the owner of ``ref`` for its trail; when that was asked.  NotFound where nobody observes it."""
+    """Ask the owner of ``ref`` for its trail; the time of asking.  NotFound where nobody observes the ref."""
     check_ref(ref)
     key, number = core.ref_key(ref), partition(ref, tx.partitions)
     tx.lock_partitions([number])
@@ -42,14 +42,14 @@ def ask(tx: Transaction, ref: Ref) -> float:
 
 
 def asked(tx: Transaction, numbers: Collection[int]) -> tuple[Ref, ...]:
-    """The refs of these partitions whose trail somebody waits for."""
+    """The refs of these partitions whose trail is waited for."""
     rows = tx.execute(sa.select(_table).where(
         _table.c.told_at.is_(None), _table.c.asked_at >= tx.now - ASK_STANDS).order_by(_table.c.ref_key)).all()
     return tuple(ref_of(row) for row in rows if row.partition_id in numbers)
 
 
 def tell(tx: Transaction, request: TellTrailsRequest) -> None:
-    """Keep what the owner tells; what anybody else tells, or nobody asked for, is passed over."""
+    """Keep the owner's trails; those of any other member, and those that nobody asked for, are ignored."""
     told = {core.ref_key(trail.ref): trail for trail in request.trails}
     numbers = {key: partition(trail.ref, tx.partitions) for key, trail in told.items()}
     parts = tx.lock_partitions(numbers.values())
@@ -62,7 +62,7 @@ def tell(tx: Transaction, request: TellTrailsRequest) -> None:
 
 
 def read(tx: Transaction, ref: Ref, asked_at: float) -> TrailReply | None:
-    """The trail that was told since ``asked_at``; None as long as there is none."""
+    """The trail that came since ``asked_at``; None until there is one."""
     row = tx.execute(sa.select(_table).where(_table.c.ref_key == core.ref_key(ref))).one_or_none()
     if row is None or row.told_at is None or row.told_at < asked_at:
         return None

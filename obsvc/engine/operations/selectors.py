@@ -25,7 +25,7 @@ class SelectorOperations:
 
     def stop_selector(self, request: messages.SelectorStop) -> Empty:
         stopped = self._store.run(lambda tx: selected.stop(tx, request))
-        while self._store.run(lambda tx: selected.left_over(tx, (stopped.region, stopped.resource_type))):
+        while self._store.run(lambda tx: selected.stop_unselected(tx, (stopped.region, stopped.resource_type))):
             pass
         return Empty()
 

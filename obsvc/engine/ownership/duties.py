@@ -1,8 +1,8 @@
 """Duties: what is to be done once for the cluster, by the owner of its partition.
 
-A row of a duty is written under the lock of its partition, by whom holds that partition under the generation named:
-so two members may believe that they lead, and only one of them has any effect.  Functions belong to the thread of
-their Transaction.
+A row of a duty is written under the lock of its partition, by the member that holds that partition under the
+generation named: two members may believe that they lead, but only one of them has any effect.  Functions belong to
+the thread of their Transaction.
 """
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class LeaderColumns(NamedTuple):
     since: float | None
 
 
-class Led(Protocol):
-    """What every request of a leader says."""
+class LeaderRequest(Protocol):
+    """What every request of a leader has."""
 
     @property
     def member(self) -> MemberId: ...
@@ -118,7 +118,7 @@ def _names(tx: Transaction) -> set[str]:
 
 
 def read(tx: Transaction) -> DutiesReply:
-    """Every duty with its leader, and how notifications of its service do."""
+    """Every duty with its leader, and how many changes its service's notifications told of."""
     parts = core.partition
     rows = tx.execute(
         sa.select(table, *[parts.c[name] for name in LeaderColumns._fields])
@@ -157,7 +157,7 @@ def _record(
 
 
 def ask(tx: Transaction, request: DutyRequest) -> list[str]:
-    """Note that a run is asked for; the names of the duties concerned.  An older request that waits stays."""
+    """Request a run; the names of the duties concerned."""
     chosen = sa.select(table.c.name, table.c.partition_id).where(table.c.region == request.region)
     if request.service is not None:
         chosen = chosen.where(table.c.service == request.service)
@@ -170,7 +170,7 @@ def ask(tx: Transaction, request: DutyRequest) -> list[str]:
     return names
 
 
-def lead(tx: Transaction, request: Led, others: Iterable[PartitionId] = ()) -> tuple[DutyRow, bool]:
+def lead(tx: Transaction, request: LeaderRequest, others: Iterable[PartitionId] = ()) -> tuple[DutyRow, bool]:
     """``(row, leads)``: the duty's row as it stands under the lock of its partition, and whether the sender leads.
 
     others: partitions to be locked with it, so that all locks are taken in their one order.  Raises NotFound.
@@ -210,7 +210,7 @@ def begin(tx: Transaction, request: DutyBegin) -> DutyBegun:
 
 
 def _selected(tx: Transaction, region: str) -> set[str]:
-    """The resource types of which selectors of the region want all: they are listed also where nothing is observed."""
+    """The resource types that selectors of the region select: they are listed even where nothing is observed yet."""
     return set(tx.execute(sa.select(selector.c.resource_type).where(selector.c.region == region)).scalars())
 
 

@@ -37,8 +37,8 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Holding:
-    """A partition as a claim finds it.  owner_alive: beats and has not said goodbye, by the engine's clock."""
+class ClaimedPartition:
+    """A partition as a claim finds it.  owner_alive: it beats and has not left, by the engine's clock."""
 
     owner: MemberId | None
     claim_id: str | None
@@ -53,52 +53,53 @@ class Decision(enum.Enum):
     ASK = "ask"  #: a live owner is asked to hand over
 
 
-class Why(enum.StrEnum):
-    """What a decision rests on; of grants it is stored, and the reason of ``obsvc_grants_total``."""
+class DecisionReason(enum.StrEnum):
+    """Why a claim was decided so.  A grant's is stored with it, and is the reason in ``obsvc_grants_total``."""
 
     REPEATED = "repeated"  #: no new grant
     VACANT = "vacant"
     RESTARTED = "restarted"  #: an earlier start of the claimant had it
     SAME_MEMBER = "same_member"  #: the claimant has it and claims anew: it does not know of its grant
     VANISHED = "vanished"  #: the claimant says that the owner has left the group
-    SILENT = "silent"  #: the owner has not beaten for ``member_timeout``, or has said goodbye
+    SILENT = "silent"  #: no beat of the owner for ``member_timeout``, or it has left
     FORCED = "forced"  #: asked for longer than ``drain_timeout``
     PLANNED = "planned"  #: no grant yet: the owner is asked
     RELEASED = "released"  #: nobody has the partition since
 
 
 def decide(
-    holding: Holding, member: MemberId, claim_id: str, reason: ClaimReason, *, now: float, settings: EngineSettings
-) -> tuple[Decision, Why]:
-    """What comes of one claim, and why.
+    holding: ClaimedPartition, member: MemberId, claim_id: str, reason: ClaimReason, *, now: float,
+    settings: EngineSettings,
+) -> tuple[Decision, DecisionReason]:
+    """The decision about one claim, and why.
 
-    At once: a partition without an owner, of an owner that the claimant calls vanished, of one that is silent or
-    has left, or of an earlier start of the claimant itself.  Otherwise the owner lives and is asked, and it is
-    taken by force when ``drain_timeout`` has passed since it was first asked.
+    Granted at once: a partition without an owner, or whose owner has vanished (says the claimant), is silent, has
+    left, or is an earlier start of the claimant itself.  Any other owner is alive and is asked to release it; the
+    partition is taken by force once ``drain_timeout`` has passed since the first ask.
     """
     owner = holding.owner
     if owner == member and holding.claim_id == claim_id:
-        return Decision.REPEAT, Why.REPEATED
+        return Decision.REPEAT, DecisionReason.REPEATED
     if owner is None:
-        return Decision.GRANT, Why.VACANT
+        return Decision.GRANT, DecisionReason.VACANT
     if owner.name == member.name:
-        return Decision.GRANT, Why.SAME_MEMBER if owner == member else Why.RESTARTED
+        return Decision.GRANT, DecisionReason.SAME_MEMBER if owner == member else DecisionReason.RESTARTED
     if reason is ClaimReason.VANISHED:
-        return Decision.GRANT, Why.VANISHED
+        return Decision.GRANT, DecisionReason.VANISHED
     if not holding.owner_alive:
-        return Decision.GRANT, Why.SILENT
+        return Decision.GRANT, DecisionReason.SILENT
     asked_at = asked_since(holding.asked_at, holding.asked_again_at, now=now, settings=settings)
     if asked_at is not None and now - asked_at >= settings.drain_timeout:
-        return Decision.GRANT, Why.FORCED
+        return Decision.GRANT, DecisionReason.FORCED
     if settings.drain_timeout == 0:
-        return Decision.GRANT, Why.FORCED
-    return Decision.ASK, Why.PLANNED
+        return Decision.GRANT, DecisionReason.FORCED
+    return Decision.ASK, DecisionReason.PLANNED
 
 
 def asked_since(
     asked_at: float | None, asked_again_at: float | None, *, now: float, settings: EngineSettings
 ) -> float | None:
-    """Since when a partition is asked for; None where nobody asks any more (an ask must be repeated to count)."""
+    """Since when a partition is asked for; None once the asks have stopped (an ask counts while it is repeated)."""
     if asked_at is None or asked_again_at is None:
         return None
     return asked_at if now - asked_again_at <= settings.drain_timeout + settings.member_timeout else None
@@ -122,7 +123,7 @@ def holds(row: Fence, member: MemberId, generation: int) -> bool:
 
 
 class Refusal(enum.StrEnum):
-    """Why a write under ``(member, generation)`` is refused; the reasons of ``obsvc_refused_total``."""
+    """DecisionReason a write under ``(member, generation)`` is refused; the reasons of ``obsvc_refused_total``."""
 
     OLD_GENERATION = "old_generation"  #: granted anew since: the member slept, or the request is late or replayed
     RELEASED = "released"  #: let go of under this generation
@@ -132,7 +133,7 @@ class Refusal(enum.StrEnum):
 
 
 def refusal(row: Fence, member: MemberId, generation: int) -> Refusal | None:
-    """Why :func:`holds` says no; None where it says yes."""
+    """DecisionReason :func:`holds` says no; None where it says yes."""
     if holds(row, member, generation):
         return None
     if generation > row.generation:
@@ -202,7 +203,7 @@ def claim(tx: Transaction, request: ClaimRequest) -> ClaimReply:
         owner = owner_of(row)
         last = owners.get(owner) if owner is not None else None
         alive = last is not None and is_alive(last.state, last.last_beat_at, now=tx.now, settings=tx.settings)
-        holding = Holding(owner, row.claim_id, alive, row.asked_at, row.asked_again_at)
+        holding = ClaimedPartition(owner, row.claim_id, alive, row.asked_at, row.asked_again_at)
         decision, why = decide(
             holding, request.member, request.claim_id, reasons[number], now=tx.now, settings=tx.settings
         )
@@ -229,7 +230,7 @@ def claim(tx: Transaction, request: ClaimRequest) -> ClaimReply:
 
 
 def _not_caught_up(tx: Transaction, member: MemberId) -> None:
-    """What a member said of itself before a grant does not hold for it."""
+    """A new grant makes the member not caught up, whatever its last beat said."""
     table = core.member
     here = (table.c.name == member.name) & (table.c.incarnation == member.incarnation)
     tx.execute(sa.update(table).where(here).values(caught_up=False))
@@ -248,7 +249,7 @@ def _note(member: MemberId, granted: list[dict[str, Any]], asked: list[dict[str,
 
 
 def _granted(
-    row: PartitionRow, request: ClaimRequest, last: LastBeat | None, why: Why, now: float
+    row: PartitionRow, request: ClaimRequest, last: LastBeat | None, why: DecisionReason, now: float
 ) -> dict[str, Any]:
     owner = owner_of(row)
     new = {
@@ -328,7 +329,7 @@ def _last_beats(tx: Transaction, rows: Iterable[PartitionRow]) -> dict[MemberId,
 
 
 def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
-    """Let go of partitions that are held under the generation named; others are left as they are."""
+    """Release the partitions that are held under the generation named; others are left as they are."""
     check_partitions(tx, (number for number, _ in request.held))
     rows = tx.lock_partition_rows(number for number, _ in request.held)
     last = _last_beats(tx, rows.values()).get(request.member)
@@ -343,7 +344,7 @@ def release(tx: Transaction, request: ReleaseRequest) -> ReleaseReply:
         if holds(row, request.member, generation):
             vacant = {
                 "partition_id": number, "owner_name": None, "owner_incarnation": None, "claim_id": None,
-                "since": None, "why": Why.RELEASED.value,
+                "since": None, "why": DecisionReason.RELEASED.value,
             }
             released.append(number)
             if number in untaken:  # what the grant said of the owner before stays for the next one

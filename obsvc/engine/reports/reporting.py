@@ -90,7 +90,7 @@ def write_reports(tx: Transaction, request: ReportRequest) -> ReportReply:
         if why is not None:
             refused.append((row, report.generation, why))
         if ref is not None:
-            report = _carried(report, ref.known.snapshot)
+            report = _with_lasting_names(report, ref.known.snapshot)
         known, waiting_for = (ref.known, ref.watches) if ref is not None else (None, ())
         judgement = judge(report, known, waiting_for, granted=why is None, member=member)
         if ref is not None and ref.selected and selection.ends(ref, report, judgement):
@@ -98,14 +98,14 @@ def write_reports(tx: Transaction, request: ReportRequest) -> ReportReply:
             if not gone(report.snapshot) or ref.known.snapshot is None:
                 judgement, ref = Judgement(Verdict.NOT_OBSERVED), None
         if ref is not None and not judgement.repeated and judgement.verdict in (Verdict.ACCEPTED, Verdict.UNCHANGED):
-            _note(ref, report, judgement, newest_mark=row.observation_version, draft=len(drafts))
+            _apply(ref, report, judgement, newest_mark=row.observation_version, draft=len(drafts))
             if judgement.draft is not None:
                 drafts.append(judgement.draft)
         judged.append((judgement, ref, ref.draft if ref else None))
     if selection.leaving:
         watches.stop(tx, selection.leaving)
     first = _write(tx, request.member, [ref for ref in refs.values() if ref.written is not None], drafts)
-    tx.after_commit(lambda: _tell(request, [judgement for judgement, _, _ in judged], refused, drafts))
+    tx.after_commit(lambda: _record_outcomes(request, [judgement for judgement, _, _ in judged], refused, drafts))
     return ReportReply(tuple(_outcome(judgement, ref, draft, first) for judgement, ref, draft in judged))
 
 
@@ -121,7 +121,7 @@ def _check_partitions(request: ReportRequest, partitions: int) -> None:
 
 
 class _Selected:
-    """What of a batch is observed for selectors, and which of those observations end with it."""
+    """What in a batch is observed for selectors, and which of those observations end with it."""
 
     def __init__(
         self, tx: Transaction, reports: Sequence[Report], keys: Sequence[str], refs: Mapping[str, _Ref]
@@ -132,8 +132,8 @@ class _Selected:
             if key in refs and refs[key].selected})
 
     def ends(self, ref: _Ref, report: Report, judgement: Judgement) -> bool:
-        """Take it in where no selector wants the ref any more: it is gone, or another project's.  Whether nobody
-        else observes it either."""
+        """Whether the ref is observed no more: no selector selects it now (it is gone, or another project's), and
+        nobody else observes it.  Notes which observations for selectors end."""
         if judgement.repeated or judgement.verdict not in (Verdict.ACCEPTED, Verdict.UNCHANGED):
             return False
         projects = self._projects[report.ref.region, report.ref.resource_type]
@@ -143,7 +143,7 @@ class _Selected:
         return all(watch.selected for watch in ref.watches)
 
 
-def _tell(
+def _record_outcomes(
     request: ReportRequest, judged: Sequence[Judgement], refused: Sequence[tuple[Fence, int, Refusal]],
     drafts: Sequence[DeltaDraft],
 ) -> None:
@@ -172,8 +172,8 @@ def _read(tx: Transaction, keys: Sequence[str]) -> dict[str, _Ref]:
             for key, (known, version, mark) in stored.items()}
 
 
-def _carried(report: Report, before: Snapshot | None) -> Report:
-    """What is gone keeps the project and the name that it had: an answer of 404 names neither."""
+def _with_lasting_names(report: Report, before: Snapshot | None) -> Report:
+    """A resource that is gone keeps the project and the name that it had: an answer of 404 has neither."""
     after = report.snapshot
     if before is None or not gone(after):
         return report
@@ -183,8 +183,8 @@ def _carried(report: Report, before: Snapshot | None) -> Report:
     return msgspec.structs.replace(report, snapshot=after)
 
 
-def _note(ref: _Ref, report: Report, judgement: Judgement, *, newest_mark: int, draft: int) -> None:
-    """Take a report that will be written into the ref's state, for the next one of the same batch."""
+def _apply(ref: _Ref, report: Report, judgement: Judgement, *, newest_mark: int, draft: int) -> None:
+    """Change the ref's state as the report does, for the next report of the same batch."""
     looked = max(ref.known.looked, min(report.mark or 0, newest_mark))
     if ref.mark is not None and report.mark is not None and ref.mark <= report.mark:
         ref.mark = None

@@ -71,7 +71,7 @@ def sweep(tx: Transaction, request: SweepBatch) -> SweepReply:
         raise NotFound(f"no duty {request.name!r}")
     compared, changed = _changed(tx, region, request)
     absent = _absent(tx, region, request) if request.whole else {}
-    new = selected.listed(tx, region, request)
+    new = selected.unobserved_in_list(tx, region, request)
     row, leads = duties.lead(tx, request, watches.partitions_of(tx, {*changed, *absent, *new}))
     if not leads:
         return SweepReply(Verdict.STALE_GENERATION)

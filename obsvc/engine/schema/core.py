@@ -183,7 +183,7 @@ feed = table(
     sa.Column("pruned_version", NUMBER, nullable=False),
 )
 
-#: Numbers that rise with each commit that somebody may wait for; the waiters' poller reads them.
+#: Numbers that rise with each commit that a long poll may wait for; the waiters' poller reads them.
 change_counter = table(
     "change_counter",
     sa.Column("name", key_text(32), primary_key=True),

@@ -16,11 +16,11 @@ from typing import Protocol
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
 from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
-from obsvc.model import Cause, Notification, Ref
+from obsvc.model import Notification, Ref
 from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import LookPolicy
 from obsvc.observer.looks.values import Decision
-from obsvc.observer.queue.work_queue import DueLook, WorkQueue
+from obsvc.observer.queue.work_queue import DueLook, Waiting, WorkQueue
 from obsvc.observer.state.holdings import Holdings, RefStatus, Task
 from obsvc.process.recency_map import RecencyMap
 
@@ -76,10 +76,9 @@ class Trails:
             return tuple(TrailEvent(*event) for event in heapq.merge(heard, others, key=operator.itemgetter(0)))
 
 
-def due_text(status: RefStatus, task: Task | None, *, processing: bool, due: tuple[float, Cause] | None,
-        shut: Sequence[str]) -> str:
-    """One sentence: what is due, or why nothing is.  due: seconds to the next look, and its cause; shut: services
-    that are left alone."""
+def due_text(status: RefStatus, task: Task | None, *, processing: bool, waiting: Waiting | None,
+             shut: Sequence[str]) -> str:
+    """One sentence: what is due, or why nothing is.  waiting: the next look; shut: services that are left alone."""
     if status is RefStatus.NOT_OWNED:
         return "this member does not own its partition"
     if status is RefStatus.LOADING:
@@ -91,10 +90,10 @@ def due_text(status: RefStatus, task: Task | None, *, processing: bool, due: tup
     left = f"; left alone for now: {', '.join(shut)}" if shut else ""
     if processing:
         return f"a look is being made now{left}"
-    if due is not None and due[0] <= 0:
-        return f"a look is due ({due[1]}) and waits for its turn{left}"
-    if due is not None:
-        return f"the next look is due in {due[0]:.1f} s ({due[1]}){left}"
+    if waiting is not None and waiting.seconds <= 0:
+        return f"a look is due ({waiting.cause}) and waits for its turn{left}"
+    if waiting is not None:
+        return f"the next look is due in {waiting.seconds:.1f} s ({waiting.cause}){left}"
     if task.observed.mark is not None:
         return "a mark waits, and no look is due: its owner is told of it again"
     return ("no look is due: it is settled and no goal is waited for; a notification, a mark, a sweep or a gap of a "
@@ -160,10 +159,13 @@ class TrailAnswers:
         return tuple(trails)
 
     def _trail(self, ref: Ref) -> Trail:
-        processing, due = self._queue.next_look(ref)
+        processing, waiting = self._queue.next_look(ref)
         moment = self._policy.moment()
-        sentence = due_text(self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, due=due,
-                       shut=self._breakers.open_breakers(moment.now))
-        now = moment.wall
-        return Trail(now, sentence, None if due is None else now + max(0.0, due[0]),
-                     None if due is None else due[1].value, self._trails.events(ref))
+        sentence = due_text(
+            self._holdings.ref_status(ref), self._holdings.task(ref), processing=processing, waiting=waiting,
+            shut=self._breakers.open_breakers(moment.now),
+        )
+        events = self._trails.events(ref)
+        if waiting is None:
+            return Trail(moment.wall, sentence, None, None, events)
+        return Trail(moment.wall, sentence, moment.wall + max(0.0, waiting.seconds), waiting.cause.value, events)

@@ -23,7 +23,7 @@ import math
 import random
 import threading
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from obsvc import metrics
 from obsvc.model import Cause, Ref
@@ -33,7 +33,7 @@ from obsvc.observer.queue.lanes import Gate, one_lane
 from obsvc.observer.queue.rules import QueueCore, QueueSettings
 from obsvc.process.clock import Clock, SystemClock
 
-__all__ = ["DueLook", "Priority", "QueueSettings", "WorkQueue"]
+__all__ = ["DueLook", "Priority", "QueueSettings", "Waiting", "WorkQueue"]
 
 T = TypeVar("T")
 
@@ -45,6 +45,13 @@ LATE = 0.005
 
 #: "Do not try again" where seconds until the next try are answered.
 _NEVER = -1.0
+
+
+class Waiting(NamedTuple):
+    """A look that waits.  seconds: until it is due; 0 or less: it waits for its turn."""
+
+    seconds: float
+    cause: Cause
 
 
 class WorkQueue:
@@ -225,15 +232,14 @@ class WorkQueue:
         with self._lock:
             return len(self._core.entries)
 
-    def next_look(self, ref: Ref) -> tuple[bool, tuple[float, Cause] | None]:
-        """Whether a look at ``ref`` is being made now; seconds to the next one (0 or less: it waits for its turn) and
-        its cause, None where none is due."""
+    def next_look(self, ref: Ref) -> tuple[bool, Waiting | None]:
+        """Whether a look at ``ref`` is being made now; and the next one, None where none is due."""
         with self._lock:
             entry = self._core.entries.get(ref)
             if entry is None:
                 return ref in self._core.processing, None
             due = entry.due_at
-            return ref in self._core.processing, (0.0 if due is None else due - self._now(), entry.cause)
+            return ref in self._core.processing, Waiting(0.0 if due is None else due - self._now(), entry.cause)
 
     @property
     def processing(self) -> frozenset[Ref]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obsvc.engine.ownership.grants import Decision, Holding, decide
+from obsvc.engine.ownership.grants import ClaimedPartition, Decision, decide
 from obsvc.engine.service import EngineService
 from obsvc.engine.settings import EngineSettings
 from obsvc.engine_client.contract import CONTRACT_VERSION, Empty
@@ -201,7 +201,7 @@ def test_a_partition_that_is_none_is_refused(engine):
 members = st.builds(MemberId, st.sampled_from("abc"), st.sampled_from("12"))
 times = st.none() | st.floats(0, 100)
 holdings = st.builds(
-    Holding, owner=st.none() | members, claim_id=st.none() | st.sampled_from("xy"), owner_alive=st.booleans(),
+    ClaimedPartition, owner=st.none() | members, claim_id=st.none() | st.sampled_from("xy"), owner_alive=st.booleans(),
     asked_at=times, asked_again_at=times,
 )
 

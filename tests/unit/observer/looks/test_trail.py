@@ -6,6 +6,7 @@ import pytest
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.model import Cause, Family, Notification, Ref
 from obsvc.observer.looks.trail import Trails, due_text
+from obsvc.observer.queue.work_queue import Waiting
 from obsvc.observer.state.holdings import RefStatus, Task
 
 REF = Ref("R", "compute.server", "one")
@@ -49,16 +50,17 @@ def test_a_notification_is_named_by_its_event_and_state():
     assert second.text.endswith("joins the look that is due already")
 
 
-@pytest.mark.parametrize(("status", "task", "processing", "due", "shut", "words"), [
+@pytest.mark.parametrize(("status", "task", "processing", "waiting", "shut", "words"), [
     (RefStatus.NOT_OWNED, None, False, None, (), "does not own"),
     (RefStatus.LOADING, None, False, None, (), "is being read"),
-    (RefStatus.HANDING_OVER, TASK, False, (1.0, Cause.POLLED), (), "handed over"),
+    (RefStatus.HANDING_OVER, TASK, False, Waiting(1.0, Cause.POLLED), (), "handed over"),
     (RefStatus.NOT_OBSERVED, None, False, None, (), "nobody observes"),
-    (RefStatus.OBSERVED, TASK, True, (1.0, Cause.POLLED), (), "being made now"),
-    (RefStatus.OBSERVED, TASK, False, (4.24, Cause.POLLED), (), "due in 4.2 s (polled)"),
-    (RefStatus.OBSERVED, TASK, False, (0.0, Cause.NOTIFIED), ("R/nova",), "its turn; left alone for now: R/nova"),
+    (RefStatus.OBSERVED, TASK, True, Waiting(1.0, Cause.POLLED), (), "being made now"),
+    (RefStatus.OBSERVED, TASK, False, Waiting(4.24, Cause.POLLED), (), "due in 4.2 s (polled)"),
+    (RefStatus.OBSERVED, TASK, False, Waiting(0.0, Cause.NOTIFIED), ("R/nova",),
+     "its turn; left alone for now: R/nova"),
     (RefStatus.OBSERVED, TASK, False, None, (), "no look is due"),
     (RefStatus.OBSERVED, Task(REF, 1, 2, ObservedRef(REF, 0.0, mark=7), None, 0), False, None, (), "a mark waits"),
 ])
-def test_what_is_due_is_one_sentence(status, task, processing, due, shut, words):
-    assert words in due_text(status, task, processing=processing, due=due, shut=shut)
+def test_what_is_due_is_one_sentence(status, task, processing, waiting, shut, words):
+    assert words in due_text(status, task, processing=processing, waiting=waiting, shut=shut)
