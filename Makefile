@@ -62,6 +62,7 @@ coverage: venv
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/python tools/make-changelog --check
 
 # The site, in docs/_build/html; a warning is an error.

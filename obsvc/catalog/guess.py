@@ -9,7 +9,7 @@
   ``target.id``, ``resource_info`` that is there; the project the first of ``<noun>.project_id``,
   ``<noun>.tenant_id``, ``project_id``, ``tenant_id``, ``owner``, and the request's own.
 
-A guess is always marked as one.  Pure; any thread.
+A guess is always marked as a guess.  Pure; any thread.
 """
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,60}")
 def service_name(exchange: str | None, publisher: str | None) -> str | None:
     """A name for a service that the catalogue does not know; None where nothing tells one."""
     for text in (exchange if exchange != DEFAULT_EXCHANGE else None, publisher):
-        found = _HEAD.match(text) if text else None
-        if found:
-            return found[0].lower()
+        head = _HEAD.match(text) if text else None
+        if head:
+            return head[0].lower()
     return None
 
 

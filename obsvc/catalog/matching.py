@@ -4,7 +4,7 @@ Event types of services collide (``flavor.create`` is nova's, ``flavor.create.en
 has two senders), so the payload's family and object namespace, a service's signs in it, the exchange and the publisher
 help to choose, in that order.
 
-Pure but for bounded caches; any thread.
+Pure except for bounded caches; any thread.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from obsvc.catalog.loader import Catalog
 from obsvc.catalog.schema import Event, Service
 from obsvc.model import Family
 
-#: Event types whose candidates are kept.  A real cloud has a few hundred; whoever may publish can make up more.
+#: Event types whose candidates are cached.  A real cloud has a few hundred; whoever may publish can invent more.
 _CACHED = 4096
 
 
@@ -57,9 +57,9 @@ class Matcher:
 
     def _if_certain(self, event_type: str, family: Family) -> Match | None:
         """The match where event type and family alone decide: the answer for nearly every message."""
-        fitting = [found for found in self.candidates(event_type)
-                   if not found.event.families or family in found.event.families]
-        if any(found.event.publishers or found.service is not fitting[0].service for found in fitting):
+        fitting = [candidate for candidate in self.candidates(event_type)
+                   if not candidate.event.families or family in candidate.event.families]
+        if any(candidate.event.publishers or candidate.service is not fitting[0].service for candidate in fitting):
             return None
         return Match(*fitting[0], False) if fitting else None
 
@@ -89,7 +89,7 @@ class Matcher:
             if event.publishers and not _is_any(event.publishers, publisher):
                 continue
             fitting.setdefault(candidate.service.service, candidate)
-        found = list(fitting.values())
+        candidates = list(fitting.values())
         hints: tuple[Callable[[Service], bool], ...] = (
             lambda service: namespace is not None and namespace in service.objects,
             lambda service: signed(service, payload),
@@ -97,10 +97,10 @@ class Matcher:
             lambda service: _is_any(service.publishers, publisher),
         )
         for fits in hints:
-            if len(found) < 2:
+            if len(candidates) < 2:
                 break
-            found = [candidate for candidate in found if fits(candidate.service)] or found
-        return Match(*found[0], len(found) > 1) if found else None
+            candidates = [candidate for candidate in candidates if fits(candidate.service)] or candidates
+        return Match(*candidates[0], len(candidates) > 1) if candidates else None
 
     def service(self, namespace: str | None, exchange: str | None, publisher: str | None) -> Service | None:
         """The service that probably sent an event that the catalogue does not know."""

@@ -53,14 +53,14 @@ def find(value: Any, path: str) -> Any:
 
 def _into(value: Any, part: str) -> Any:
     """What ``part`` names in an object; no versioned object has such a key beside its data."""
-    found = value.get(part) if type(value) is dict else None
-    if found is None and (data := unwrap(value)) is not value and type(data) is dict:
+    inner = value.get(part) if type(value) is dict else None
+    if inner is None and (data := unwrap(value)) is not value and type(data) is dict:
         return data.get(part)
-    return found
+    return inner
 
 
 def find_all(value: Any, path: str) -> list[Any]:
-    """Every value at ``path``; a list also where the path has no ``[*]``."""
+    """Every value at ``path``; a list even if the path has no ``[*]``."""
     return _walk(value, _parts(path))
 
 
@@ -69,7 +69,7 @@ def _walk(value: Any, parts: tuple[str, ...]) -> list[Any]:
         if part == _EACH:
             if type(value) is not list:
                 return []
-            return [found for item in value for found in _walk(item, parts[index + 1:])]
+            return [inner for item in value for inner in _walk(item, parts[index + 1:])]
         value = _into(value, part)
         if value is None:
             return []
@@ -87,9 +87,9 @@ def texts(payload: Any, paths: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
     """The ids at the first of ``paths`` that has any, each once and in order, and whether it was a list's path."""
     for path in paths:
         if _EACH in path:
-            found = tuple(dict.fromkeys(text for item in find_all(payload, path) if (text := text_of(item))))
-            if found:
-                return found, True
+            ids = tuple(dict.fromkeys(text for item in find_all(payload, path) if (text := text_of(item))))
+            if ids:
+                return ids, True
         else:
             text = text_of(find(payload, path))
             if text is not None:

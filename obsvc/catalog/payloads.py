@@ -1,7 +1,7 @@
 """From the payload of a notification to the snapshot that a fetch would have made.  Pure; any thread.
 
-Payloads come from whoever may publish on the bus, and a service writes what its *caller* may see: what is not whole is
-refused with the reason, and a fetch is made as ever.
+Payloads come from whoever may publish on the bus, and a service writes what its *caller* may see: a payload that is not
+complete is refused with the reason, and a fetch is made as usual.
 """
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def payload_state(resource_type: ResourceType, payload: Any, path: str) -> Paylo
     order = order_of(body, resource_type.payload.order)
     if order is None:
         return PayloadState(lacks=f"a number or a time in {resource_type.payload.order}")
-    found = snapshot(resource_type, body)
+    seen = snapshot(resource_type, body)
     try:
-        storable = _NUL not in msgspec.json.encode(found)
+        storable = _NUL not in msgspec.json.encode(seen)
     except (ValueError, RecursionError):
         storable = False
-    return PayloadState(found, order) if storable else PayloadState(lacks="text that can be stored")
+    return PayloadState(seen, order) if storable else PayloadState(lacks="text that can be stored")
 
 
 def lacks(resource_type: ResourceType, body: Mapping[str, Any]) -> list[str]:

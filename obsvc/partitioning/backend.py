@@ -86,10 +86,10 @@ class Backend:
     def members(self) -> set[bytes] | None:
         """The ids in the group; None when there is no such group (the backend is new, or was wiped)."""
         try:
-            found = self._get(lambda: self._coordinator.get_members(self._group))
+            members = self._get(lambda: self._coordinator.get_members(self._group))
         except coordination.GroupNotCreated:
             return None
-        return {_as_bytes(item) for item in found}
+        return {_as_bytes(member_id) for member_id in members}
 
     def join(self) -> None:
         """Be in the group, under this connection's lease, whatever an earlier connection left there."""

@@ -74,18 +74,18 @@ def row(size: int, partitions: int = DEFAULT_PARTITIONS) -> str:
 
 
 def _moved(before: Sequence[str], after: Sequence[str]) -> int:
-    return sum(one != other for one, other in zip(before, after, strict=True))
+    return sum(owner != new_owner for owner, new_owner in zip(before, after, strict=True))
 
 
-def _row(title: str, found: Sequence[Step]) -> str:
+def _row(title: str, steps: Sequence[Step]) -> str:
     def cell(values: Iterable[float]) -> str:
         ratios = list(values)
         return f"{statistics.mean(ratios):.2f} ({max(ratios):.2f})"
 
     columns = [
-        (each.balance for each in found),
-        (ratio for each in found for ratio in each.joined),
-        (ratio for each in found for ratio in each.left),
+        (step.balance for step in steps),
+        (ratio for step in steps for ratio in step.joined),
+        (ratio for step in steps for ratio in step.left),
     ]
     return f"| {title} | " + " | ".join(cell(column) for column in columns) + " |"
 
