@@ -15,6 +15,7 @@ from obsvc.model import Family, Ref, Urgency
 from tests.fuzz.corpus import samples
 from tests.fuzz.mutate import mutation
 from tests.support.broker import pack_bare
+from tests.support.examples import examples
 from tests.support.notifications import SERVER, message, versioned
 
 DECODER = Decoder(load(), region="R")
@@ -162,7 +163,7 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4), max_leaves=8)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300, quick=100))
 @given(st.sampled_from(["instance.update", "compute.instance.update", "port.update.end", "volume.create.end",
                         "scheduler.select_destinations.end", "image.update"]),
        st.dictionaries(_keys, _values, max_size=7))

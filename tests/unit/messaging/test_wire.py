@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from obsvc.exceptions import UndecodableMessage
 from obsvc.messaging import wire
 from tests.support.broker import pack_bare
+from tests.support.examples import examples
 
 INNER = {"event_type": "a.b", "payload": {"x": "é\"\\"}, "message_id": "m"}
 
@@ -73,7 +74,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300, quick=100))
 @given(st.binary(max_size=200) | _json.map(lambda value: json.dumps(value).encode()))
 def test_only_undecodable_escapes(body):
     try:

@@ -21,6 +21,7 @@ from obsvc.exceptions import Unavailable
 from obsvc.model import Condition, Snapshot
 from obsvc.observer.fetching.result import FetchOutcome, FetchResult
 from tests.support.engine_store import new_store
+from tests.support.examples import examples
 from tests.support.observer_member import Connected
 from tests.support.observer_state import PARTITIONS, FakeDelivery, notification, ref_in
 
@@ -258,7 +259,7 @@ UNTAKEN = [*VANISHED, ("claim", 0, ONE), ("wait_long", 0, ONE), ("claim", 1, ONE
 
 @example(VANISHED)
 @example(UNTAKEN)
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8, quick=3), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(
     st.tuples(st.sampled_from(ACTIONS), st.integers(0, 2), st.sampled_from(REFS)), min_size=10, max_size=60,
 ))

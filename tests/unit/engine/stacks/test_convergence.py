@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.support.examples import CHAOS, examples, profile
 from tests.support.stack_reality import Reality, random_goal
 
-EXAMPLES = examples(40, quick=15, chaos=2000)
+EXAMPLES = examples(40, quick=6, chaos=2000)
 
 
 @given(

@@ -11,6 +11,7 @@ from obsvc.model import Cause, Ref
 from obsvc.observer.queue.entry import Postponement
 from obsvc.observer.queue.work_queue import QueueSettings, WorkQueue
 from obsvc.process.clock import ManualClock
+from tests.support.examples import examples
 
 REFS = [Ref("R", kind, name) for kind in ("compute.server", "network.port") for name in "ab"]
 refs = st.sampled_from(REFS)
@@ -143,5 +144,5 @@ class QueueMachine(RuleBasedStateMachine):
         assert not self.queue.processing and self.queue.waiting == 0
 
 
-QueueMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=examples(120, quick=40), stateful_step_count=40, deadline=None)
 TestQueueModel = QueueMachine.TestCase
