@@ -46,7 +46,7 @@ class TrailReply(msgspec.Struct, frozen=True, omit_defaults=True):
     member: MemberId | None = None
 
 
-class ToldTrail(msgspec.Struct, frozen=True):
+class TrailAnswer(msgspec.Struct, frozen=True):
     """generation: under which the teller holds the ref's partition; another's is passed over."""
 
     ref: Ref
@@ -58,4 +58,4 @@ class TellTrailsRequest(msgspec.Struct, frozen=True):
     """What ``follow`` asked for."""
 
     member: MemberId
-    trails: tuple[ToldTrail, ...]
+    trails: tuple[TrailAnswer, ...]

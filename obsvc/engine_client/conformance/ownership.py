@@ -188,7 +188,7 @@ def a_trail_is_told_by_the_owner_that_is_asked_and_by_nobody_else(engine: Engine
     while asker.is_alive():
         for generation, answer in ((Generation(grant.generation - 1), msgspec.structs.replace(trail, why="old")),
                                    (grant.generation, trail)):
-            engine.tell_trails(trails.TellTrailsRequest(actor.member, (trails.ToldTrail(ref, generation, answer),)))
+            engine.tell_trails(trails.TellTrailsRequest(actor.member, (trails.TrailAnswer(ref, generation, answer),)))
         asker.join(0.05)
     expect("the trail", [trails.TrailReply(trail, actor.member)], told)
     expect_error("of what nobody observes", NotFound, lambda: engine.trail(trails.TrailRequest(new_ref(), wait=0.0)))

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from obsvc.engine_client.contract import FollowerApi, ListsApi
 from obsvc.engine_client.ownership import FollowReply, FollowRequest, ObservedRequest
-from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail
+from obsvc.engine_client.trails import TellTrailsRequest, TrailAnswer
 from obsvc.exceptions import ObsvcError, Unavailable
 from obsvc.model import Generation, MemberId, PartitionId, Ref
 from obsvc.observer.state.holdings import Holdings
@@ -66,7 +66,7 @@ class ListListener(Protocol):
 class TrailSource(Protocol):
     """Who knows what was done with each ref lately."""
 
-    def tell(self, refs: Sequence[Ref]) -> Sequence[ToldTrail]:
+    def tell(self, refs: Sequence[Ref]) -> Sequence[TrailAnswer]:
         """The trail of each of ``refs`` whose partition is held."""
 
 

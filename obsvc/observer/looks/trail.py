@@ -15,7 +15,7 @@ from typing import Protocol
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
-from obsvc.engine_client.trails import ToldTrail, Trail, TrailEvent
+from obsvc.engine_client.trails import TrailAnswer, Trail, TrailEvent
 from obsvc.model import Notification, Ref
 from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import LookPolicy
@@ -150,13 +150,13 @@ class TrailAnswers:
         self._breakers = breakers
         self._policy = policy
 
-    def tell(self, refs: Sequence[Ref]) -> tuple[ToldTrail, ...]:
+    def tell(self, refs: Sequence[Ref]) -> tuple[TrailAnswer, ...]:
         """The trail of each of ``refs`` whose partition is held."""
         trails = []
         for ref in refs:
             generation = self._holdings.generation(self._holdings.partition_of(ref))
             if generation is not None:
-                trails.append(ToldTrail(ref, generation, self._trail(ref)))
+                trails.append(TrailAnswer(ref, generation, self._trail(ref)))
         return tuple(trails)
 
     def _trail(self, ref: Ref) -> Trail:

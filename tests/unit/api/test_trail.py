@@ -8,7 +8,7 @@ import pytest
 from obsvc.api import trail as api_trail
 from obsvc.api.caller import OPERATOR
 from obsvc.engine_client.ownership import FollowRequest
-from obsvc.engine_client.trails import TellTrailsRequest, ToldTrail, Trail, TrailEvent
+from obsvc.engine_client.trails import TellTrailsRequest, TrailAnswer, Trail, TrailEvent
 from obsvc.model import Condition, partition
 from tests.support.in_memory_api import MEMBER, SERVER, InMemoryApi, P, project
 
@@ -52,7 +52,7 @@ def test_it_is_asked_of_the_owner_and_shown_to_the_snapshots_project_alone(api, 
         while not ending.is_set():
             reply = api.engine.follow(FollowRequest(MEMBER, ((number, generation, 10**6),), wait=0.2))
             api.engine.tell_trails(TellTrailsRequest(
-                MEMBER, tuple(ToldTrail(ref, generation, TOLD) for ref in reply.explain)))
+                MEMBER, tuple(TrailAnswer(ref, generation, TOLD) for ref in reply.explain)))
 
     thread = threading.Thread(target=owner)
     thread.start()

@@ -38,44 +38,44 @@ class Gate:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """``owed``: refs with an add that no look which began after it has answered."""
+    """``requested``: refs with an add that no look which began after it has answered."""
 
     def __init__(self):
         super().__init__()
         self.clock, self.gate = ManualClock(), Gate()
         self.queue = WorkQueue(QueueSettings(), clock=self.clock, lane_of=lambda ref: ref.resource_type,
                                gate=self.gate, rng=random.Random(1))
-        self.under_way, self.owed, self.instead_of = {}, set(), set()
+        self.under_way, self.requested, self.instead_of = {}, set(), set()
 
     @rule(ref=refs, state=states, urgent=st.booleans())
     def notify(self, ref, state, urgent):
         self.queue.add(ref, Cause.NOTIFIED, announced=state, urgent=urgent)
-        self.owed.add(ref)
+        self.requested.add(ref)
 
     @rule(ref=refs, known=st.booleans())
     def under_way(self, ref, known):
         self.queue.add(ref, Cause.NOTIFIED, postpone=Postponement(2.0, 6.0, known=known))
-        self.owed.add(ref)
+        self.requested.add(ref)
 
     @rule(ref=refs, cause=st.sampled_from([Cause.STARTED, Cause.MARKED, Cause.TAKEOVER]))
     def add(self, ref, cause):
         self.queue.add(ref, cause)
-        self.owed.add(ref)
+        self.requested.add(ref)
 
     @rule(ref=refs, delay=delays, postponable=st.booleans())
     def add_after(self, ref, delay, postponable):
         self.queue.add_after(ref, delay, Cause.POLLED, postponable=postponable)
-        self.owed.add(ref)
+        self.requested.add(ref)
 
     @rule()
     def get(self):
         look = self.queue.get()
         if look is not None:
             assert look.ref not in self.under_way.keys() | self.instead_of, "I7: processed twice at once"
-            assert look.ref in self.owed, "a look that nobody asked for"
+            assert look.ref in self.requested, "a look that nobody asked for"
             assert look.ref.resource_type not in self.gate.closed
             self.under_way[look.ref] = look
-            self.owed.discard(look.ref)
+            self.requested.discard(look.ref)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), shown=states, under_way=st.booleans())
@@ -91,7 +91,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert taken == (free and (waits is None or waits.cause is Cause.POLLED)), "it does for a poll alone"
         if taken:
             self.instead_of.add(ref)
-            self.owed.discard(ref)
+            self.requested.discard(ref)
 
     @precondition(lambda self: self.instead_of)
     @rule(data=st.data())
@@ -108,7 +108,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.put_back(look, delay=2.0)
         else:
             self.queue.retry(look)
-        self.owed.add(look.ref)
+        self.requested.add(look.ref)
 
     @rule(seconds=delays)
     def wait(self, seconds):
@@ -123,7 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
         core = self.queue._core
         processed = self.under_way.keys() | self.instead_of
         assert self.queue.processing == processed
-        assert set(core.entries) == self.owed, "every add is owed exactly one look"
+        assert set(core.entries) == self.requested, "every add gets exactly one look"
         assert sum(self.gate.inside.values()) == len(self.under_way)
         ready = {ref for ref, entry in core.entries.items() if entry.ready}
         assert len(core.lanes) == len(ready) and not ready & processed
@@ -131,16 +131,16 @@ class QueueMachine(RuleBasedStateMachine):
         assert placed == set(core.entries) - ready - processed, "an entry that would never come due"
 
     def teardown(self):
-        """Everything owed is looked at in the end."""
+        """Everything requested is looked at in the end."""
         self.gate.closed.clear()
         for look in [*self.under_way.values(), *self.instead_of]:
             self.queue.done(look)
         for _ in range(len(REFS)):
             self.clock.advance(60.0)
             while (look := self.queue.get()) is not None:
-                self.owed.discard(look.ref)
+                self.requested.discard(look.ref)
                 self.queue.done(look)
-        assert not self.owed
+        assert not self.requested
         assert not self.queue.processing and self.queue.waiting == 0
 
 
