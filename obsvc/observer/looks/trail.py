@@ -15,7 +15,7 @@ from typing import Protocol
 
 from obsvc.engine_client.ownership import ObservedRef
 from obsvc.engine_client.reports import ReportOutcome, Verdict
-from obsvc.engine_client.trails import TrailAnswer, Trail, TrailEvent
+from obsvc.engine_client.trails import Trail, TrailAnswer, TrailEvent
 from obsvc.model import Notification, Ref
 from obsvc.observer.fetching.result import FetchResult
 from obsvc.observer.looks.policy import LookPolicy

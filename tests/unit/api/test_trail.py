@@ -8,7 +8,7 @@ import pytest
 from obsvc.api import trail as api_trail
 from obsvc.api.caller import OPERATOR
 from obsvc.engine_client.ownership import FollowRequest
-from obsvc.engine_client.trails import TellTrailsRequest, TrailAnswer, Trail, TrailEvent
+from obsvc.engine_client.trails import TellTrailsRequest, Trail, TrailAnswer, TrailEvent
 from obsvc.model import Condition, partition
 from tests.support.in_memory_api import MEMBER, SERVER, InMemoryApi, P, project
 
