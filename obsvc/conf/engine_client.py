@@ -6,7 +6,7 @@ from obsvc.conf.groups import OptionGroups
 OPTIONS = [
     cfg.StrOpt(
         "carrier", default="http",
-        help="Name of the carrier in the stevedore namespace obsvc.engine_client; another engine brings its own.",
+        help="Name of the carrier, an entry point of the group obsvc.engine_client; another engine brings its own.",
     ),
     cfg.ListOpt(
         "endpoints", default=["http://127.0.0.1:9190"],
