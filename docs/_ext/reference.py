@@ -14,6 +14,7 @@ from obsvc import catalog, metrics
 from obsvc.api import openapi as public_api
 from obsvc.api.routes import ROUTES
 from obsvc.engine import openapi as engine_api
+from obsvc.engine.database.outbox import EVENT_TYPES
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def _write_pages(app: Sphinx) -> None:
     for name, text in {
         "metrics": metrics_page(),
         "catalogue": catalogue_page(),
+        "notifications": notifications_page(),
         "public-api": openapi_page(json.loads(public_api.document(ROUTES))),
         "engine-api": openapi_page(json.loads(engine_api.document())),
     }.items():
@@ -54,6 +56,14 @@ def metrics_page() -> str:
         rows.append([f"`{described.name}{suffix}`", described.type, labels, described.documentation])
     return "# Metrics\n\nLabels are bounded: never an id or a project.\n\n" + _table(
         ["metric", "type", "labels", "what it says"], rows)
+
+
+def notifications_page() -> str:
+    """Every notification that obsvc itself emits."""
+    return ("# Notifications that obsvc emits\n\nOrdinary oslo notifications on the exchange and topic of `[emit]`, "
+            "priority INFO unless it says otherwise. Those of stacks carry stack_id, stack_name, project_id, status, "
+            "status_reason, traversal, nodes_total, nodes_finished and nodes_failed.\n\n" + _table(
+                ["event type", "what it says"], ([f"`{name}`", text] for name, text in EVENT_TYPES.items())))
 
 
 def catalogue_page() -> str:

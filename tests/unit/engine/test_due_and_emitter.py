@@ -120,9 +120,14 @@ class Bus:
 def fill(store, count):
     def work(tx):
         for number in range(count):
-            outbox.put(tx, f"obsvc.test.{number}", {"n": number}, priority="WARN")
+            outbox.put(tx, "obsvc.stack.drift", {"n": number}, priority="WARN")
 
     store.run(work)
+
+
+def test_what_no_table_describes_is_not_emitted(store):
+    with pytest.raises(ValueError, match="obsvc.stack.surprise"):
+        store.run(lambda tx: outbox.put(tx, "obsvc.stack.surprise", {}))
 
 
 def emitter(store, bus, **more):
@@ -135,7 +140,8 @@ def test_rows_become_ordinary_notifications_in_order_and_leave_the_outbox(store)
     assert emitter(store, bus).run_once() == 3 and rows(store, stacks.outbox) == []
     key, first = bus.sent[0]
     assert key == "notifications.warn" and [one["payload"]["n"] for _, one in bus.sent] == [0, 1, 2]
-    assert (first["event_type"], first["priority"], first["publisher_id"]) == ("obsvc.test.0", "WARN", "obsvc.here")
+    assert (first["event_type"], first["priority"]) == ("obsvc.stack.drift", "WARN")
+    assert first["publisher_id"] == "obsvc.here"
     assert first["timestamp"] == "1970-01-12 13:46:40.000000" and len(first["message_id"]) == 36
     assert first["_unique_id"]
 
