@@ -123,7 +123,7 @@ def holds(row: Fence, member: MemberId, generation: int) -> bool:
 
 
 class Refusal(enum.StrEnum):
-    """DecisionReason a write under ``(member, generation)`` is refused; the reasons of ``obsvc_refused_total``."""
+    """Why a write under ``(member, generation)`` is refused; the reasons of ``obsvc_refused_total``."""
 
     OLD_GENERATION = "old_generation"  #: granted anew since: the member slept, or the request is late or replayed
     RELEASED = "released"  #: let go of under this generation
@@ -133,7 +133,7 @@ class Refusal(enum.StrEnum):
 
 
 def refusal(row: Fence, member: MemberId, generation: int) -> Refusal | None:
-    """DecisionReason :func:`holds` says no; None where it says yes."""
+    """Why :func:`holds` says no; None where it says yes."""
     if holds(row, member, generation):
         return None
     if generation > row.generation:
