@@ -62,6 +62,7 @@ coverage: venv
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check-layout
 	$(BIN)/mypy
 	$(BIN)/python tools/make-changelog --check
 
