@@ -37,7 +37,7 @@ REACH = 6.0
 #: Seconds that a stopped process may take to end.
 STOP = 40.0
 
-Told = dict[str, Any]
+FaultRecord = dict[str, Any]
 
 
 class Faults:
@@ -51,7 +51,7 @@ class Faults:
         self._workload = workload
         self._stop = stop
 
-    def inject(self, fault: Fault) -> Told:
+    def inject(self, fault: Fault) -> FaultRecord:
         """Do it, for as long as it says, and undo it."""
         return getattr(self, f"_fault_{fault.number}")(fault) or {}
 
@@ -63,7 +63,7 @@ class Faults:
 
     # 1, 2: at named points
 
-    def _fault_1(self, fault: Fault) -> Told:
+    def _fault_1(self, fault: Fault) -> FaultRecord:
         """SIGKILL of a process itself at a point; of the whole of it where it does not come there in time."""
         process = self._process(fault)
         before = descendants(process.pid)
@@ -80,7 +80,7 @@ class Faults:
         self._restart(fault.target)
         return {"reached": reached}
 
-    def _fault_2(self, fault: Fault) -> Told:
+    def _fault_2(self, fault: Fault) -> FaultRecord:
         """Asleep for longer than the lease, with a report about to be sent."""
         reached = self._arm(fault, "STOP")
         process = self._process(fault)
@@ -102,7 +102,7 @@ class Faults:
 
     # 3: graceful
 
-    def _fault_3(self, fault: Fault) -> Told:
+    def _fault_3(self, fault: Fault) -> FaultRecord:
         if fault.variant == "scale":
             more = [self._extra_observer(number) for number in (4, 5)]
             self._stop.wait(fault.seconds + LEASE)
@@ -131,7 +131,7 @@ class Faults:
 
     # 4, 5, 7: the network
 
-    def _fault_4(self, fault: Fault) -> Told:
+    def _fault_4(self, fault: Fault) -> FaultRecord:
         how, _, then = fault.variant.partition("-then-")
         with self._turned(fault, how):
             if not then:
@@ -152,12 +152,12 @@ class Faults:
         self._restart(fault.target)
         return {}
 
-    def _fault_5(self, fault: Fault) -> Told:
+    def _fault_5(self, fault: Fault) -> FaultRecord:
         with self._turned(fault, fault.variant):
             self._stop.wait(fault.seconds)
         return {}
 
-    def _fault_7(self, fault: Fault) -> Told:
+    def _fault_7(self, fault: Fault) -> FaultRecord:
         if fault.variant != "fenced":
             return self._fault_5(fault)
         source, taken = self._source(fault), 0
@@ -188,7 +188,7 @@ class Faults:
 
     # 6, 11: the coordination backend
 
-    def _fault_6(self, fault: Fault) -> Told:
+    def _fault_6(self, fault: Fault) -> FaultRecord:
         if fault.variant == "restart":
             self._etcd.kill()
             self._stop.wait(min(fault.seconds, 5.0))
@@ -202,7 +202,7 @@ class Faults:
         keys = [meta["key"] for _, meta in client.get_prefix("tooz/groups/")]
         return sum(bool(client.delete(key)) for key in keys if member.encode() in key)
 
-    def _fault_11(self, fault: Fault) -> Told:
+    def _fault_11(self, fault: Fault) -> FaultRecord:
         source, deleted, end = self._source(fault), 0, time.monotonic() + fault.seconds
         while time.monotonic() < end and not self._stop.is_set():
             with contextlib.suppress(OSError, etcd3gw.exceptions.Etcd3Exception):
@@ -212,7 +212,7 @@ class Faults:
 
     # 8, 9, 10: odd members
 
-    def _fault_8(self, fault: Fault) -> Told:
+    def _fault_8(self, fault: Fault) -> FaultRecord:
         self._process(fault).kill()
         self._cluster.anew(fault.target, clocked=True)
         self._restart(fault.target)
@@ -226,19 +226,19 @@ class Faults:
         self._restart(fault.target)
         return {}
 
-    def _fault_9(self, fault: Fault) -> Told:
+    def _fault_9(self, fault: Fault) -> FaultRecord:
         twin = self._cluster.twin(fault.target).start()
         self._stop.wait(fault.seconds + 4.0)
         return {"exit": twin.stop(STOP)}
 
-    def _fault_10(self, fault: Fault) -> Told:
+    def _fault_10(self, fault: Fault) -> FaultRecord:
         old = self._cluster.old_member(fault.target, CONTRACT_VERSION - 1).start()
         self._stop.wait(fault.seconds + 4.0)
         return {"exit": old.stop(STOP)}
 
     # 12, 14: notifications and their broker
 
-    def _fault_12(self, fault: Fault) -> Told:
+    def _fault_12(self, fault: Fault) -> FaultRecord:
         cloud, sent = self._cluster.cloud, 0
         dials = {
             "mixed": {"duplicated_share": 0.4, "reordered_share": 0.5, "reordered_seconds": 1.5},
@@ -271,7 +271,7 @@ class Faults:
                                  content_type="application/json")
         return 20
 
-    def _fault_14(self, fault: Fault) -> Told:
+    def _fault_14(self, fault: Fault) -> FaultRecord:
         if fault.variant == "restart":
             self._rabbitmq.kill()
             self._rabbitmq.start()
@@ -283,7 +283,7 @@ class Faults:
 
     # 13: replays
 
-    def _fault_13(self, fault: Fault) -> Told:
+    def _fault_13(self, fault: Fault) -> FaultRecord:
         """Reports that observers sent, again: as they were, and as a late one of an old generation would be."""
         requests = [request for path in sorted(self._cluster.records.glob("*.jsonl")) for request in _reports(path)]
         source, verdicts, generations = self._source(fault), [], {}
@@ -303,7 +303,7 @@ class Faults:
 
     # 15: the database
 
-    def _fault_15(self, fault: Fault) -> Told:
+    def _fault_15(self, fault: Fault) -> FaultRecord:
         if fault.variant == "restart":
             self._postgresql.kill()
             self._stop.wait(1.0)

@@ -14,7 +14,7 @@ from obsvc.observer.state.values import Task
 
 
 class LookHistory:
-    """Told of each step of each look."""
+    """Hears of each step of each look."""
 
     def __init__(self, *, trails: Trails, recall: Recall) -> None:
         self._trails = trails

@@ -254,11 +254,11 @@ ONE = REFS[1]
 VANISHED = [("change", 0, ONE), ("wait_long", 0, ONE), ("kill", 0, ONE)]
 
 #: As before, and the heir hands over before it has read its list.
-UNTAKEN = [*VANISHED, ("claim", 0, ONE), ("wait_long", 0, ONE), ("claim", 1, ONE)]
+NOT_TAKEN_OVER = [*VANISHED, ("claim", 0, ONE), ("wait_long", 0, ONE), ("claim", 1, ONE)]
 
 
 @example(VANISHED)
-@example(UNTAKEN)
+@example(NOT_TAKEN_OVER)
 @settings(max_examples=examples(8, quick=3), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(
     st.tuples(st.sampled_from(ACTIONS), st.integers(0, 2), st.sampled_from(REFS)), min_size=10, max_size=60,
