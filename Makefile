@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
-# Two pytest workers; each starts servers of its own.
-WORKERS ?= 2
+# pytest's workers; each starts servers of its own.  Functional tests wait for a third of their time, so that three keep
+# two cores busy.
+WORKERS ?= 3
+UNIT_WORKERS ?= 2
 
 .PHONY: demo test test-unit test-functional test-long test-newest chaos fuzz lint docs config changelog constraints venv servers
 .PHONY: keystone coverage clean
@@ -30,7 +32,7 @@ test: venv servers keystone lint
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests $(ARGS)
 
 test-unit: venv
-	$(BIN)/pytest -q -n $(WORKERS) --dist worksteal --hypothesis-profile quick tests/unit $(ARGS)
+	$(BIN)/pytest -q -n $(UNIT_WORKERS) --dist worksteal --hypothesis-profile quick tests/unit $(ARGS)
 
 test-functional: venv servers keystone
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup -m "not long" tests/functional $(ARGS)
