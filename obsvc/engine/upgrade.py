@@ -11,7 +11,7 @@ from alembic import command
 from obsvc.engine.database import bootstrap
 from obsvc.engine.database.databases import FailureKind, classify, make_engine, shown, sqlite_path
 from obsvc.engine.database.schema_version import alembic_config, head
-from obsvc.engine.database.store import one_line
+from obsvc.engine.database.store import driver_message
 from obsvc.engine.reports.upkeep import RETENTION
 from obsvc.engine.schema import core, stacks
 from obsvc.exceptions import ConfigError, Unavailable
@@ -58,8 +58,8 @@ def upgrade(url: str, *, partitions: int | None = None) -> str:
     except sa.exc.SQLAlchemyError as error:
         if classify(error) is FailureKind.LOST or isinstance(error, sa.exc.OperationalError):
             raise Unavailable(
-                f"the database {shown(url)} can't be reached or refuses us ({one_line(error)}): check [database] url "
-                "and that the server runs"
+                f"the database {shown(url)} can't be reached or refuses us ({driver_message(error)}): check "
+                "[database] url and that the server runs"
             ) from error
         raise
     finally:

@@ -320,7 +320,7 @@ class Store:
 
     def _given_up(self, why: FailureKind, attempt: int, error: Exception) -> str:
         if why is FailureKind.LOST:
-            return f"the database {shown(self.url)} can't be reached ({one_line(error)}): try again later"
+            return f"the database {shown(self.url)} can't be reached ({driver_message(error)}): try again later"
         return f"the transaction could not be completed after {attempt + 1} attempts ({why.value}): try again later"
 
 
@@ -336,11 +336,11 @@ def _rolled_back(connection: sa.Connection) -> Iterator[None]:
 
 
 def _not_storable(error: Exception) -> InvalidInput:
-    LOG.warning("the database refuses a value: %s", one_line(error))
-    return InvalidInput(f"the request has a value that can't be stored: {one_line(error)}")
+    LOG.warning("the database refuses a value: %s", driver_message(error))
+    return InvalidInput(f"the request has a value that can't be stored: {driver_message(error)}")
 
 
-def one_line(error: BaseException) -> str:
+def driver_message(error: BaseException) -> str:
     """The first line of what the driver said, without SQL and parameters."""
     original = getattr(error, "orig", None) or error
     lines = str(original).strip().splitlines()

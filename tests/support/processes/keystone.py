@@ -67,7 +67,7 @@ class Keystone:
         self._process = subprocess.Popen(
             [str(_PYTHON), "-W", "ignore", "-c", _MAKE_AND_SERVE, str(self.port), json.dumps(argv)],
             stdout=subprocess.DEVNULL, stderr=self._log.open("wb"), env=self._environment(), cwd=folder)
-        wait_until(lambda: self._answers() or self._process.poll() is not None, bound=240, what="Keystone")
+        wait_until(lambda: self._answers() or self._process.poll() is not None, bound=120, what="Keystone")
         assert self._process.poll() is None, self._log.read_text()[-2000:]
         self._admin = self.token("admin", {"project": {"name": "admin", "domain": {"id": "default"}}})
 
